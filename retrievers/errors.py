@@ -1,0 +1,59 @@
+"""The exception tree: each error is a RetrieversError and the built-in that a caller would catch."""
+
+from __future__ import annotations
+
+
+class RetrieversError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class InvalidInputError(RetrieversError, ValueError):
+    """An argument has a value that cannot be used; nothing was changed."""
+
+
+class InvalidTypeError(RetrieversError, TypeError):
+    """An argument has a type that cannot be used; nothing was changed."""
+
+
+class FilterError(InvalidInputError):
+    """A filter names an unknown operator, or gives it a value of the wrong type."""
+
+
+class ShapeError(RetrieversError, ValueError):
+    """A matrix has the wrong number of dimensions, or another width than its partner."""
+
+
+class ModelNotFoundError(RetrieversError, OSError):
+    """The weights of a model cannot be had: no network, no such name, or no such directory."""
+
+
+class MissingExtraError(RetrieversError, ImportError):
+    """An optional dependency is not installed; the message has the command that installs it."""
+
+
+class ModelMismatchError(RetrieversError, ValueError):
+    """A collection was written by another encoder than the one it is opened with."""
+
+
+class StoreError(RetrieversError, OSError):
+    """A collection's files cannot be read or written."""
+
+
+class StoreLockedError(StoreError, TimeoutError):
+    """Another process is writing to the collection and did not finish within the timeout."""
+
+
+class StoreClosedError(StoreError):
+    """The collection was used after close()."""
+
+
+class CorruptStoreError(StoreError):
+    """A file of the collection is truncated, damaged or not ours."""
+
+
+class FormatVersionError(StoreError):
+    """The collection was written in a format that this version does not read."""
+
+
+class DeviceMemoryError(RetrieversError, MemoryError):
+    """The token rows do not fit in the memory that a device may use."""

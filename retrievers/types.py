@@ -1,0 +1,104 @@
+"""The values that travel between the stages: Document in, Hit out, Window and Evidence inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TokenMatrix = NDArray[np.float32]
+"""float32, (tokens, dim): one row of length 1 a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text, the id it is known by, and what else the user keeps beside it.
+
+    Attributes:
+        text: what is encoded, stored and returned.
+        id: unique within a collection; None lets the collection choose one.
+        metadata: JSON values under string keys, for filters and for the user.
+    """
+
+    text: str
+    id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a document's text that was encoded, and is scored, by itself.
+
+    Attributes:
+        text: the characters of the part.
+        start: offset of the first character in the document's text.
+        end: offset behind the last character, so that document.text[start:end] == text.
+    """
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document that a query found.
+
+    Attributes:
+        id: the document's id; None for a text without one that was only reranked.
+        score: MaxSim of the query and the document's best window; higher is better.
+        normalized_score: score / number of query vectors, clamped to [0, 1].
+        text: the document's whole text.
+        metadata: the document's metadata, a copy of its own.
+        passage: the best window; None where the text has no tokens.
+        position: place among the documents that were given to rerank; None for a search.
+    """
+
+    id: str | None
+    score: float
+    normalized_score: float
+    text: str
+    metadata: dict[str, Any]
+    passage: Window | None
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One query token and the document token that it matched best.
+
+    Attributes:
+        query_token: the query token as the model's vocabulary writes it.
+        text: the characters of the document that it matched; empty for a marker of the model.
+        start: offset of the first of them in the document's text.
+        end: offset behind the last of them.
+        similarity: dot product of the two vectors.
+    """
+
+    query_token: str
+    text: str
+    start: int
+    end: int
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a document was found: for each query token its match in the best window.
+
+    Attributes:
+        query: the question.
+        text: the document's whole text.
+        passage: the window that was scored; None where the text has no tokens.
+        matches: one a query token, in the order of the query; their similarities add up to score.
+        score: MaxSim of the query and the window, from unquantised vectors.
+    """
+
+    query: str
+    text: str
+    passage: Window | None
+    matches: tuple[Match, ...]
+    score: float
