@@ -21,11 +21,13 @@ class Document:
         text: what is encoded, stored and returned.
         id: unique within a collection; None lets the collection choose one.
         metadata: JSON values under string keys, for filters and for the user.
+        context: encoded in front of the text but no part of it, a title say; stored, and never in a passage.
     """
 
     text: str
     id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)
