@@ -1,0 +1,466 @@
+"""The collection: encoder, store and search joined into add, delete, get, search, rerank and explain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers import filters, validate
+from retrievers.encoder import Encoder, LateInteractionEncoder
+from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, ShapeError
+from retrievers.quantize import dequantize, quantize
+from retrievers.store import Entry, Store, View
+from retrievers.types import Document, Evidence, Hit, Match, TokenMatrix, Window
+
+if TYPE_CHECKING:
+    from retrievers.store import Damage, Info
+
+Filter = Mapping[str, Any] | filters.Filter | Callable[[Document], bool]
+
+BATCH_DOCUMENTS = 256  # documents that one transaction of add commits: what an interruption can cost
+
+
+class Collection:
+    """Documents that are found by late interaction, in a directory or in memory.
+
+    Threads may share one collection; other processes may read and write the same directory.
+
+    Args:
+        path: a directory, created if need be; None keeps everything in memory.
+        encoder: the model; None means the one that wrote the directory, or the default model for a new one.
+        indexed: metadata keys (dots reach into nested ones) that filters use often, indexed on disk.
+        timeout: seconds to wait for another writer.
+    Raises:
+        ModelMismatchError: the directory was written with another encoder.
+        FormatVersionError: the directory was written by a newer version.
+        CorruptStoreError: the path holds something else, or damaged files.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str] | None,
+        encoder: Encoder | None = None,
+        *,
+        indexed: Sequence[str] = (),
+        timeout: float = 10.0,
+    ) -> None:
+        directory = _directory(path)
+        if encoder is None and (directory is None or not Store.exists(directory)):
+            encoder = LateInteractionEncoder()
+        fingerprint = None if encoder is None else encoder.fingerprint
+        self._encoder = encoder
+        self.store = Store(directory, fingerprint=fingerprint, timeout=timeout, indexed=indexed)
+
+    @property
+    def path(self) -> Path | None:
+        """The directory; None for a collection in memory."""
+        return self.store.path
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model, loaded on first use if the collection was opened without one."""
+        if self._encoder is None:
+            encoder = LateInteractionEncoder.from_fingerprint(self.store.fingerprint)
+            if dict(encoder.fingerprint) != dict(self.store.fingerprint):
+                raise ModelMismatchError(
+                    f"the model {encoder.fingerprint['model']!r} is not the one that wrote this collection any more: "
+                    f"{encoder.fingerprint} now, {self.store.fingerprint} then. Open the collection with the encoder "
+                    "that wrote it, or build a new one."
+                )
+            self._encoder = encoder
+        return self._encoder
+
+    # Change
+
+    def add(
+        self,
+        documents: Iterable[str | Document],
+        *,
+        ids: Sequence[str | None] | None = None,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        show_progress: bool | None = None,
+    ) -> list[str]:
+        """Encode and store documents; an id that is there already is replaced.
+
+        A document whose id and text are stored is not encoded again, only its metadata is updated: an add
+        that was interrupted and is called again does what is missing. Batches are committed as they are
+        encoded, each whole or not at all.
+
+        Args:
+            documents: texts, or Documents.
+            ids: one a document, or None to have them made up.
+            metadatas: JSON objects, one a document.
+            show_progress: a progress bar on standard error; None shows it where that is a terminal.
+        Returns:
+            The ids, in the order of the documents.
+        Raises:
+            InvalidInputError, InvalidTypeError: see validate.documents; nothing was changed.
+            StoreLockedError: another writer did not finish within the timeout.
+            StoreError: the disk is full or cannot be written; the batches before are safe.
+        """
+        from tqdm.auto import tqdm
+
+        checked = validate.documents(documents, ids, metadatas)
+        disabled = None if show_progress is None else not show_progress
+        with tqdm(total=len(checked), unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:
+            for first in range(0, len(checked), BATCH_DOCUMENTS):
+                batch = checked[first : first + BATCH_DOCUMENTS]
+                self._add_batch(batch, progress.update)
+        return [str(document.id) for document in checked]
+
+    def _add_batch(self, batch: Sequence[Document], advance: Callable[[int], Any]) -> None:
+        known = self.store.content_hashes([str(document.id) for document in batch])
+        hashes = [_content_hash(document) for document in batch]
+        pairs = list(zip(batch, hashes, strict=True))
+        stored = [document for document, digest in pairs if known.get(str(document.id)) == digest]
+        advance(len(stored))
+        missing = [(document, digest) for document, digest in pairs if known.get(str(document.id)) != digest]
+        self.store.append(list(self._encode(missing, advance)), metadata_only=stored)
+
+    def _encode(
+        self, documents: Sequence[tuple[Document, bytes]], advance: Callable[[int], Any] = lambda n: None
+    ) -> Iterator[Entry]:
+        whole = [document.context + document.text for document, _ in documents]
+        spans = [self.encoder.split(text) for text in whole]
+        windows = (text[a:b] for text, parts in zip(whole, spans, strict=True) for a, b in parts)
+        matrices = iter(self.encoder.encode_documents(windows))
+        for (document, digest), parts in zip(documents, spans, strict=True):
+            rows = [_checked(next(matrices), self.encoder.dim) for _ in parts]
+            yield Entry(document, digest, parts, rows)
+            advance(1)
+
+    def delete(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None) -> int:
+        """Remove documents by id or by filter; an unknown id is no error.
+
+        Returns:
+            How many documents were removed.
+        Raises:
+            InvalidInputError: neither ids nor filter, or both.
+            FilterError: see filters.parse.
+        """
+        if (ids is None) == (filter is None):
+            raise InvalidInputError("delete needs ids or filter, one of the two; filter={} would mean everything.")
+        if ids is not None:
+            return self.store.delete(validate.identifiers(ids))
+        if callable(filter) and not isinstance(filter, filters.Filter):
+            return self.store.delete([str(document.id) for document in self.get(filter=filter)])
+        return self.store.delete_matching(filters.parse(filter))
+
+    # Read
+
+    def get(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None) -> list[Document]:
+        """Stored documents: those of the ids that are there, in that order, or all that match the filter.
+
+        Raises:
+            InvalidInputError: ids and filter at once.
+        """
+        if ids is not None:
+            if filter is not None:
+                raise InvalidInputError("get takes ids or filter, not both.")
+            return self.store.get(validate.identifiers(ids))
+        with self.store.read() as view:
+            return view.matching(_predicate_or_filter(filter))
+
+    def search(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        filter: Filter | None = None,
+        score_threshold: float | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """The best documents for a question.
+
+        Args:
+            query: the question; without tokens it finds nothing.
+            k: the most hits to return.
+            filter: a dict in the language of retrievers.filters, or a function of a Document; evaluated
+                before scoring, so that k is honoured.
+            score_threshold: keep hits whose normalized_score is at least this.
+            exact: score every window even where an optimised collection would prune.
+        Returns:
+            Best first; equal scores in the order in which the documents were first added.
+        Raises:
+            InvalidInputError, InvalidTypeError: k, query or threshold cannot be used.
+            FilterError: an unknown operator, or a value of the wrong type.
+        """
+        return self.search_many([query], k=k, filter=filter, score_threshold=score_threshold, exact=exact)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[str],
+        *,
+        k: int = 10,
+        filter: Filter | None = None,
+        score_threshold: float | None = None,
+        exact: bool = False,
+    ) -> list[list[Hit]]:
+        """search for several questions at once, which reads the token rows once for all of them."""
+        from retrievers.search import rank
+
+        k, lowest = validate.count(k, "k"), validate.threshold(score_threshold)
+        condition = _predicate_or_filter(filter)
+        matrices = self._encode_queries(queries)
+        with self.store.read() as view:
+            ranked = rank(view, matrices, view.select(condition), k, exact=exact)
+            return [_hits(view, matrix, found, lowest) for matrix, found in zip(matrices, ranked, strict=True)]
+
+    def rerank(
+        self,
+        query: str,
+        documents: Iterable[str | Document] | None = None,
+        *,
+        ids: Iterable[str] | None = None,
+        top_n: int | None = None,
+        score_threshold: float | None = None,
+    ) -> list[Hit]:
+        """Order given documents by their score for a question, best first.
+
+        A document of the collection (same id, same text) is scored from its stored rows; another text is
+        encoded, and not stored.
+
+        Args:
+            query: the question; without tokens it scores nothing, and the order stays.
+            documents: texts or Documents, with or without ids; equal ids are no error.
+            ids: stored documents, in place of documents.
+            top_n: the most hits to return; None returns all.
+            score_threshold: keep hits whose normalized_score is at least this.
+        Returns:
+            Hits whose position is the place among the given documents; ties keep the given order.
+        Raises:
+            InvalidInputError: neither documents nor ids or both, or an id that is not stored.
+        """
+        if (documents is None) == (ids is None):
+            raise InvalidInputError("rerank needs documents or ids, one of the two.")
+        top_n = None if top_n is None else validate.count(top_n, "top_n")
+        lowest = validate.threshold(score_threshold)
+        given = self._stored(ids) if ids is not None else _loose(documents)
+        [matrix] = self._encode_queries([query])
+        hits = self._score(matrix, given)
+        ranked = sorted(hits, key=lambda hit: (-hit.score, hit.position))
+        return [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
+
+    def matrices(self, ids: Iterable[str]) -> dict[str, TokenMatrix]:
+        """Stored token matrices by id, all windows of a document in one: float32, (tokens, dim)."""
+        with self.store.read() as view:
+            found = view.positions_of(validate.identifiers(ids))
+            return {key: _stored_matrix(view, positions) for key, positions in found.items()}
+
+    def explain(self, query: str, hit: Hit | str) -> Evidence:
+        """Which characters of a document each query token matched, in the document's best window.
+
+        Args:
+            query: the question.
+            hit: a hit of this collection, or a stored document's id.
+        Raises:
+            InvalidInputError: the document is not stored, or not with that text any more.
+        """
+        key = hit if isinstance(hit, str) else hit.id
+        found = [] if key is None else self._stored([key])
+        document = found[0] if found else Document(hit.text)  # type: ignore[union-attr]
+        if isinstance(hit, Hit) and hit.text != document.text:
+            raise InvalidInputError(f"document {key!r} has another text by now: search again, then explain.")
+        [matrix] = self._encode_queries([query])
+        [scored] = self._score(matrix, [document])
+        if scored.passage is None or not len(matrix):
+            return Evidence(query, document.text, scored.passage, (), 0.0)
+        whole = document.context + document.text
+        shift = len(document.context)
+        start, end = next(
+            (a, b)
+            for a, b in self.encoder.split(whole)
+            if (max(a - shift, 0), max(b - shift, 0)) == (scored.passage.start, scored.passage.end)
+        )
+        window = whole[start:end]
+        [rows] = self.encoder.encode_documents([window])
+        similarity = matrix @ rows.T  # (query_tokens, document_tokens)
+        best = similarity.argmax(axis=1)  # (query_tokens,)
+        spans = self.encoder.document_tokens(window)
+        matches = []
+        for number, token in enumerate(self.encoder.query_tokens(query)):
+            a, b = (max(place + start - shift, 0) for place in spans[best[number]])
+            if spans[best[number]] == (0, 0):
+                a = b = 0
+            matches.append(Match(token, document.text[a:b], a, b, float(similarity[number, best[number]])))
+        return Evidence(query, document.text, scored.passage, tuple(matches), float(similarity.max(axis=1).sum()))
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key in self.store
+
+    # Care
+
+    def optimize(self, *, show_progress: bool | None = None) -> None:
+        """Build the centroids that let search skip most windows; add keeps them up to date."""
+        from retrievers.search import optimize
+
+        optimize(self.store, show_progress=show_progress)
+
+    def compact(self) -> None:
+        """Give back the space of deleted and replaced documents."""
+        self.store.compact()
+
+    def verify(self) -> list[Damage]:
+        """Read everything and compare it with its checksums; an empty list is a sound collection."""
+        return self.store.verify()
+
+    def info(self) -> Info:
+        """Model, counts, sizes and share of dead rows."""
+        return self.store.info()
+
+    def close(self) -> None:
+        """Release the files; the collection cannot be used after that."""
+        self.store.close()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        place = "in memory" if self.path is None else repr(str(self.path))
+        return f"Collection({place}, {len(self)} documents, {self.store.fingerprint['model']!r})"
+
+    # Help
+
+    def _encode_queries(self, queries: Sequence[str]) -> list[TokenMatrix]:
+        if isinstance(queries, str):
+            raise InvalidTypeError(f"queries is {validate.shown(queries)}: give a list, even of one.")
+        texts = [validate.text(query, "a query") for query in queries]
+        asked = [text for text in texts if text.strip()]
+        encoded = iter(self.encoder.encode_queries(asked)) if asked else iter(())
+        empty = np.zeros((0, self.store.dim), np.float32)
+        return [_checked(next(encoded), self.store.dim) if text.strip() else empty for text in texts]
+
+    def _stored(self, ids: Iterable[str]) -> list[Document]:
+        keys = validate.identifiers(ids)
+        found = {document.id: document for document in self.store.get(keys)}
+        absent = [key for key in keys if key not in found]
+        if absent:
+            raise InvalidInputError(f"{validate.shown(absent)} is not in this collection of {len(self)} documents.")
+        return [found[key] for key in keys]
+
+    def _score(self, matrix: TokenMatrix, documents: Sequence[Document]) -> list[Hit]:
+        """Score each document, from its stored rows where the collection has it."""
+        from retrievers.search import score
+
+        hashes = [_content_hash(document) for document in documents]
+        named = [document.id for document in documents if document.id is not None]
+        hits: list[Hit | None] = [None] * len(documents)
+        with self.store.read() as view:
+            known, positions = view.content_hashes(named), view.positions_of(named)
+            foreign = []
+            for place, (document, digest) in enumerate(zip(documents, hashes, strict=True)):
+                if document.id is None or known.get(document.id) != digest:
+                    foreign.append(place)
+                    continue
+                windows = positions.get(document.id, np.zeros(0, np.int64))
+                scores = score(view.rows, view.scales, view.starts[windows], view.ends[windows], [matrix])[0]
+                hits[place] = _best_window(document, place, matrix, view.spans(windows), scores)
+        for place, entry in zip(foreign, self._encode([(documents[p], hashes[p]) for p in foreign]), strict=True):
+            rows, scales = quantize(np.concatenate([np.zeros((0, self.store.dim), np.float32), *entry.matrices]))
+            ends = np.cumsum([len(part) for part in entry.matrices], dtype=np.int64)
+            starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
+            scores = score(rows, scales, starts, ends, [matrix])[0]
+            hits[place] = _best_window(documents[place], place, matrix, np.array(entry.windows), scores)
+        return [hit for hit in hits if hit is not None]
+
+
+def _directory(path: str | PathLike[str] | None) -> Path | None:
+    if path is None:
+        return None
+    if not isinstance(path, (str, PathLike)):
+        raise InvalidTypeError(f"path is {validate.shown(path)}: a directory is needed, or None for memory.")
+    if not str(path):
+        raise InvalidInputError("path is empty: give a directory, or None to stay in memory.")
+    return Path(path)
+
+
+def _predicate_or_filter(condition: Filter | None) -> Callable[[Document], bool] | filters.Filter | None:
+    if callable(condition) and not isinstance(condition, filters.Filter):
+        return condition
+    return filters.parse(condition)
+
+
+def _content_hash(document: Document) -> bytes:
+    """16 bytes that tell whether a document must be encoded again."""
+    context = document.context.encode()
+    digest = blake2b(len(context).to_bytes(8, "little"), digest_size=16)
+    digest.update(context)
+    digest.update(document.text.encode())
+    return digest.digest()
+
+
+def _checked(matrix: TokenMatrix, dim: int) -> TokenMatrix:
+    if matrix.ndim != 2 or matrix.shape[1] != dim:
+        raise ShapeError(f"the encoder gave a matrix of shape {matrix.shape}: (tokens, {dim}) is needed.")
+    if not np.isfinite(matrix).all():
+        raise ShapeError("the encoder gave a matrix with values that are not finite.")
+    return matrix
+
+
+def _loose(items: Iterable[str | Document] | None) -> list[Document]:
+    """Documents to rerank: ids are optional and may stand twice."""
+    checked = []
+    for place, item in enumerate(items or ()):
+        document = Document(item) if isinstance(item, str) else item
+        if not isinstance(document, Document):
+            raise InvalidTypeError(f"document {place} is {validate.shown(item)}: a str or a Document is needed.")
+        validate.text(document.text, f"the text of document {place}")
+        checked.append(document)
+    return checked
+
+
+def _stored_matrix(view: View, positions: NDArray[np.int64]) -> TokenMatrix:
+    parts = [
+        dequantize(view.rows[view.starts[p] : view.ends[p]], view.scales[view.starts[p] : view.ends[p]], view.dim)
+        for p in positions
+    ]
+    return np.concatenate([np.zeros((0, view.dim), np.float32), *parts])
+
+
+def _normalized(score: float, matrix: TokenMatrix) -> float:
+    return min(max(score / len(matrix), 0.0), 1.0) if len(matrix) else 0.0
+
+
+def _passage(document: Document, span: NDArray[np.int64]) -> Window:
+    """A span of context + text as a window of the text."""
+    start, end = (max(int(place) - len(document.context), 0) for place in span)
+    return Window(document.text[start:end], start, end)
+
+
+def _hits(view: View, matrix: TokenMatrix, ranked: Sequence[tuple[int, float]], lowest: float) -> list[Hit]:
+    kept = [(position, score) for position, score in ranked if _normalized(score, matrix) >= lowest]
+    positions = np.array([position for position, _ in kept], np.int64)
+    keys = view.documents[positions]
+    documents, spans = view.fetch(keys), view.spans(positions)
+    hits = []
+    for key, span, (_, score) in zip(keys.tolist(), spans, kept, strict=True):
+        document = documents[key]
+        passage = _passage(document, span)
+        normalized = _normalized(score, matrix)
+        hits.append(Hit(document.id, score, normalized, document.text, dict(document.metadata), passage))
+    return hits
+
+
+def _best_window(
+    document: Document, place: int, matrix: TokenMatrix, spans: NDArray[np.int64], scores: NDArray[np.float32]
+) -> Hit:
+    found = len(scores) > 0 and len(matrix) > 0 and bool(np.isfinite(scores.max()))
+    score = float(scores.max()) if found else 0.0
+    passage = _passage(document, spans[int(scores.argmax())]) if found else None
+    metadata = dict(document.metadata)
+    return Hit(document.id, score, _normalized(score, matrix), document.text, metadata, passage, place)
