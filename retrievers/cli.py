@@ -29,24 +29,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"retrievers: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted. What was committed stays; the same command goes on from there.", file=sys.stderr)
+        print(
+            "\nInterrupted. What was committed stays; the same command goes on from there.", file=sys.stderr
+        )
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="retrievers", description="Late-interaction retrieval on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="retrievers", description="Late-interaction retrieval on this machine."
+    )
     parser.add_argument("--version", action="version", version=f"maxsim-retrievers {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    demo = commands.add_parser("demo", help="index the Python language reference and answer questions about it")
+    demo = commands.add_parser(
+        "demo", help="index the Python language reference and answer questions about it"
+    )
     demo.add_argument("question", nargs="?", help="answer this one from the index, without indexing again")
-    demo.add_argument("--into", type=Path, default=Path("demo-index"), metavar="DIR", help="default: %(default)s")
+    demo.add_argument(
+        "--into", type=Path, default=Path("demo-index"), metavar="DIR", help="default: %(default)s"
+    )
     demo.set_defaults(run=_demo)
 
     index = commands.add_parser("index", help="index text, Markdown and HTML files, recursively")
     index.add_argument("source", type=Path, metavar="PATH", help="a directory or a file")
     index.add_argument("--into", type=Path, required=True, metavar="DIR", help="the collection")
-    index.add_argument("--model", help=f"default: the model of the collection, or {DEFAULT_MODEL} for a new one")
+    index.add_argument(
+        "--model", help=f"default: the model of the collection, or {DEFAULT_MODEL} for a new one"
+    )
     index.set_defaults(run=_index)
 
     search = commands.add_parser("search", help="ask a collection")
@@ -55,13 +65,19 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("-k", type=int, default=5, help="most hits to show (default: %(default)s)")
     search.add_argument("--filter", type=_json, metavar="JSON", help='such as \'{"kind": "markdown"}\'')
     search.add_argument("--threshold", type=float, help="least normalised score, 0 to 1")
-    search.add_argument("--exact", action="store_true", help="score every window, also where the index could prune")
+    search.add_argument(
+        "--exact", action="store_true", help="score every window, also where the index could prune"
+    )
     search.add_argument("--json", action="store_true", help="one JSON object a hit and line")
     search.set_defaults(run=_search)
 
     evaluate = commands.add_parser("eval", help="measure retrieval on a BEIR directory")
-    evaluate.add_argument("corpus", type=Path, metavar="CORPUS", help="holds corpus.jsonl, queries.jsonl and qrels")
-    evaluate.add_argument("--model", action="append", help=f"may stand several times (default: {DEFAULT_MODEL})")
+    evaluate.add_argument(
+        "corpus", type=Path, metavar="CORPUS", help="holds corpus.jsonl, queries.jsonl and qrels"
+    )
+    evaluate.add_argument(
+        "--model", action="append", help=f"may stand several times (default: {DEFAULT_MODEL})"
+    )
     evaluate.add_argument("--corpus-language", help="of a corpus.LANG.jsonl")
     evaluate.add_argument("--query-language", help="of a queries.LANG.jsonl")
     evaluate.add_argument("--limit", type=int, help="take so many queries only")
@@ -93,7 +109,9 @@ def _open(directory: Path) -> Collection:
     from retrievers.store import Store
 
     if not Store.exists(directory):
-        raise StoreError(f"no collection lies in {str(directory)!r}: make one with `retrievers index PATH --into DIR`.")
+        raise StoreError(
+            f"no collection lies in {str(directory)!r}: make one with `retrievers index PATH --into DIR`."
+        )
     return Collection(directory)
 
 
@@ -114,7 +132,8 @@ def _index(options: argparse.Namespace) -> int:
     with Collection(options.into, encoder) as collection:
         before = len(collection)
         collection.add(documents)
-        print(f"{len(documents)} files read, {len(collection) - before} of them new; {len(collection)} in {options.into}")
+        added = len(collection) - before
+        print(f"{len(documents)} files read, {added} of them new; {len(collection)} in {options.into}")
     for line in skipped:
         print(f"skipped {line}", file=sys.stderr)
     return 1 if skipped and not documents else 0

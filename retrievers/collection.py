@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers import filters, validate
+from retrievers import evidence, filters, hits, validate
 from retrievers.encoder import Encoder, LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, ShapeError
 from retrievers.quantize import dequantize, quantize
 from retrievers.store import Entry, Store, View
-from retrievers.types import Document, Evidence, Hit, Match, TokenMatrix, Window
+from retrievers.types import Document, Evidence, Hit, TokenMatrix
 
 if TYPE_CHECKING:
     from retrievers.store import Damage, Info
@@ -70,9 +70,9 @@ class Collection:
             encoder = LateInteractionEncoder.from_fingerprint(self.store.fingerprint)
             if dict(encoder.fingerprint) != dict(self.store.fingerprint):
                 raise ModelMismatchError(
-                    f"the model {encoder.fingerprint['model']!r} is not the one that wrote this collection any more: "
-                    f"{encoder.fingerprint} now, {self.store.fingerprint} then. Open the collection with the encoder "
-                    "that wrote it, or build a new one."
+                    f"the model {encoder.fingerprint['model']!r} has changed since it wrote this collection: "
+                    f"{dict(encoder.fingerprint)} now, {dict(self.store.fingerprint)} then. Open it with the "
+                    "encoder that wrote it, or build a new collection."
                 )
             self._encoder = encoder
         return self._encoder
@@ -146,7 +146,9 @@ class Collection:
             FilterError: see filters.parse.
         """
         if (ids is None) == (filter is None):
-            raise InvalidInputError("delete needs ids or filter, one of the two; filter={} would mean everything.")
+            raise InvalidInputError(
+                "delete needs ids or filter, one of the two; filter={} would mean everything."
+            )
         if ids is not None:
             return self.store.delete(validate.identifiers(ids))
         if callable(filter) and not isinstance(filter, filters.Filter):
@@ -211,7 +213,10 @@ class Collection:
         matrices = self._encode_queries(queries)
         with self.store.read() as view:
             ranked = rank(view, matrices, view.select(condition), k, exact=exact)
-            return [_hits(view, matrix, found, lowest) for matrix, found in zip(matrices, ranked, strict=True)]
+            return [
+                hits.from_search(view, matrix, found, lowest)
+                for matrix, found in zip(matrices, ranked, strict=True)
+            ]
 
     def rerank(
         self,
@@ -244,8 +249,7 @@ class Collection:
         lowest = validate.threshold(score_threshold)
         given = self._stored(ids) if ids is not None else _loose(documents)
         [matrix] = self._encode_queries([query])
-        hits = self._score(matrix, given)
-        ranked = sorted(hits, key=lambda hit: (-hit.score, hit.position))
+        ranked = sorted(self._score(matrix, given), key=lambda hit: -hit.score)
         return [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
 
     def matrices(self, ids: Iterable[str]) -> dict[str, TokenMatrix]:
@@ -270,27 +274,9 @@ class Collection:
             raise InvalidInputError(f"document {key!r} has another text by now: search again, then explain.")
         [matrix] = self._encode_queries([query])
         [scored] = self._score(matrix, [document])
-        if scored.passage is None or not len(matrix):
-            return Evidence(query, document.text, scored.passage, (), 0.0)
-        whole = document.context + document.text
-        shift = len(document.context)
-        start, end = next(
-            (a, b)
-            for a, b in self.encoder.split(whole)
-            if (max(a - shift, 0), max(b - shift, 0)) == (scored.passage.start, scored.passage.end)
-        )
-        window = whole[start:end]
-        [rows] = self.encoder.encode_documents([window])
-        similarity = matrix @ rows.T  # (query_tokens, document_tokens)
-        best = similarity.argmax(axis=1)  # (query_tokens,)
-        spans = self.encoder.document_tokens(window)
-        matches = []
-        for number, token in enumerate(self.encoder.query_tokens(query)):
-            a, b = (max(place + start - shift, 0) for place in spans[best[number]])
-            if spans[best[number]] == (0, 0):
-                a = b = 0
-            matches.append(Match(token, document.text[a:b], a, b, float(similarity[number, best[number]])))
-        return Evidence(query, document.text, scored.passage, tuple(matches), float(similarity.max(axis=1).sum()))
+        if scored.passage is None:
+            return Evidence(query, document.text, None, (), 0.0)
+        return evidence.explain(self.encoder, query, matrix, document, scored.passage)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -350,7 +336,9 @@ class Collection:
         found = {document.id: document for document in self.store.get(keys)}
         absent = [key for key in keys if key not in found]
         if absent:
-            raise InvalidInputError(f"{validate.shown(absent)} is not in this collection of {len(self)} documents.")
+            raise InvalidInputError(
+                f"{validate.shown(absent)} is not in this collection of {len(self)} documents."
+            )
         return [found[key] for key in keys]
 
     def _score(self, matrix: TokenMatrix, documents: Sequence[Document]) -> list[Hit]:
@@ -359,7 +347,7 @@ class Collection:
 
         hashes = [_content_hash(document) for document in documents]
         named = [document.id for document in documents if document.id is not None]
-        hits: list[Hit | None] = [None] * len(documents)
+        found: dict[int, Hit] = {}
         with self.store.read() as view:
             known, positions = view.content_hashes(named), view.positions_of(named)
             foreign = []
@@ -369,14 +357,19 @@ class Collection:
                     continue
                 windows = positions.get(document.id, np.zeros(0, np.int64))
                 scores = score(view.rows, view.scales, view.starts[windows], view.ends[windows], [matrix])[0]
-                hits[place] = _best_window(document, place, matrix, view.spans(windows), scores)
-        for place, entry in zip(foreign, self._encode([(documents[p], hashes[p]) for p in foreign]), strict=True):
-            rows, scales = quantize(np.concatenate([np.zeros((0, self.store.dim), np.float32), *entry.matrices]))
+                spans = [(int(start), int(end)) for start, end in view.spans(windows)]
+                found[place] = hits.from_windows(document, place, matrix, spans, scores)
+        for place, entry in zip(
+            foreign, self._encode([(documents[p], hashes[p]) for p in foreign]), strict=True
+        ):
+            rows, scales = quantize(
+                np.concatenate([np.zeros((0, self.store.dim), np.float32), *entry.matrices])
+            )
             ends = np.cumsum([len(part) for part in entry.matrices], dtype=np.int64)
             starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
             scores = score(rows, scales, starts, ends, [matrix])[0]
-            hits[place] = _best_window(documents[place], place, matrix, np.array(entry.windows), scores)
-        return [hit for hit in hits if hit is not None]
+            found[place] = hits.from_windows(documents[place], place, matrix, entry.windows, scores)
+        return [found[place] for place in range(len(documents))]
 
 
 def _directory(path: str | PathLike[str] | None) -> Path | None:
@@ -418,7 +411,9 @@ def _loose(items: Iterable[str | Document] | None) -> list[Document]:
     for place, item in enumerate(items or ()):
         document = Document(item) if isinstance(item, str) else item
         if not isinstance(document, Document):
-            raise InvalidTypeError(f"document {place} is {validate.shown(item)}: a str or a Document is needed.")
+            raise InvalidTypeError(
+                f"document {place} is {validate.shown(item)}: a str or a Document is needed."
+            )
         validate.text(document.text, f"the text of document {place}")
         checked.append(document)
     return checked
@@ -426,41 +421,9 @@ def _loose(items: Iterable[str | Document] | None) -> list[Document]:
 
 def _stored_matrix(view: View, positions: NDArray[np.int64]) -> TokenMatrix:
     parts = [
-        dequantize(view.rows[view.starts[p] : view.ends[p]], view.scales[view.starts[p] : view.ends[p]], view.dim)
+        dequantize(
+            view.rows[view.starts[p] : view.ends[p]], view.scales[view.starts[p] : view.ends[p]], view.dim
+        )
         for p in positions
     ]
     return np.concatenate([np.zeros((0, view.dim), np.float32), *parts])
-
-
-def _normalized(score: float, matrix: TokenMatrix) -> float:
-    return min(max(score / len(matrix), 0.0), 1.0) if len(matrix) else 0.0
-
-
-def _passage(document: Document, span: NDArray[np.int64]) -> Window:
-    """A span of context + text as a window of the text."""
-    start, end = (max(int(place) - len(document.context), 0) for place in span)
-    return Window(document.text[start:end], start, end)
-
-
-def _hits(view: View, matrix: TokenMatrix, ranked: Sequence[tuple[int, float]], lowest: float) -> list[Hit]:
-    kept = [(position, score) for position, score in ranked if _normalized(score, matrix) >= lowest]
-    positions = np.array([position for position, _ in kept], np.int64)
-    keys = view.documents[positions]
-    documents, spans = view.fetch(keys), view.spans(positions)
-    hits = []
-    for key, span, (_, score) in zip(keys.tolist(), spans, kept, strict=True):
-        document = documents[key]
-        passage = _passage(document, span)
-        normalized = _normalized(score, matrix)
-        hits.append(Hit(document.id, score, normalized, document.text, dict(document.metadata), passage))
-    return hits
-
-
-def _best_window(
-    document: Document, place: int, matrix: TokenMatrix, spans: NDArray[np.int64], scores: NDArray[np.float32]
-) -> Hit:
-    found = len(scores) > 0 and len(matrix) > 0 and bool(np.isfinite(scores.max()))
-    score = float(scores.max()) if found else 0.0
-    passage = _passage(document, spans[int(scores.argmax())]) if found else None
-    metadata = dict(document.metadata)
-    return Hit(document.id, score, _normalized(score, matrix), document.text, metadata, passage, place)

@@ -60,7 +60,7 @@ def read(path: Path) -> tuple[list[Document], list[str]]:
 
 
 def _walk(directory: Path) -> Iterator[Path]:
-    """Files below a directory; hidden ones are left out, as are links to directories, which can be circular."""
+    """Files below a directory, without hidden ones and links to directories, which can be circular."""
     for entry in directory.iterdir():
         if entry.name.startswith("."):
             continue
@@ -82,7 +82,10 @@ def html_text(source: str) -> str:
 
 class _Text(HTMLParser):
     HIDDEN = frozenset({"script", "style", "head", "template", "noscript"})
-    INLINE = frozenset("a abbr b bdi bdo cite code em i kbd mark q s samp small span strong sub sup u var wbr".split())
+    INLINE = frozenset(
+        ("a", "abbr", "b", "bdi", "bdo", "cite", "code", "em", "i", "kbd", "mark", "q", "s", "samp", "small")
+        + ("span", "strong", "sub", "sup", "u", "var", "wbr")
+    )
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

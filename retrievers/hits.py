@@ -1,0 +1,68 @@
+"""Scored windows to hits: the passage, its place in the user's text, and the normalised score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers.store import View
+from retrievers.types import Document, Hit, TokenMatrix, Window
+
+
+def from_search(
+    view: View, query: TokenMatrix, ranked: Sequence[tuple[int, float]], lowest: float
+) -> list[Hit]:
+    """Hits of a search, in the order given.
+
+    Args:
+        view: what was searched.
+        query: float32, (query_tokens, dim).
+        ranked: window position and MaxSim, one a document.
+        lowest: hits with a smaller normalised score are left out.
+    """
+    kept = [(position, score) for position, score in ranked if normalized(score, query) >= lowest]
+    positions = np.array([position for position, _ in kept], np.int64)
+    keys = view.documents[positions]
+    documents, spans = view.fetch(keys), view.spans(positions)
+    hits = []
+    for key, span, (_, score) in zip(keys.tolist(), spans, kept, strict=True):
+        document = documents[key]
+        passage = passage_of(document, (int(span[0]), int(span[1])))
+        metadata = dict(document.metadata)
+        hits.append(Hit(document.id, score, normalized(score, query), document.text, metadata, passage))
+    return hits
+
+
+def from_windows(
+    document: Document,
+    position: int,
+    query: TokenMatrix,
+    spans: Sequence[tuple[int, int]],
+    scores: NDArray[np.float32],
+) -> Hit:
+    """The hit of one reranked document: its best window, or score 0 and no passage where nothing has tokens.
+
+    Args:
+        spans: of its windows, into context + text.
+        scores: float32, (windows,), -inf for a window without tokens.
+    """
+    best = int(scores.argmax()) if len(scores) and len(query) else -1
+    if best < 0 or not np.isfinite(scores[best]):
+        return Hit(document.id, 0.0, 0.0, document.text, dict(document.metadata), None, position)
+    score = float(scores[best])
+    passage = passage_of(document, spans[best])
+    metadata = dict(document.metadata)
+    return Hit(document.id, score, normalized(score, query), document.text, metadata, passage, position)
+
+
+def normalized(score: float, query: TokenMatrix) -> float:
+    """MaxSim / number of query vectors, clamped to [0, 1]; 0 for a query without vectors."""
+    return min(max(score / len(query), 0.0), 1.0) if len(query) else 0.0
+
+
+def passage_of(document: Document, span: tuple[int, int]) -> Window:
+    """A span of context + text as a window of the text; empty where the span lies in the context."""
+    start, end = (max(place - len(document.context), 0) for place in span)
+    return Window(document.text[start:end], start, end)
