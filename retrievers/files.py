@@ -82,9 +82,10 @@ def html_text(source: str) -> str:
 
 class _Text(HTMLParser):
     HIDDEN = frozenset({"script", "style", "head", "template", "noscript"})
-    INLINE = frozenset(
-        ("a", "abbr", "b", "bdi", "bdo", "cite", "code", "em", "i", "kbd", "mark", "q", "s", "samp", "small")
-        + ("span", "strong", "sub", "sup", "u", "var", "wbr")
+    BLOCKS = frozenset(
+        {"address", "article", "aside", "blockquote", "br", "caption", "dd", "div", "dl", "dt", "figcaption"}
+        | {"figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav"}
+        | {"ol", "option", "p", "pre", "section", "table", "td", "th", "title", "tr", "ul"}
     )
 
     def __init__(self) -> None:
@@ -97,13 +98,13 @@ class _Text(HTMLParser):
             self.hidden.clear()  # a page may leave out </head>
         elif tag in self.HIDDEN:
             self.hidden.append(tag)
-        elif tag not in self.INLINE:
+        elif tag in self.BLOCKS:
             self.parts.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in self.hidden:
             del self.hidden[self.hidden.index(tag) :]
-        elif tag not in self.INLINE:
+        elif tag in self.BLOCKS:
             self.parts.append("\n")
 
     def handle_data(self, data: str) -> None:

@@ -1,0 +1,134 @@
+"""The demonstration: the Python language reference, indexed and asked, also through both frameworks."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from textwrap import indent, shorten
+from typing import TYPE_CHECKING
+
+from retrievers.errors import MissingExtraError
+from retrievers.types import Document
+
+if TYPE_CHECKING:
+    from retrievers.collection import Collection
+
+MODEL = "offline/minilm"
+QUESTIONS = (
+    "Why does my default list argument keep growing between calls?",
+    "How do I hide the original error when I raise a new one?",
+    "How do I save memory when I have millions of small objects with fixed attributes?",
+)
+CHAIN_QUESTION = "Is the cleanup code run even if I return from inside the try block?"
+
+
+def run(directory: Path, question: str | None = None) -> None:
+    """Build the index if it is not there, then answer: one question, or the three and both frameworks.
+
+    Args:
+        directory: where the index stays.
+        question: the user's own; None asks ours.
+    Raises:
+        MissingExtraError: the extra `offline`, which brings the model, is not installed.
+    """
+    from retrievers.collection import Collection
+    from retrievers.encoder import LateInteractionEncoder
+
+    begin = time.perf_counter()
+    with Collection(directory, LateInteractionEncoder(MODEL)) as collection:
+        build(collection)
+        if question is not None:
+            ask(collection, question)
+        else:
+            for example in QUESTIONS:
+                ask(collection, example)
+            through_langchain(collection, CHAIN_QUESTION)
+            through_llama_index(collection, CHAIN_QUESTION)
+            print(f'\nAsk your own: retrievers demo "…"   (the index stays in {directory})')
+    print(f"{time.perf_counter() - begin:.1f} s in all")
+
+
+def documents() -> list[Document]:
+    """The topics of the language reference that every Python carries: help("for") shows one."""
+    from pydoc_data.topics import topics
+
+    return [
+        Document(text.strip(), name, {"title": text.strip().partition("\n")[0]}) for name, text in topics.items()
+    ]
+
+
+def build(collection: Collection) -> None:
+    """Index what is missing; nothing, the second time."""
+    topics = documents()
+    if all(topic.id in collection for topic in topics):
+        print(f"{collection!r} is ready.")
+        return
+    characters = sum(len(topic.text) for topic in topics)
+    print(f"Indexing {len(topics)} topics of the Python language reference, {characters:,} characters …")
+    begin = time.perf_counter()
+    collection.add(topics, show_progress=True)
+    info = collection.info()
+    seconds = time.perf_counter() - begin
+    print(f"{info.windows:,} windows, {info.tokens:,} tokens, {info.bytes / 1e6:.1f} MB in {seconds:.1f} s")
+
+
+def ask(collection: Collection, question: str) -> None:
+    """Print the three best topics with their scores and passages."""
+    from retrievers.cli import show
+
+    begin = time.perf_counter()
+    hits = collection.search(question, k=3)
+    print(f"\n? {question}   ({(time.perf_counter() - begin) * 1000:.0f} ms)")
+    print(show(hits))
+
+
+def through_langchain(collection: Collection, question: str) -> None:
+    """One question through a LangChain chain, whose language model is LangChain's own fake."""
+    try:
+        from retrievers.langchain import LateInteractionRetriever, PassageCompressor
+    except MissingExtraError as error:
+        print(f"\nLangChain: left out. {error}")
+        return
+    from langchain_core.documents import Document as ChainDocument
+    from langchain_core.language_models import FakeListChatModel
+    from langchain_core.output_parsers import StrOutputParser
+    from langchain_core.prompts import ChatPromptTemplate
+    from langchain_core.runnables import RunnableLambda, RunnablePassthrough
+
+    passages = PassageCompressor(collection=collection)
+    retriever = LateInteractionRetriever(collection=collection, k=2)
+
+    def context(question: str) -> str:
+        found: list[ChainDocument] = retriever.invoke(question)
+        return "\n---\n".join(d.page_content for d in passages.compress_documents(found, question))
+
+    prompt = ChatPromptTemplate.from_template("Answer from this:\n{context}\n\nQuestion: {question}")
+    answer = "(a fake language model answers here; above is the prompt that a real one would get)"
+    inputs = {"context": RunnableLambda(context), "question": RunnablePassthrough()}
+    written = inputs | prompt
+    print(f"\nLangChain: prompt | model | parser\n? {question}")
+    print(indent(shorten(written.invoke(question).to_string(), 600, placeholder=" …"), "   "))
+    print(indent((written | FakeListChatModel(responses=[answer]) | StrOutputParser()).invoke(question), "   "))
+
+
+def through_llama_index(collection: Collection, question: str) -> None:
+    """One question through a LlamaIndex query engine, whose language model is LlamaIndex's own mock."""
+    try:
+        from retrievers.llama_index import LateInteractionRetriever, PassagePostprocessor
+    except MissingExtraError as error:
+        print(f"\nLlamaIndex: left out. {error}")
+        return
+    from llama_index.core.llms import MockLLM
+    from llama_index.core.query_engine import RetrieverQueryEngine
+
+    engine = RetrieverQueryEngine.from_args(
+        LateInteractionRetriever(collection=collection, similarity_top_k=2),
+        llm=MockLLM(max_tokens=16),
+        node_postprocessors=[PassagePostprocessor(collection=collection)],
+    )
+    response = engine.query(question)
+    print(f"\nLlamaIndex: query engine\n? {question}")
+    for source in response.source_nodes:
+        text = shorten(source.node.get_content(), 300, placeholder=" …")
+        print(f"   {source.node.node_id}   score {source.score:.3f}\n   {text}")
+    print(f"   the mock model's answer: {shorten(str(response), 120, placeholder=' …')}")
