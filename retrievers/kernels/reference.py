@@ -1,0 +1,44 @@
+"""MaxSim in plain numpy: what every kernel is tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers.quantize import dequantize
+from retrievers.types import TokenMatrix
+
+
+def maxsim(
+    rows: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    queries: Sequence[TokenMatrix],
+) -> NDArray[np.float32]:
+    """Score windows against queries by late interaction.
+
+    Each query token keeps its best match in a window; the score is the sum of those matches.
+
+    Args:
+        rows: uint8, (tokens, row_bytes): int8 + 128.
+        scales: float32, (tokens,): a token's vector is (row - 128) * scale.
+        starts: int64, (windows,): first token of each window.
+        ends: int64, (windows,): the token behind the last one.
+        queries: matrices, float32, (query_tokens_i, dim).
+    Returns:
+        float32, (len(queries), windows). -inf for a window without tokens, 0 for a query without tokens.
+    References:
+        Khattab and Zaharia, ColBERT, SIGIR 2020, section 3.3.
+    """
+    scores = np.full((len(queries), len(starts)), -np.inf, np.float32)
+    for window, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        if start == end:
+            continue
+        for number, query in enumerate(queries):
+            tokens = dequantize(rows[start:end], scales[start:end], query.shape[1])
+            similarity = query @ tokens.T  # (query_tokens, window_tokens)
+            scores[number, window] = similarity.max(axis=1).sum()
+    return scores
