@@ -1,0 +1,12 @@
+"""Evaluation: how well encoders and search modes find judged documents, beside BM25 and a single vector.
+
+benchmark = load("scifact")                                     a BEIR directory
+table = compare(benchmark.documents, benchmark.queries, benchmark.qrels, encoder)
+print(table.markdown())                                         one row a system
+"""
+
+from retrievers.evaluate.benchmarks import Benchmark, load
+from retrievers.evaluate.compare import compare, evaluate, main
+from retrievers.evaluate.metrics import METRICS, Row, Table, measure
+
+__all__ = ["METRICS", "Benchmark", "Row", "Table", "compare", "evaluate", "load", "main", "measure"]

