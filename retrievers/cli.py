@@ -75,13 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "corpus", type=Path, metavar="CORPUS", help="holds corpus.jsonl, queries.jsonl and qrels"
     )
-    evaluate.add_argument(
-        "--model", action="append", help=f"may stand several times (default: {DEFAULT_MODEL})"
-    )
-    evaluate.add_argument("--corpus-language", help="of a corpus.LANG.jsonl")
-    evaluate.add_argument("--query-language", help="of a queries.LANG.jsonl")
-    evaluate.add_argument("--limit", type=int, help="take so many queries only")
+    evaluate.add_argument("--model", action="append", help=f"may stand several times ({DEFAULT_MODEL})")
+    evaluate.add_argument("--language", help="of a corpus.LANG.jsonl")
+    evaluate.add_argument("--query-language", help="of a queries.LANG.jsonl, if another")
+    evaluate.add_argument("--pruned", action="store_true", help="also measure the pruned search")
     evaluate.add_argument("--no-baselines", action="store_true", help="leave out BM25 and the single vector")
+    evaluate.add_argument("--cache", type=Path, metavar="DIR", help="keep what was encoded for the next call")
     evaluate.set_defaults(run=_evaluate)
 
     for name, run, text in (
@@ -169,15 +168,16 @@ def show(hits: Sequence[Hit], width: int = 360) -> str:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from retrievers.evaluate import evaluate_directory
+    from retrievers import evaluate
 
-    table = evaluate_directory(
+    table = evaluate.main(
         options.corpus,
         models=options.model or [DEFAULT_MODEL],
-        corpus_language=options.corpus_language,
+        modes=("exact", "pruned") if options.pruned else ("exact",),
+        baselines=() if options.no_baselines else ("BM25", "single vector"),
+        language=options.language,
         query_language=options.query_language,
-        limit=options.limit,
-        baselines=not options.no_baselines,
+        cache=options.cache,
     )
     print(table.markdown())
     return 0

@@ -11,7 +11,9 @@ HEAVY = ("torch", "numba", "transformers", "sentence_transformers", "langchain_c
 
 
 def run_python(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_import_loads_nothing_heavy():
@@ -20,12 +22,16 @@ def test_import_loads_nothing_heavy():
 
 
 def test_import_of_the_types_loads_no_model_and_no_framework():
-    loaded = run_python(f"import sys, retrievers.types; print([m for m in {HEAVY[:-1]!r} if m in sys.modules])")
+    loaded = run_python(
+        f"import sys, retrievers.types; print([m for m in {HEAVY[:-1]!r} if m in sys.modules])"
+    )
     assert loaded == "[]"
 
 
 def test_import_of_the_collection_loads_no_framework_and_no_torch():
-    loaded = run_python(f"import sys, retrievers.collection; print([m for m in {HEAVY[:-1]!r} if m in sys.modules])")
+    loaded = run_python(
+        f"import sys, retrievers.collection; print([m for m in {HEAVY[:-1]!r} if m in sys.modules])"
+    )
     assert loaded == "[]"
 
 
@@ -52,7 +58,11 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_every_error_is_ours_and_a_builtin():
     from retrievers import errors
 
-    found = [value for value in vars(errors).values() if isinstance(value, type) and value is not errors.RetrieversError]
+    found = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and value is not errors.RetrieversError
+    ]
     assert len(found) >= 12
     for error in found:
         assert issubclass(error, errors.RetrieversError)

