@@ -52,9 +52,8 @@ def documents() -> list[Document]:
     """The topics of the language reference that every Python carries: help("for") shows one."""
     from pydoc_data.topics import topics
 
-    return [
-        Document(text.strip(), name, {"title": text.strip().partition("\n")[0]}) for name, text in topics.items()
-    ]
+    texts = {name: text.strip() for name, text in topics.items()}
+    return [Document(text, name, {"title": text.partition("\n")[0]}) for name, text in texts.items()]
 
 
 def build(collection: Collection) -> None:
