@@ -1,0 +1,32 @@
+"""What every class of this adapter needs: a collection to work on, and its names for a trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.retrievers import LangSmithRetrieverParams
+
+from retrievers.collection import Collection
+from retrievers.encoder import Encoder
+from retrievers.errors import InvalidInputError
+
+
+def resolve(collection: Any, encoder: Encoder | None) -> Any:
+    """The collection given, or one in memory around the encoder given.
+
+    Raises:
+        InvalidInputError: both are given, or neither.
+    """
+    if (collection is None) == (encoder is None):
+        seen = "neither" if collection is None else "both"
+        raise InvalidInputError(f"give either collection= or encoder=; {seen} came.")
+    return Collection(None, encoder) if collection is None else collection
+
+
+def trace_parameters(collection: Any) -> LangSmithRetrieverParams:
+    """What LangSmith shows beside a run: the kind of store, the encoder's class and the model's name."""
+    return LangSmithRetrieverParams(
+        ls_vector_store_provider=type(collection).__name__,
+        ls_embedding_provider=type(collection.encoder).__name__,
+        ls_embedding_model=str(collection.encoder.fingerprint["model"]),
+    )

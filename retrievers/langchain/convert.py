@@ -1,0 +1,43 @@
+"""Documents between LangChain and the collection; nobody's document is changed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from langchain_core.documents import Document as LangChainDocument
+
+from retrievers.types import Document, Hit
+
+
+def from_hit(hit: Hit, score_key: str | None = None) -> LangChainDocument:
+    """A found document, with hit.normalized_score in its metadata only where score_key names the key.
+
+    LangChain's MultiQueryRetriever takes two documents for one only if their metadata is equal too, so a
+    score that nobody asked for would turn one document found by two queries into two.
+    """
+    metadata = hit.metadata if score_key is None else {**hit.metadata, score_key: hit.normalized_score}
+    return LangChainDocument(page_content=hit.text, id=hit.id, metadata=metadata)
+
+
+def from_document(document: Document) -> LangChainDocument:
+    """A stored document as LangChain's, with metadata of its own."""
+    return LangChainDocument(
+        page_content=document.text, id=document.id, metadata=deepcopy(dict(document.metadata))
+    )
+
+
+def to_document(document: LangChainDocument) -> Document:
+    """LangChain's document for the collection."""
+    return Document(text=document.page_content, id=document.id, metadata=document.metadata)
+
+
+def to_texts(documents: Sequence[LangChainDocument]) -> list[Document]:
+    """What a reranker looks at: text and id. Metadata stays behind, for here it need not be JSON."""
+    return [Document(text=document.page_content, id=document.id) for document in documents]
+
+
+def with_metadata(document: LangChainDocument, added: Mapping[str, Any], **changes: Any) -> LangChainDocument:
+    """A copy of a document, of the same class, with more metadata and other changes."""
+    return document.model_copy(update={"metadata": {**deepcopy(document.metadata), **added}, **changes})

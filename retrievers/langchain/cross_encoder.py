@@ -1,0 +1,35 @@
+"""Pairs of texts scored by MaxSim, for the components that take a cross-encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.cross_encoders import BaseCrossEncoder
+
+from retrievers.encoder import Encoder
+from retrievers.langchain.common import resolve
+
+
+class LateInteractionCrossEncoder(BaseCrossEncoder):
+    """Scores (question, text) pairs; CrossEncoderReranker and its like take it as their model.
+
+    Args:
+        collection: a collection whose encoder is used; give this or encoder.
+        encoder: an encoder, where there is no collection.
+    Raises:
+        InvalidInputError: both are given, or neither.
+    """
+
+    def __init__(self, *, collection: Any = None, encoder: Encoder | None = None) -> None:
+        self.collection = resolve(collection, encoder)
+
+    def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
+        """Normalized MaxSim of each pair, in [0, 1] and in the order given; 0 for a text without tokens."""
+        scores = [0.0] * len(text_pairs)
+        places: dict[str, list[int]] = {}
+        for place, (query, _) in enumerate(text_pairs):
+            places.setdefault(query, []).append(place)
+        for query, members in places.items():
+            for hit in self.collection.rerank(query, [text_pairs[place][1] for place in members]):
+                scores[members[hit.position]] = hit.normalized_score
+        return scores

@@ -1,0 +1,110 @@
+"""Maximal marginal relevance over token matrices: results that answer and do not repeat each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from retrievers.errors import InvalidInputError
+from retrievers.types import Hit, TokenMatrix
+
+BLOCK = 1 << 22  # similarities held at once: 16 MiB of float32, whatever the lengths of two documents
+
+
+def maximal_marginal_relevance(
+    query: TokenMatrix, matrices: Sequence[TokenMatrix], k: int, lambda_mult: float = 0.5
+) -> list[int]:
+    """Choose documents one by one, each for its relevance less its likeness to those already chosen.
+
+    Relevance is the mean MaxSim of the query; the likeness of two documents is the mean of the mean MaxSim
+    in both directions, so that neither a short nor a long one is favoured. Both are averaged cosines, so
+    lambda_mult weighs them on one scale. Only pairs with a chosen document are compared: k * len(matrices)
+    of them at most.
+
+    Args:
+        query: float32, (query_tokens, dim), rows of length 1.
+        matrices: candidates, float32, (tokens_i, dim), best first; equal values keep this order.
+        k: how many to choose; all of them where k exceeds len(matrices).
+        lambda_mult: 1 looks at relevance alone, 0 at diversity alone.
+    Returns:
+        Places in matrices, in the order chosen.
+    Raises:
+        InvalidInputError: k < 1, or lambda_mult is outside [0, 1].
+    References:
+        Carbonell and Goldstein, The Use of MMR, SIGIR 1998, section 2.
+    """
+    if k < 1:
+        raise InvalidInputError(f"k is {k}; it must be at least 1.")
+    if not 0 <= lambda_mult <= 1:
+        raise InvalidInputError(f"lambda_mult is {lambda_mult}; it must lie in [0, 1].")
+    relevance = np.array([mean_maxsim(query, matrix) for matrix in matrices], np.float32)
+    likeness = np.full(len(matrices), -np.inf, np.float32)  # to the chosen document that is most alike
+    chosen: list[int] = []
+    left = np.ones(len(matrices), bool)
+    for _ in range(min(k, len(matrices))):
+        # The first choice has nothing to differ from: it is the most relevant one for every lambda_mult.
+        value = lambda_mult * relevance - (1 - lambda_mult) * likeness if chosen else relevance
+        best = int(np.argmax(np.where(left, value, -np.inf)))
+        chosen.append(best)
+        left[best] = False
+        if len(chosen) < k:
+            for other in np.flatnonzero(left).tolist():
+                likeness[other] = max(likeness[other], symmetric_maxsim(matrices[best], matrices[other]))
+    return chosen
+
+
+def search_diverse(
+    collection: Any,
+    query: str,
+    *,
+    k: int = 4,
+    fetch_k: int = 20,
+    lambda_mult: float = 0.5,
+    filter: Any = None,
+    score_threshold: float | None = None,
+) -> list[Hit]:
+    """The hits of a collection by maximal marginal relevance, in the order chosen.
+
+    Args:
+        collection: a Collection, or what has its encoder, search and matrices.
+        query: the question; without tokens it finds nothing.
+        k: the most hits to return.
+        fetch_k: how many of the best hits to choose from; k where it is smaller.
+        lambda_mult, filter, score_threshold: as maximal_marginal_relevance and Collection.search.
+    Raises:
+        InvalidInputError, FilterError: as both of them.
+    """
+    found = collection.search(query, k=max(k, fetch_k), filter=filter, score_threshold=score_threshold)
+    if not found:
+        return []
+    [matrix] = collection.encoder.encode_queries([query])
+    stored = collection.matrices([hit.id for hit in found])
+    chosen = maximal_marginal_relevance(matrix, [stored[hit.id] for hit in found], k, lambda_mult)
+    return [found[place] for place in chosen]
+
+
+def mean_maxsim(query: TokenMatrix, document: TokenMatrix) -> float:
+    """MaxSim divided by the number of query tokens; 0 where either has no tokens."""
+    return _both_means(query, document)[0]
+
+
+def symmetric_maxsim(left: TokenMatrix, right: TokenMatrix) -> float:
+    """The mean of the mean MaxSim of left in right and of right in left; 0 where either has no tokens."""
+    forward, backward = _both_means(left, right)
+    return (forward + backward) / 2
+
+
+def _both_means(left: TokenMatrix, right: TokenMatrix) -> tuple[float, float]:
+    """Mean over the rows of left, and over those of right, of each row's best match in the other."""
+    if not len(left) or not len(right):
+        return 0.0, 0.0
+    step = max(1, BLOCK // len(right))
+    total = 0.0
+    columns = np.full(len(right), -np.inf, np.float32)
+    for start in range(0, len(left), step):
+        similarity = left[start : start + step] @ right.T  # (step, right_tokens)
+        total += float(similarity.max(axis=1).sum(dtype=np.float64))
+        np.maximum(columns, similarity.max(axis=0), out=columns)
+    return total / len(left), float(columns.mean(dtype=np.float64))

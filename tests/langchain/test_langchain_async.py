@@ -1,0 +1,148 @@
+"""No async method works on the event loop's own thread, and the loop stays responsive under load."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from typing import Any
+
+import pytest
+from langchain_core.documents import Document
+
+from retrievers import Collection
+from retrievers.langchain import (
+    LateInteractionReranker,
+    LateInteractionRetriever,
+    LateInteractionVectorStore,
+    PassageCompressor,
+)
+from retrievers.testing import HashingEncoder
+
+
+def refuse_on_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise AssertionError("this ran in the thread of the event loop, and blocks it")
+
+
+class OffLoop:
+    """A collection whose every call fails where an event loop runs."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._collection, name)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            refuse_on_loop()
+            return value(*args, **kwargs)
+
+        return call
+
+
+class OffLoopEncoder(HashingEncoder):
+    """An encoder that fails where an event loop runs."""
+
+    def encode_queries(self, texts):
+        refuse_on_loop()
+        return super().encode_queries(texts)
+
+    def encode_documents(self, texts):
+        refuse_on_loop()
+        return super().encode_documents(texts)
+
+
+DOCUMENT = Document(id="new", page_content="a new moon")
+
+CALLS = {
+    "aadd_documents": lambda s: s.aadd_documents([DOCUMENT]),
+    "aadd_documents with ids": lambda s: s.aadd_documents([DOCUMENT], ids=["x"], batch_size=9),
+    "aadd_texts": lambda s: s.aadd_texts(["a moon"], [{"n": 1}], ids=["x"]),
+    "aget_by_ids": lambda s: s.aget_by_ids(["mars"]),
+    "adelete": lambda s: s.adelete(["mars"]),
+    "adelete by filter": lambda s: s.adelete(filter={"kind": "gas"}),
+    "asimilarity_search": lambda s: s.asimilarity_search("moon", k=2, filter={"kind": "rock"}),
+    "with_score": lambda s: s.asimilarity_search_with_score("moon", k=2, score_threshold=0.1),
+    "with_relevance": lambda s: s.asimilarity_search_with_relevance_scores("moon", k=2, score_threshold=0.1),
+    "amax_marginal_relevance": lambda s: s.amax_marginal_relevance_search("moon", k=2, fetch_k=3),
+    "asearch": lambda s: s.asearch("moon", "mmr", k=2),
+    "as_retriever": lambda s: s.as_retriever().ainvoke("moon", k=2),
+    "as_retriever mmr": lambda s: s.as_retriever(search_type="mmr").ainvoke("moon"),
+    "as_retriever aadd": lambda s: s.as_retriever().aadd_documents([DOCUMENT]),
+    "retriever": lambda s: LateInteractionRetriever(collection=s.collection).ainvoke("moon", k=2),
+    "retriever abatch": lambda s: LateInteractionRetriever(collection=s.collection).abatch(["moon", "sun"]),
+    "reranker": lambda s: LateInteractionReranker(collection=s.collection).acompress_documents(
+        [DOCUMENT], "moon"
+    ),
+    "passages": lambda s: PassageCompressor(collection=s.collection).acompress_documents([DOCUMENT], "moon"),
+    "afrom_documents": lambda s: LateInteractionVectorStore.afrom_documents(
+        [DOCUMENT], collection=s.collection
+    ),
+    "afrom_texts": lambda s: LateInteractionVectorStore.afrom_texts(["a"], encoder=OffLoopEncoder()),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_an_async_call_leaves_the_loop_free(name, store):
+    guarded = LateInteractionVectorStore(OffLoop(store.collection))
+    await CALLS[name](guarded)
+
+
+def test_the_guard_of_these_tests_notices_a_call_on_the_loop(store):
+    async def blocking() -> None:
+        OffLoop(store.collection).search("moon")
+
+    with pytest.raises(AssertionError, match="blocks it"):
+        asyncio.run(blocking())
+
+
+async def test_async_twins_give_what_the_others_give(store):
+    query = "the planet with moons"
+    assert await store.asimilarity_search(query) == store.similarity_search(query)
+    assert await store.asimilarity_search_with_score(query) == store.similarity_search_with_score(query)
+    relevant = store.similarity_search_with_relevance_scores(query, k=5, score_threshold=0.3)
+    assert await store.asimilarity_search_with_relevance_scores(query, k=5, score_threshold=0.3) == relevant
+    diverse = store.max_marginal_relevance_search(query, k=3, lambda_mult=0.1)
+    assert await store.amax_marginal_relevance_search(query, k=3, lambda_mult=0.1) == diverse
+    assert await store.aget_by_ids(["mars"]) == store.get_by_ids(["mars"])
+    assert await store.adelete(["mars"]) is True
+    assert await store.aadd_texts(["Mars again"], ids=["mars"]) == ["mars"]
+    assert store.get_by_ids(["mars"]) == [Document(id="mars", page_content="Mars again")]
+
+
+class SlowEncoder(HashingEncoder):
+    """As slow as a model, and like one without the interpreter's lock meanwhile."""
+
+    def encode_queries(self, texts):
+        time.sleep(0.02)
+        return super().encode_queries(texts)
+
+
+async def test_fifty_concurrent_calls_leave_the_loop_responsive_and_agree_with_a_sequence():
+    with Collection(None, SlowEncoder()) as collection:
+        collection.add([f"document {number} of class {number % 7}" for number in range(500)])
+        retriever = LateInteractionRetriever(collection=collection, k=3)
+        questions = [f"which document is number {number}" for number in range(50)]
+        expected = [retriever.invoke(question) for question in questions]
+        latencies: list[float] = []
+
+        async def tick() -> None:
+            while True:
+                before = time.perf_counter()
+                await asyncio.sleep(0.001)
+                latencies.append(time.perf_counter() - before - 0.001)
+
+        ticker = asyncio.create_task(tick())
+        await asyncio.sleep(0)
+        found = await asyncio.gather(*(retriever.ainvoke(question) for question in questions))
+        ticker.cancel()
+    assert found == expected
+    # The calls take over 0.1 s of waiting together: a loop that they block ticks once or twice.
+    assert len(latencies) >= 5
+    assert statistics.median(latencies) < 0.02

@@ -1,0 +1,80 @@
+"""Maximal marginal relevance over token matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from retrievers import mmr
+from retrievers.errors import InvalidInputError
+from retrievers.testing import HashingEncoder
+
+TEXTS = ["red storm wind", "red storm wind rain", "red calm", "blue"]
+
+
+@pytest.fixture
+def matrices() -> list[np.ndarray]:
+    return list(HashingEncoder().encode_documents(TEXTS))
+
+
+@pytest.fixture
+def query() -> np.ndarray:
+    return HashingEncoder().encode_queries(["red storm"])[0]
+
+
+def test_relevance_alone_is_the_order_of_maxsim(query, matrices):
+    assert mmr.maximal_marginal_relevance(query, matrices, 4, lambda_mult=1.0)[:3] == [0, 1, 2]
+
+
+def test_a_near_copy_of_the_first_choice_comes_later(query, matrices):
+    assert mmr.maximal_marginal_relevance(query, matrices, 2, lambda_mult=0.3) == [0, 2]
+
+
+def test_diversity_alone_still_begins_with_the_most_relevant(query, matrices):
+    chosen = mmr.maximal_marginal_relevance(query, matrices[::-1], 2, lambda_mult=0.0)
+    assert chosen == [2, 0]  # a copy of the storm, then the one that shares no word with it
+
+
+def test_likeness_is_the_mean_of_both_directions():
+    short, long = HashingEncoder(dim=512).encode_documents(["a b", "a b c d"])
+    forward, backward = 1.0, (2 + (short @ long.T).max(axis=0)[2:].sum()) / 4
+    assert mmr.symmetric_maxsim(short, long) == pytest.approx((forward + backward) / 2, abs=1e-6)
+    assert mmr.symmetric_maxsim(long, short) == pytest.approx((forward + backward) / 2, abs=1e-6)
+
+
+def test_blocks_do_not_change_the_likeness(monkeypatch):
+    rng = np.random.default_rng(0)
+    left, right = (rng.standard_normal((n, 8)).astype(np.float32) for n in (37, 23))
+    whole = mmr.symmetric_maxsim(left, right)
+    monkeypatch.setattr(mmr, "BLOCK", 50)
+    assert mmr.symmetric_maxsim(left, right) == pytest.approx(whole, rel=1e-5)
+
+
+def test_equal_values_keep_the_order_given(query, matrices):
+    assert mmr.maximal_marginal_relevance(query, [matrices[0]] * 3, 3) == [0, 1, 2]
+
+
+def test_documents_and_queries_without_tokens_are_no_trouble(query, matrices):
+    empty = np.zeros((0, 64), np.float32)
+    assert mmr.maximal_marginal_relevance(query, [empty, matrices[0]], 5) == [1, 0]
+    assert mmr.maximal_marginal_relevance(empty, matrices, 1) == [0]
+    assert mmr.maximal_marginal_relevance(query, [], 3) == []
+
+
+@pytest.mark.parametrize(("k", "weight"), [(0, 0.5), (1, -0.1), (1, 1.1)])
+def test_arguments_without_meaning_are_refused(query, matrices, k, weight):
+    with pytest.raises(InvalidInputError):
+        mmr.maximal_marginal_relevance(query, matrices, k, weight)
+
+
+def test_a_search_chooses_among_the_best_fetch_k_only(collection):
+    collection.add(TEXTS, ids=["storm", "copy", "calm", "blue"])
+
+    def diverse(**options) -> list[str]:
+        return [hit.id for hit in mmr.search_diverse(collection, "red storm", lambda_mult=0.0, **options)]
+
+    assert diverse(k=2) == ["storm", "blue"]
+    assert diverse(k=2, fetch_k=3) == ["storm", "calm"]
+    assert diverse(k=2, fetch_k=2) == ["storm", "copy"]
+    assert diverse(k=3, fetch_k=1) == ["storm", "calm", "copy"]
+    assert mmr.search_diverse(collection, " ") == []
