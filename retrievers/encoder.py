@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+
+from retrievers import loading, windows
+from retrievers.batching import batches, buffered
+from retrievers.errors import InvalidInputError, InvalidTypeError
+from retrievers.preprocess import Features, Preprocessor, Task
 from retrievers.types import TokenMatrix
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
+
+# Texts of this many tokens are sorted by length together: more gains nothing, and holds more in memory.
+BUFFER_TOKENS = 1 << 16
+# Measured: benchmarks/encoding.py. On a processor what a batch computes has to stay in its cache.
+CPU_TOKEN_BUDGET = 1 << 10
+GPU_TOKEN_BUDGET = 1 << 15
 
 
 @runtime_checkable
@@ -42,3 +59,231 @@ class Encoder(Protocol):
     def query_tokens(self, text: str) -> list[str]:
         """Label of each row of encode_queries([text])."""
         raise NotImplementedError(f"{type(self).__name__} does not name its query tokens.")
+
+
+class LateInteractionEncoder(Encoder):
+    """Any late-interaction checkpoint that sentence-transformers loads: native, PyLate or Stanford ColBERT.
+
+    It adds to sentence-transformers' `MultiVectorEncoder`: batches by tokens in place of a fixed number of
+    texts, streaming, windows of long texts, a number format by hardware, a fingerprint, and safety under
+    threads. Prompts, markers, query expansion and skiplist are the checkpoint's own.
+
+    Args:
+        model: name on the model hub, a directory, or "offline/minilm", which needs no network.
+        document_length: most tokens of a window, markers included; None takes the checkpoint's.
+        query_length: tokens that a question is expanded to and cut at, as the checkpoint was trained; None
+            takes the checkpoint's and cuts nothing that the model can read.
+        overlap: most tokens that two neighbouring windows share; None shares an eighth.
+        device: as torch names it; None takes a GPU if there is one.
+        precision: number format of the multiplications; None takes bfloat16 where the hardware has it.
+        token_budget: most tokens of a batch, padding included; None chooses by device.
+        token_pooling: keep about one row in that many of a document, by sentence-transformers' hierarchical
+            pooling; None keeps all.
+        backend: "torch", "onnx" or "openvino", as sentence-transformers takes it.
+        revision: commit, branch or tag on the hub.
+        token: authentication on the hub.
+        cache_folder: where downloads are kept.
+        local_files_only: never ask the hub.
+        trust_remote_code: run code that comes with the checkpoint.
+        prompts: in place of the checkpoint's: {"query": …, "document": …}.
+        model_kwargs: for transformers' model.
+        processor_kwargs: for transformers' tokenizer.
+        config_kwargs: for transformers' configuration.
+
+    Attributes:
+        model: sentence-transformers' model.
+        dtype: the number format in use, as torch names it.
+
+    Raises:
+        ModelNotFoundError: no such directory, no such model, or no network.
+        MissingExtraError: the package of an offline model is not installed.
+        InvalidInputError: an option has a value that the model cannot take, or the checkpoint is not one for
+            late interaction.
+    """
+
+    def __init__(
+        self,
+        model: str = "LiquidAI/LFM2-ColBERT-350M",
+        *,
+        document_length: int | None = None,
+        query_length: int | None = None,
+        overlap: int | None = None,
+        device: str | None = None,
+        precision: Literal["float32", "bfloat16", "float16"] | None = None,
+        token_budget: int | None = None,
+        token_pooling: float | None = None,
+        backend: Literal["torch", "onnx", "openvino"] = "torch",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_folder: str | None = None,
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+        prompts: Mapping[str, str] | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        config_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        checkpoint = loading.load(
+            model,
+            device=device,
+            backend=backend,
+            revision=revision,
+            token=token,
+            cache_folder=cache_folder,
+            local_files_only=local_files_only,
+            trust_remote_code=trust_remote_code,
+            prompts=prompts,
+            model_kwargs=model_kwargs,
+            processor_kwargs=processor_kwargs,
+            config_kwargs=config_kwargs,
+        )
+        self.model: MultiVectorEncoder = checkpoint.model.eval()
+        # Packing texts into one sequence is faster with flash attention, but the short convolution of Lfm2
+        # reads over their borders: a document's matrix must not depend on its neighbours.
+        transformer: Any = self.model[0]
+        transformer.unpad_inputs = False
+        self._preprocess = Preprocessor(self.model, document_length, query_length)
+        self.document_length = self._preprocess.document_length
+        self.overlap = self.document_length // 8 if overlap is None else overlap
+        if not 0 <= self.overlap < self.document_length // 2:
+            raise InvalidInputError(
+                f"overlap is {overlap}; it must be at least 0 and less than half of document_length, "
+                f"which is {self.document_length}."
+            )
+        self._pooling = _pooling(token_pooling)
+        if backend == "torch":
+            self.model.to(_dtype(precision, model_kwargs, self.model))
+        self.dtype = str(self.model.dtype or "float32").removeprefix("torch.")
+        on_processor = self.model.device.type == "cpu"
+        self.token_budget = token_budget or (CPU_TOKEN_BUDGET if on_processor else GPU_TOKEN_BUDGET)
+        if self.token_budget < 1:
+            raise InvalidInputError(f"token_budget is {token_budget}; it must be at least 1.")
+
+        self.dim = int(self.model.get_embedding_dimension() or 0)
+        self.fingerprint = {
+            "model": checkpoint.name,
+            "weights": checkpoint.weights,
+            "dim": self.dim,
+            "document_length": self.document_length,
+            "query_length": self._preprocess.query_length,
+            "prompts": dict(self._preprocess.prompts),
+            "token_pooling": token_pooling,
+        }
+
+    def encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
+        """Encode questions. A blank one has no rows.
+
+        Warns:
+            UserWarning: a question has more tokens than the model reads; the rest is not used.
+        """
+        if isinstance(texts, str):
+            raise InvalidTypeError(
+                "encode_queries takes a list of texts; you gave one text. Put it in a list."
+            )
+        return self._encode(texts, "query")
+
+    def encode_documents(self, texts: Iterable[str]) -> Iterator[TokenMatrix]:
+        """Encode windows, in the order given. A blank one has no rows.
+
+        Reads ahead some tens of thousands of tokens, sorts them by length, and holds no more than these.
+
+        Raises:
+            InvalidInputError: a text has more tokens than document_length; split cuts it into windows.
+        """
+        if isinstance(texts, str):
+            raise InvalidTypeError("encode_documents takes texts; you gave one text. Put it in a list.")
+        limit = max(BUFFER_TOKENS, 8 * self.token_budget)
+        for buffer in buffered(texts, lambda text: min(len(text), self.document_length), limit):
+            yield from self._encode(buffer, "document")
+
+    def split(self, text: str) -> list[tuple[int, int]]:
+        """Character spans of the windows of a text, each of at most document_length tokens."""
+        return windows.split(
+            text,
+            tokenize=self._preprocess.spans,
+            count=self._preprocess.count,
+            length=self.document_length,
+            overlap=self.overlap,
+        )
+
+    def document_tokens(self, text: str) -> list[tuple[int, int]]:
+        """Character span of each row of encode_documents([text]); (0, 0) for a marker of the model.
+
+        Raises:
+            NotImplementedError: with token_pooling a row stands for several tokens.
+        """
+        if self._pooling is not None:
+            raise NotImplementedError("With token_pooling a row stands for several tokens of the text.")
+        return self._preprocess.document_spans(text) if text.strip() else []
+
+    def query_tokens(self, text: str) -> list[str]:
+        """Label of each row of encode_queries([text]): the characters of the token, or its name."""
+        return self._preprocess.query_labels(text) if text.strip() else []
+
+    def _encode(self, texts: Sequence[str], task: Task) -> list[TokenMatrix]:
+        matrices = [np.empty((0, self.dim), np.float32) for _ in texts]
+        filled = [i for i, text in enumerate(texts) if text.strip()]
+        features = self._preprocess([texts[i] for i in filled], task)
+        lengths = [len(one["input_ids"]) for one in features]
+        if task == "document":
+            self._check_fit([texts[i] for i in filled], lengths)
+        for batch in batches(lengths, self.token_budget):
+            for i, matrix in zip(batch, self._forward([features[i] for i in batch], task), strict=True):
+                matrices[filled[i]] = matrix
+        return matrices
+
+    def _forward(self, features: Sequence[Features], task: Task) -> list[TokenMatrix]:
+        """One batch through the model."""
+        import torch
+        from torch.nn.functional import normalize
+
+        batch = self._preprocess.pad(features)
+        batch = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+        with torch.inference_mode():
+            output = self.model(batch, task=task)
+            # (texts, tokens, dim) and (texts, tokens): the mask leaves out padding, skiplist and the like
+            vectors, masks = output["token_embeddings"], output["attention_mask"].bool()
+            # Normalised again: in bfloat16 a row is of length 1 only to a part in a hundred.
+            rows = [
+                normalize(vector[mask].float(), dim=-1) for vector, mask in zip(vectors, masks, strict=True)
+            ]
+            if self._pooling is not None:
+                rows = self._pooling.pool(rows, task=task)
+            return [row.cpu().numpy() for row in rows]
+
+    def _check_fit(self, texts: Sequence[str], lengths: Sequence[int]) -> None:
+        for text, length in zip(texts, lengths, strict=True):
+            if length > self.document_length:
+                raise InvalidInputError(
+                    f"A text of {length} tokens does not fit in a window of {self.document_length}: "
+                    f"{text[:60]!r}… Cut it with split, and encode each window."
+                )
+
+
+def _pooling(factor: float | None) -> BaseTokenPooling | None:
+    if factor is None:
+        return None
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
+    if factor < 1:
+        raise InvalidInputError(
+            f"token_pooling is {factor}; it keeps one row in that many, so it is 1 or more."
+        )
+    return HierarchicalTokenPooling(factor)
+
+
+def _dtype(
+    precision: str | None, model_kwargs: Mapping[str, Any] | None, model: MultiVectorEncoder
+) -> torch.dtype:
+    """What was asked for, by precision or as sentence-transformers takes it, else what the hardware likes."""
+    import torch
+
+    asked = (model_kwargs or {}).get("dtype") or (model_kwargs or {}).get("torch_dtype")
+    if precision is None and asked not in (None, "auto") and model.dtype is not None:
+        return model.dtype
+    if precision is None:
+        return loading.choose_dtype(model.device)
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if precision not in known:
+        raise InvalidInputError(f"precision is {precision!r}; it must be one of {', '.join(known)}, or None.")
+    return known[precision]

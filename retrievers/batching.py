@@ -1,0 +1,47 @@
+"""Which texts share a forward pass: groups of similar length whose padded size stays within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+
+def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group texts by length so that no group's padded size exceeds the budget.
+
+    Longest first, so that the largest allocation comes first and a device that is too small fails at once.
+
+    Args:
+        lengths: tokens of each text.
+        budget: most tokens of a group, padding included. A text that is longer goes by itself.
+    Returns:
+        Positions in lengths, each exactly once.
+    """
+    groups: list[list[int]] = []
+    longest = 0
+    for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if groups and (len(groups[-1]) + 1) * longest <= budget:
+            groups[-1].append(position)
+        else:
+            groups.append([position])
+            longest = max(lengths[position], 1)
+    return groups
+
+
+def buffered(texts: Iterable[str], size: Callable[[str], int], limit: int) -> Iterator[list[str]]:
+    """Cut a stream into lists, each ending with the text that brings its total size to the limit.
+
+    Args:
+        texts: read no further ahead than the list that is being filled.
+        size: cost of a text in the unit of the limit.
+        limit: total at which a list is handed on.
+    """
+    buffer: list[str] = []
+    total = 0
+    for text in texts:
+        buffer.append(text)
+        total += size(text)
+        if total >= limit:
+            yield buffer
+            buffer, total = [], 0
+    if buffer:
+        yield buffer

@@ -1,0 +1,213 @@
+"""Texts to the token ids that a model reads, one by one and without padding, safely from several threads."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from retrievers.errors import InvalidInputError
+from retrievers.windows import Span
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+
+Task = Literal["query", "document"]
+Features = dict[str, "torch.Tensor"]
+"""One text as the model reads it: int64, (tokens,), under input_ids, attention_mask and so on."""
+
+CHUNK = 64  # texts that are tokenised at once where only their number of tokens is asked for
+
+
+class Preprocessor:
+    """The tokenizer of a sentence-transformers model, its prompts and its lengths.
+
+    Args:
+        model: its first module reads text.
+        document_length: most tokens of a document, markers included; None takes the checkpoint's.
+        query_length: tokens that a question is expanded to and cut at; None takes the checkpoint's width for
+            expansion, and cuts only what the model cannot read.
+
+    Attributes:
+        document_length: as above, never None.
+        query_length: width of query expansion, or, without it, the most tokens of a question.
+        prompts: text put before each question and each document.
+
+    Raises:
+        InvalidInputError: a length is less than 1 token of text, or more than the model can read.
+    """
+
+    def __init__(
+        self, model: MultiVectorEncoder, document_length: int | None, query_length: int | None
+    ) -> None:
+        self._model = model
+        self._transformer: Any
+        self._tokenizer: Any
+        # Assigned through a name of any type: torch's modules declare their attributes as tensors.
+        first: Any = model[0]
+        self._transformer, self._tokenizer = first, first.tokenizer
+        # A fast tokenizer changes its settings at each call; two threads at once are 'Already borrowed'.
+        self._lock = threading.Lock()
+        document_prompts = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
+        self.prompts: Mapping[Task, str] = {
+            "query": model.prompts.get("query") or "",
+            "document": next((prompt for prompt in document_prompts if prompt is not None), ""),
+        }
+        readable = int(first.max_seq_length or 512)
+        self.document_length: int = document_length or first.document_length or min(readable, 512)
+        # Counted with a length set: sentence-transformers measures the prompt through the tokenizer too.
+        markers = self.count([""])[0]
+        _check_length("document_length", self.document_length, markers, readable)
+        self._set_query_length(query_length, readable)
+
+    def _set_query_length(self, query_length: int | None, readable: int) -> None:
+        expansion = self._transformer.query_expansion
+        if query_length is not None:
+            _check_length("query_length", query_length, len(self._whole("", "query")), readable)
+        self.query_length: int
+        self._query_limit: int
+        if expansion is None:
+            self.query_length = self._query_limit = min(
+                query_length or self._transformer.query_length or readable, readable
+            )
+            self._transformer.query_length = self.query_length
+        elif query_length is not None:
+            self.query_length = self._query_limit = query_length
+            self._transformer.query_length = None
+            self._transformer.query_expansion = {**expansion, "strategy": "fixed", "length": query_length}
+        else:
+            # The same rows as "fixed" up to the width; what is longer is read to its end instead of cut.
+            self.query_length, self._query_limit = expansion["length"], readable
+            self._transformer.query_length = None
+            self._transformer.query_expansion = {**expansion, "strategy": "min"}
+
+    def __call__(self, texts: Sequence[str], task: Task, *, offsets: bool = False) -> list[Features]:
+        """Features of each text, markers, prompt and query expansion included.
+
+        Documents are never cut here. With offsets, each has "offset_mapping", int64, (tokens, 2): characters
+        in prompt + text.
+
+        Warns:
+            UserWarning: a question has more tokens than the model reads; the rest is not used.
+        """
+        import torch
+
+        if not texts:
+            return []
+        text_options: dict[str, Any] = {"return_offsets_mapping": offsets}
+        options: dict[str, Any] = {"text": text_options}
+        if task == "document":
+            text_options |= {"padding": False, "truncation": False, "verbose": False}
+            options["common"] = {"return_tensors": None}
+        with self._lock:
+            together = self._model.preprocess(
+                list(texts), prompt=self.prompts[task], task=task, processing_kwargs=options
+            )
+        keys = [key for key in together if key not in ("modality", "prompt_length")]
+        features = [{key: torch.as_tensor(together[key][i]) for key in keys} for i in range(len(texts))]
+        if task == "query":
+            for text, one in zip(texts, features, strict=True):
+                self._warn_of_cut(text, int(one["attention_mask"].sum()))
+                # Padding goes; the positions of query expansion stay.
+                used = one["attention_mask"].bool()
+                if "query_expansion_positions" in one:
+                    used |= one["query_expansion_positions"].bool()
+                one.update({key: one[key][used] for key in keys})
+        return features
+
+    def pad(self, features: Sequence[Features]) -> dict[str, Any]:
+        """A batch for the model: int64, (texts, longest), under each key."""
+        from torch.nn.utils.rnn import pad_sequence
+
+        side = self._tokenizer.padding_side
+        fill = {"input_ids": self._tokenizer.pad_token_id or 0}
+        batch: dict[str, Any] = {
+            key: pad_sequence(
+                [one[key] for one in features],
+                batch_first=True,
+                padding_value=fill.get(key, 0),
+                padding_side=side,
+            )
+            for key in features[0]
+        }
+        return {**batch, "modality": "text"}
+
+    def scored(self, features: Features, task: Task) -> list[bool]:
+        """Which tokens of a text become rows: the model's mask modules, without the model."""
+        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+        batch: dict[str, Any] = {key: value[None] for key, value in features.items()}
+        for module in self._model:
+            if isinstance(module, MultiVectorMask):
+                batch = module(batch, task=task)
+        return batch["attention_mask"][0].bool().tolist()
+
+    def document_spans(self, text: str) -> list[Span]:
+        """Character span of each row of a document; (0, 0) for a marker of the model."""
+        features = self([text], "document", offsets=True)[0]
+        before = len(self.prompts["document"])
+        rows = zip(features["offset_mapping"].tolist(), self.scored(features, "document"), strict=True)
+        return [_inside(text, start - before, end - before) for (start, end), kept in rows if kept]
+
+    def query_labels(self, text: str) -> list[str]:
+        """What each row of a question stands for: the characters of the token, or its name."""
+        features = self([text], "query")[0]
+        rows = zip(features["input_ids"].tolist(), self.scored(features, "query"), strict=True)
+        ids = [token for token, kept in rows if kept]
+        with self._lock:
+            labels = [self._tokenizer.decode([token]).strip() for token in ids]
+            names = self._tokenizer.convert_ids_to_tokens(ids)
+        # A token may be a part of a character's bytes: then only its name in the vocabulary can be shown.
+        return [
+            label if label and "\ufffd" not in label else name
+            for label, name in zip(labels, names, strict=True)
+        ]
+
+    def spans(self, text: str) -> list[Span]:
+        """Character span of each token, without markers and prompt: for cutting windows."""
+        with self._lock:
+            encoding = self._tokenizer(
+                text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
+            )
+        return encoding["offset_mapping"]
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each document as the model reads it, prompt and markers included."""
+        return [
+            len(one["input_ids"])
+            for start in range(0, len(texts), CHUNK)
+            for one in self(texts[start : start + CHUNK], "document")
+        ]
+
+    def _whole(self, text: str, task: Task) -> list[int]:
+        with self._lock:
+            encoding = self._tokenizer(self.prompts[task] + text, truncation=False, verbose=False)
+        return encoding["input_ids"]
+
+    def _warn_of_cut(self, text: str, read: int) -> None:
+        if read < self._query_limit:
+            return
+        whole = len(self._whole(text, "query"))
+        if whole > self._query_limit:
+            warnings.warn(
+                f"A question of {whole} tokens was cut to the {read} that the model reads: {text[:60]!r}…",
+                stacklevel=5,
+            )
+
+
+def _inside(text: str, start: int, end: int) -> Span:
+    """A token's span in the text without the space that some vocabularies count to the word behind it."""
+    start, end = max(start, 0), min(end, len(text))
+    while start < end and text[start].isspace():
+        start += 1
+    return (start, end) if start < end else (0, 0)
+
+
+def _check_length(name: str, value: int, markers: int, readable: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not markers < value <= readable:
+        raise InvalidInputError(
+            f"{name} is {value!r}; it must be a whole number between {markers + 1} ({markers} markers of the model "
+            f"and a token of text) and {readable}, the most tokens that the model can read."
+        )
