@@ -72,13 +72,14 @@ def load(
         from sentence_transformers import MultiVectorEncoder
 
         is_directory = os.path.isdir(name)
+        silence: Exception | None = None
         if not is_directory and not local_files_only:
-            revision, local_files_only = _ask_hub(name, revision, token)
+            revision, silence = _ask_hub(name, revision, token)
         hub: dict[str, Any] = {
             "token": token,
             "cache_folder": cache_folder,
             "revision": revision,
-            "local_files_only": local_files_only,
+            "local_files_only": local_files_only or silence is not None,
         }
         try:
             _check_late_interaction(name, hub)
@@ -95,7 +96,7 @@ def load(
             )
             directory = Path(name) if is_directory else _snapshot(name, hub)
         except OSError as error:
-            raise _not_found(name, error) from error
+            raise _not_found(name, silence or error) from error
         title = directory.resolve().name if is_directory else name
         return Checkpoint(model, title, weights_sha256(directory, backend))
 
@@ -158,19 +159,23 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _ask_hub(name: str, revision: str | None, token: str | bool | None) -> tuple[str | None, bool]:
-    """The commit to load, and whether to look in the local cache only, because the hub does not answer."""
-    import httpx
+def _ask_hub(
+    name: str, revision: str | None, token: str | bool | None
+) -> tuple[str | None, Exception | None]:
+    """The commit to load; and the error of a hub that did not give it, which leaves the local cache."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RevisionNotFoundError
 
+    # A failed connection is an error of the HTTP library, and huggingface_hub changes that from version to
+    # version; its own error derives from the library's.
+    failures: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)  # type: ignore[assignment]
     try:
-        return HfApi().model_info(name, revision=revision, token=token, timeout=HUB_TIMEOUT).sha, False
+        return HfApi().model_info(name, revision=revision, token=token, timeout=HUB_TIMEOUT).sha, None
     except (HFValidationError, RevisionNotFoundError) as error:
         raise _not_found(name, error) from error
-    except (HfHubHTTPError, httpx.HTTPError, OSError):
+    except failures as error:
         # No network, no such model, or no access to it: what an earlier run left in the cache still serves.
-        return revision, True
+        return revision, error
 
 
 def _check_late_interaction(name: str, hub: Mapping[str, Any]) -> None:
