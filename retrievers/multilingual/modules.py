@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from sentence_transformers.base.modules import Normalize, Transformer
@@ -40,7 +40,7 @@ class ContentMask(MultiVectorMask):
         prompts: texts that stand in front of every query or document.
     """
 
-    config_keys: ClassVar[list[str]] = ["skiplist_words", "prompts"]
+    config_keys: list[str] = ["skiplist_words", "prompts"]  # noqa: RUF012  # as the base class has it
 
     def __init__(self, skiplist_words: list[str], *, prompts: Mapping[str, str]) -> None:
         super().__init__(skiplist_words, skiplist_tasks=["query", "document"])
