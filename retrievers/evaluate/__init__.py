@@ -6,7 +6,7 @@ print(table.markdown())                                         one row a system
 """
 
 from retrievers.evaluate.benchmarks import Benchmark, load
-from retrievers.evaluate.compare import compare, evaluate, main
+from retrievers.evaluate.comparison import compare, evaluate, main
 from retrievers.evaluate.metrics import METRICS, Row, Table, measure
 
 __all__ = ["METRICS", "Benchmark", "Row", "Table", "compare", "evaluate", "load", "main", "measure"]

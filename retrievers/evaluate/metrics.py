@@ -70,9 +70,11 @@ class Table:
             lines.append(
                 f"| {row.system} | " + " | ".join(f"{row.values[name]:.3f}" for name in METRICS) + " |"
             )
-        sizes = f"{self.queries:,} queries; {self.documents:,} documents"
+        sizes = (
+            f"{_count(self.queries, 'query', 'queries')}; {_count(self.documents, 'document', 'documents')}"
+        )
         if self.windows != self.documents:
-            sizes += f" in {self.windows:,} windows"
+            sizes += f" in {_count(self.windows, 'window', 'windows')}"
         return "\n".join([*lines, "", f"{sizes}."])
 
     def __str__(self) -> str:
@@ -114,6 +116,10 @@ def measure(qrels: Qrels, run: Run) -> dict[str, float]:
         if value.query_id in judged:
             sums[names[str(value.measure)]] += value.value
     return {name: total / len(judged) for name, total in sums.items()}
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def _measures() -> dict[str, Any]:
