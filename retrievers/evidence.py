@@ -41,4 +41,5 @@ def _encoded_span(encoder: Encoder, document: Document, passage: Window) -> tupl
     for start, end in encoder.split(document.context + document.text):
         if (max(start - context, 0), max(end - context, 0)) == (passage.start, passage.end):
             return start, end
-    raise LookupError(f"no window of the document has the span {passage.start}:{passage.end}")
+    # Stored with another overlap: the passage by itself, behind the context if it begins the text.
+    return (0 if passage.start == 0 else context + passage.start), context + passage.end
