@@ -1,0 +1,140 @@
+"""One SQLite connection: statements from any thread, and SQLite's errors as ours."""
+
+from __future__ import annotations
+
+import ctypes
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from retrievers.errors import CorruptStoreError, StoreClosedError, StoreError, StoreLockedError
+from retrievers.store import _io
+
+LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+CORRUPT = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_RANGE,
+    sqlite3.SQLITE_FORMAT,
+)
+
+
+class Connection:
+    """A connection whose statements run one at a time and return all their rows at once.
+
+    Args:
+        connection: opened with isolation_level=None and check_same_thread=False.
+        place: what error messages call the collection.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, place: str) -> None:
+        self.raw = connection
+        self.place = place
+        # Two threads must not step through one cached statement: the second would rebind its values.
+        self.lock = threading.RLock()
+        connection.create_function("has_text", 2, _has_text, deterministic=True)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows of a query."""
+        with self.lock, translated(self.place):
+            return self.raw.execute(sql, values).fetchall()
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """Execute a statement."""
+        with self.lock, translated(self.place):
+            self.raw.execute(sql, values)
+
+    def run_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
+        """Execute a statement once for each sequence of values."""
+        with self.lock, translated(self.place):
+            self.raw.executemany(sql, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block does, or none of it."""
+        with translated(self.place):
+            _io.begin(self.raw)
+        try:
+            yield
+            with translated(self.place):
+                _io.commit(self.raw)
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """Give up a transaction, if one is open."""
+        if self.raw.in_transaction:
+            with self.lock, translated(self.place):
+                self.raw.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close; SQLite empties its log with the last connection of all processes."""
+        with self.lock, translated(self.place):
+            self.raw.close()
+
+    def abandon(self) -> None:
+        """Never touch the connection again, not even to close it, as SQLite demands after a fork."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.raw))
+
+
+def open_file(path: Path, *, mode: str, timeout: float, immutable: bool = False) -> sqlite3.Connection:
+    """Open a catalogue: mode "rw" or "ro"; immutable where SQLite may not write its log's index."""
+    options = f"?mode={mode}{'&immutable=1' if immutable else ''}"
+    connection = sqlite3.connect(
+        path.as_uri() + options, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False
+    )
+    # FULL: a commit returns when it has reached the disk. The other two keep a hostile file from calling
+    # functions, and make SQLite look before it follows a pointer.
+    for setting in ("synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON"):
+        connection.execute(f"PRAGMA {setting}")
+    return connection
+
+
+def open_memory() -> sqlite3.Connection:
+    """A catalogue in memory."""
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Turn SQLite's and the system's errors into this library's.
+
+    Raises:
+        StoreClosedError: the connection was closed.
+        StoreLockedError: somebody else writes.
+        CorruptStoreError: the catalogue is damaged or not ours.
+        StoreError: the system refused: disk full, read-only directory, no permission.
+    """
+    try:
+        yield
+    except sqlite3.ProgrammingError as error:
+        raise StoreClosedError(f"{place} was closed: open it again ({error}).") from error
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code & 0xFF in LOCKED:
+            raise StoreLockedError(f"{place} is locked by another program ({error}).") from error
+        if code & 0xFF in CORRUPT:
+            raise CorruptStoreError(
+                f"the catalogue of {place} is damaged or not ours ({error}). Run `retrievers verify`, or "
+                "restore the directory from a backup."
+            ) from error
+        raise StoreError(f"{place} cannot be read or written: {error}. Nothing was changed.") from error
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{place} cannot be read or written: {error}. Nothing was changed.") from error
+    except (MemoryError, OverflowError, UnicodeError) as error:
+        raise CorruptStoreError(f"the catalogue of {place} is damaged ({error!r}).") from error
+
+
+def _has_text(value: bytes, wanted: str) -> bool:
+    """Whether the bytes of a text (fields.encode) have a case-folded part; the SQL function of that name."""
+    return wanted in bytes(value)[1:].decode(errors="replace").casefold()

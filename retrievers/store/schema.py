@@ -1,0 +1,207 @@
+"""Tables of the catalogue (FORMAT.md describes each), and how a catalogue is made and recognised."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from retrievers.errors import CorruptStoreError, FormatVersionError, InvalidInputError, ModelMismatchError
+from retrievers.store.connection import Connection
+
+APPLICATION_ID = 0x4D617853  # "MaxS", in the header of the SQLite file
+FORMAT_VERSION = 1
+LARGEST_DIM = 1 << 16
+
+TABLES = (
+    "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE state (only INTEGER PRIMARY KEY CHECK (only = 1), version INTEGER NOT NULL, "
+    "generation INTEGER NOT NULL, tokens INTEGER NOT NULL, last_batch INTEGER NOT NULL, "
+    "last_dead INTEGER NOT NULL, last_key INTEGER NOT NULL, documents INTEGER NOT NULL, "
+    "live_windows INTEGER NOT NULL, live_tokens INTEGER NOT NULL, codes INTEGER NOT NULL, "
+    "centroids INTEGER NOT NULL, centroids_checksum INTEGER NOT NULL)",
+    "CREATE TABLE batches (batch INTEGER PRIMARY KEY, tokens INTEGER NOT NULL, windows BLOB NOT NULL, "
+    "checksum INTEGER NOT NULL, codes_checksum INTEGER)",
+    "CREATE TABLE dead (number INTEGER PRIMARY KEY, key INTEGER NOT NULL, last_batch INTEGER NOT NULL)",
+    "CREATE TABLE documents (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, hash BLOB NOT NULL, "
+    "windows INTEGER NOT NULL, tokens INTEGER NOT NULL)",
+    "CREATE TABLE texts (key INTEGER PRIMARY KEY, context TEXT NOT NULL, text TEXT NOT NULL, "
+    "checksum INTEGER NOT NULL)",
+    "CREATE TABLE metadata (key INTEGER PRIMARY KEY, json TEXT NOT NULL, checksum INTEGER NOT NULL)",
+    "CREATE TABLE paths (path INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, indexed INTEGER NOT NULL)",
+    "CREATE TABLE fields (path INTEGER NOT NULL, key INTEGER NOT NULL, value BLOB NOT NULL, "
+    "indexed INTEGER NOT NULL, PRIMARY KEY (path, key)) WITHOUT ROWID",
+    "CREATE INDEX field_values ON fields (path, value) WHERE indexed = 1",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The one row of `state`: everything that a commit changes at once.
+
+    Attributes:
+        version: number of commits.
+        generation: which files hold the rows.
+        tokens: rows in them, dead ones included.
+        last_batch: number of the newest batch.
+        last_dead: number of the newest row of `dead`.
+        last_key: the greatest document key ever given out.
+        documents: how many there are.
+        live_windows: windows of those.
+        live_tokens: rows of those.
+        codes: which files hold codes and centroids; 0 for none.
+        centroids: how many there are.
+        centroids_checksum: CRC-32 of their bytes.
+    """
+
+    version: int
+    generation: int
+    tokens: int
+    last_batch: int
+    last_dead: int
+    last_key: int
+    documents: int
+    live_windows: int
+    live_tokens: int
+    codes: int
+    centroids: int
+    centroids_checksum: int
+
+
+EMPTY_STATE = State(0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def read_state(connection: Connection) -> State:
+    """What the last commit left.
+
+    Raises:
+        CorruptStoreError: no such row, or a value that is no count.
+    """
+    rows = connection.rows(
+        "SELECT version, generation, tokens, last_batch, last_dead, last_key, documents, live_windows, "
+        "live_tokens, codes, centroids, centroids_checksum FROM state WHERE only = 1"
+    )
+    if len(rows) != 1 or not all(type(value) is int and 0 <= value < 1 << 62 for value in rows[0]):
+        raise CorruptStoreError(f"the catalogue's state is {rows}: one row of counts is needed.")
+    state = State(*rows[0])
+    if state.centroids > 1 << 16 or state.live_tokens > state.tokens:
+        raise CorruptStoreError(f"the catalogue's state contradicts itself: {state}.")
+    return state
+
+
+def write_state(connection: Connection, state: State) -> None:
+    """Make a state the current one when the transaction commits."""
+    connection.run(
+        "UPDATE state SET version = ?, generation = ?, tokens = ?, last_batch = ?, last_dead = ?, last_key = ?, "
+        "documents = ?, live_windows = ?, live_tokens = ?, codes = ?, centroids = ?, centroids_checksum = ?",
+        [
+            state.version,
+            state.generation,
+            state.tokens,
+            state.last_batch,
+            state.last_dead,
+            state.last_key,
+            state.documents,
+            state.live_windows,
+            state.live_tokens,
+            state.codes,
+            state.centroids,
+            state.centroids_checksum,
+        ],
+    )
+
+
+def is_new(connection: Connection) -> bool:
+    """Whether nothing was ever written: a creation that was broken off is one that did not happen."""
+    return not connection.rows("SELECT 1 FROM sqlite_master LIMIT 1")
+
+
+def create(connection: Connection, fingerprint: Mapping[str, Any]) -> None:
+    """Write tables and settings into a transaction that the caller commits."""
+    dim = fingerprint.get("dim")
+    if type(dim) is not int or not 1 <= dim <= LARGEST_DIM:
+        raise InvalidInputError(f"the encoder's fingerprint has dim {dim!r}: 1 to {LARGEST_DIM} is needed.")
+    for statement in TABLES:
+        connection.run(statement)
+    connection.run(f"PRAGMA application_id = {APPLICATION_ID:d}")
+    connection.run(f"PRAGMA user_version = {FORMAT_VERSION:d}")
+    connection.run("INSERT INTO settings VALUES ('fingerprint', ?)", [canonical(fingerprint)])
+    connection.run("INSERT INTO state VALUES (1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
+    write_state(connection, EMPTY_STATE)
+
+
+def canonical(fingerprint: Mapping[str, Any]) -> str:
+    """A fingerprint as the text whose equality decides."""
+    try:
+        return json.dumps(fingerprint, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"the encoder's fingerprint is not JSON: {error}.") from None
+
+
+def check(connection: Connection, place: str) -> dict[str, Any]:
+    """Recognise a catalogue.
+
+    Returns:
+        The fingerprint of the encoder that wrote it.
+    Raises:
+        FormatVersionError: a newer version wrote it.
+        CorruptStoreError: another program wrote it, or its tables are not ours.
+    """
+    [[application]], [[version]] = (
+        connection.rows("PRAGMA application_id"),
+        connection.rows("PRAGMA user_version"),
+    )
+    if application != APPLICATION_ID:
+        raise CorruptStoreError(f"{place} is an SQLite file of another program, not a collection.")
+    if version != FORMAT_VERSION:
+        raise FormatVersionError(
+            f"{place} has format {version}; this version of maxsim-retrievers reads format {FORMAT_VERSION}. "
+            + (
+                "Upgrade with `pip install --upgrade maxsim-retrievers`."
+                if version > FORMAT_VERSION
+                else "No release ever wrote it: restore the directory from a backup."
+            )
+        )
+    # Tables that differ in anything are refused: a view or a trigger could run for ever or answer at will.
+    found = connection.rows(
+        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+    )
+    if sorted(str(row[0]) for row in found) != sorted(TABLES):
+        raise CorruptStoreError(f"{place} has other tables than format {FORMAT_VERSION} has.")
+    rows = connection.rows("SELECT value FROM settings WHERE name = 'fingerprint'")
+    try:
+        fingerprint = json.loads(rows[0][0])
+        dim = fingerprint["dim"]
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CorruptStoreError(f"{place} does not say which encoder wrote it: {error!r}.") from error
+    if type(dim) is not int or not 1 <= dim <= LARGEST_DIM:
+        raise CorruptStoreError(f"{place} names {dim!r} dimensions: 1 to {LARGEST_DIM} is possible.")
+    return dict(fingerprint)
+
+
+def check_fingerprint(stored: Mapping[str, Any], given: Mapping[str, Any], place: str) -> None:
+    """Refuse another encoder than the one that wrote the collection.
+
+    Raises:
+        ModelMismatchError: the two fingerprints differ.
+    """
+    if canonical(stored) == canonical(given):
+        return
+    differing = sorted(
+        key
+        for key in {*stored, *given}
+        if canonical({"": stored.get(key)}) != canonical({"": given.get(key)})
+    )
+    details = ", ".join(f"{key} {stored.get(key)!r} became {given.get(key)!r}" for key in differing)
+    raise ModelMismatchError(
+        f"{place} was encoded by {stored.get('model')!r} ({stored['dim']} dimensions); you opened it with "
+        f"{given.get('model')!r} ({given.get('dim')}): {details}. Open it with the former, or build a new "
+        "collection."
+    )
+
+
+def wal(connection: sqlite3.Connection) -> bool:
+    """Switch to the write-ahead log; False where the file system cannot have one."""
+    return bool(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal")

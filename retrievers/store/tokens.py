@@ -1,0 +1,179 @@
+"""Token rows, scales, codes and centroids: flat arrays in append-only files, or in memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from retrievers.errors import CorruptStoreError
+from retrievers.store import _io
+
+NAME = re.compile(r"(tokens-\d{6,}\.u8|scales-\d{6,}\.f32|codes-\d{6,}\.u16|centroids-\d{6,}\.f32)")
+
+
+def token_names(generation: int) -> tuple[str, str]:
+    """Names of the rows and of the scales of a generation."""
+    return f"tokens-{generation:06}.u8", f"scales-{generation:06}.f32"
+
+
+def code_names(number: int) -> tuple[str, str]:
+    """Names of the codes and of the centroids that one optimisation or compaction wrote."""
+    return f"codes-{number:06}.u16", f"centroids-{number:06}.f32"
+
+
+class MissingFileError(CorruptStoreError):
+    """The catalogue names a file that is not there: lost, or taken away by a compaction just now."""
+
+
+class Files(Protocol):
+    """Named arrays of which only the part behind all committed rows is ever written."""
+
+    def write(self, name: str, offset: int, array: NDArray[Any]) -> None:
+        """Write an array at a byte offset and see it to the disk."""
+        ...
+
+    def sync_names(self) -> None:
+        """See the names of new files to the disk."""
+        ...
+
+    def read(self, name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
+        """The first rows of an array, read-only and not copied.
+
+        Raises:
+            MissingFileError: no such name.
+            CorruptStoreError: it is shorter.
+        """
+        ...
+
+    def size(self, name: str) -> int:
+        """Bytes; 0 for a name that is not there."""
+        ...
+
+    def names(self) -> list[str]:
+        """All names there are."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Take an array away; whoever has read it keeps it."""
+        ...
+
+
+class DiskFiles:
+    """Arrays as files of one directory, little-endian, mapped to be read."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(self, name: str, offset: int, array: NDArray[Any]) -> None:
+        descriptor = _io.open_file(self.directory / name)
+        try:
+            _io.write(descriptor, _bytes(array), offset)
+            _io.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sync_names(self) -> None:
+        _io.fsync_directory(self.directory)
+
+    def read(self, name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
+        kind = np.dtype(dtype).newbyteorder("<")
+        if 0 in shape:
+            return np.zeros(shape, kind)
+        path = self.directory / name
+        try:
+            _check_size(name, path.stat().st_size, kind.itemsize, shape)
+            return np.memmap(path, kind, "r", shape=shape).view(np.ndarray)
+        except FileNotFoundError:
+            raise _missing(name) from None
+
+    def size(self, name: str) -> int:
+        path = self.directory / name
+        return path.stat().st_size if path.exists() else 0
+
+    def names(self) -> list[str]:
+        return sorted(name for name in os.listdir(self.directory) if NAME.fullmatch(name))
+
+    def remove(self, name: str) -> None:
+        try:
+            _io.remove(self.directory / name)
+        except PermissionError:
+            # Windows keeps a mapped file; the next writer removes it.
+            if os.name != "nt":
+                raise
+
+
+class MemoryFiles:
+    """Arrays in memory that behave as the files do: what a reader has got never changes."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, NDArray[np.uint8]] = {}
+
+    def write(self, name: str, offset: int, array: NDArray[Any]) -> None:
+        data = np.frombuffer(_bytes(array), np.uint8)
+        buffer = self._buffers.get(name, np.zeros(0, np.uint8))
+        needed = offset + len(data)
+        if needed > len(buffer):
+            grown = np.zeros(max(needed, len(buffer) * 3 // 2), np.uint8)
+            grown[: len(buffer)] = buffer
+            self._buffers[name] = buffer = grown
+        buffer[offset:needed] = data
+
+    def sync_names(self) -> None:
+        pass
+
+    def read(self, name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
+        kind = np.dtype(dtype)
+        if 0 in shape:
+            return np.zeros(shape, kind)
+        if name not in self._buffers:
+            raise _missing(name)
+        _check_size(name, len(self._buffers[name]), kind.itemsize, shape)
+        array = self._buffers[name][: int(np.prod(shape)) * kind.itemsize].view(kind).reshape(shape)
+        array.flags.writeable = False
+        return array
+
+    def size(self, name: str) -> int:
+        return len(self._buffers.get(name, ()))
+
+    def names(self) -> list[str]:
+        return sorted(self._buffers)
+
+    def remove(self, name: str) -> None:
+        self._buffers.pop(name, None)
+
+
+def checksum(*arrays: NDArray[Any]) -> int:
+    """CRC-32 of the bytes of arrays, one behind the other."""
+    value = 0
+    for array in arrays:
+        value = zlib.crc32(_bytes(array), value)
+    return value
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return little.reshape(-1).view(np.uint8).data
+
+
+def _missing(name: str) -> MissingFileError:
+    return MissingFileError(
+        f"{name} is missing, which the catalogue names: restore the directory from a backup."
+    )
+
+
+def _check_size(name: str, size: int, itemsize: int, shape: tuple[int, ...]) -> None:
+    needed = itemsize
+    for length in shape:
+        needed *= length  # as Python ints: a damaged catalogue may name lengths that overflow
+    if size < needed:
+        raise CorruptStoreError(
+            f"{name} has {size} bytes, but the catalogue names {needed}: it was cut off or replaced. "
+            "`retrievers verify` names the documents; restore the directory from a backup, or delete them, "
+            "compact, and add them again."
+        )

@@ -1,0 +1,174 @@
+"""The state of a collection: what is damaged, and how large it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from retrievers.errors import CorruptStoreError
+from retrievers.fields import paths
+from retrievers.quantize import row_bytes
+from retrievers.store import documents, schema
+from retrievers.store.connection import Connection
+from retrievers.store.snapshot import Columns, load_columns
+from retrievers.store.tokens import Files, checksum, code_names, token_names
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that is not as it was written.
+
+    Attributes:
+        file: name in the collection's directory.
+        problem: what was seen.
+        ids: the documents that it affects; empty where it cannot be said, or where none is lost.
+    """
+
+    file: str
+    problem: str
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Counts and sizes of a collection.
+
+    Attributes:
+        model: name of the encoder.
+        dim: length of a token vector.
+        documents: how many there are.
+        windows: their windows.
+        tokens: their token rows.
+        bytes: of all files, dead rows included.
+        dead_share: of the token rows, those of deleted and replaced documents, 0 to 1; compact frees them.
+        generation: number of compactions, counted from 1.
+        format_version: of the files.
+        optimized: whether search can prune.
+    """
+
+    model: str
+    dim: int
+    documents: int
+    windows: int
+    tokens: int
+    bytes: int
+    dead_share: float
+    generation: int
+    format_version: int
+    optimized: bool
+
+
+def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -> Info:
+    """Counts and sizes as the last commit left them."""
+    state = schema.read_state(connection)
+    names = [*token_names(state.generation), *(code_names(state.codes) if state.codes else ())]
+    [[pages]], [[page]] = connection.rows("PRAGMA page_count"), connection.rows("PRAGMA page_size")
+    return Info(
+        str(fingerprint.get("model")),
+        int(fingerprint["dim"]),
+        state.documents,
+        state.live_windows,
+        state.live_tokens,
+        sum(files.size(name) for name in names) + pages * page,
+        1 - state.live_tokens / state.tokens if state.tokens else 0.0,
+        state.generation,
+        schema.FORMAT_VERSION,
+        bool(state.codes),
+    )
+
+
+def verify(connection: Connection, files: Files, dim: int) -> list[Damage]:
+    """Compare all that is stored with its checksums.
+
+    Args:
+        connection: inside a transaction.
+    """
+    found = list(_verify_catalogue(connection))
+    try:
+        state = schema.read_state(connection)
+        columns = load_columns(connection, state)
+    except CorruptStoreError as error:
+        return [*found, Damage("catalog.sqlite", str(error))]
+    known = dict(connection.rows("SELECT key, id FROM documents"))
+    if len(known) != state.documents or not set(np.unique(columns.key).tolist()) <= set(known):
+        found.append(
+            Damage("catalog.sqlite", "documents are missing that were counted, or that windows name")
+        )
+    found += _verify_rows(files, dim, state, columns, known)
+    found += _verify_codes(connection, files, dim, state)
+    return found
+
+
+def _verify_catalogue(connection: Connection) -> Iterator[Damage]:
+    """SQLite's own check, then each document."""
+    try:
+        for (line,) in connection.rows("PRAGMA integrity_check"):
+            if line != "ok":
+                yield Damage("catalog.sqlite", str(line))
+        rows = connection.rows("SELECT key, id FROM documents ORDER BY key")
+        names = dict(connection.rows("SELECT path, name FROM paths"))
+        fields: dict[int, dict[str, bytes]] = {}
+        for path, key, value in connection.rows("SELECT path, key, value FROM fields"):
+            fields.setdefault(key, {})[names.get(path, "")] = value
+    except CorruptStoreError as error:
+        yield Damage("catalog.sqlite", str(error))
+        return
+    for key, name in rows:
+        try:
+            document = documents.read(connection, [key])[key]
+        except (CorruptStoreError, KeyError) as error:
+            yield Damage("catalog.sqlite", str(error), (str(name),))
+            continue
+        if paths(document.metadata) != fields.get(key, {}):
+            yield Damage(
+                "catalog.sqlite", "the fields that filters look at are not the metadata", (str(name),)
+            )
+
+
+def _verify_rows(
+    files: Files, dim: int, state: schema.State, columns: Columns, known: Mapping[int, str]
+) -> Iterator[Damage]:
+    """Each window's rows and scales, as far as the files go."""
+    names = token_names(state.generation)
+    widths = (row_bytes(dim), 4)
+    there = [min(files.size(name) // width, state.tokens) for name, width in zip(names, widths, strict=True)]
+    for name, count, width in zip(names, there, widths, strict=True):
+        if count < state.tokens:
+            lost = sorted({known.get(int(key), "?") for key in columns.key[columns.end > count]})
+            yield Damage(
+                name, f"{files.size(name)} bytes where {state.tokens * width} are named", tuple(lost)
+            )
+    rows = files.read(names[0], np.uint8, (there[0], row_bytes(dim)))
+    scales = files.read(names[1], np.float32, (there[1],))
+    damaged = set()
+    for position in np.flatnonzero(columns.end <= min(there)):
+        part = slice(columns.start[position], columns.end[position])
+        if checksum(rows[part], scales[part]) != columns.checksum[position]:
+            damaged.add(known.get(int(columns.key[position]), "?"))
+    if damaged:
+        problem = f"token rows of {len(damaged)} documents do not fit their checksums"
+        yield Damage(" or ".join(names), problem, tuple(sorted(damaged)))
+
+
+def _verify_codes(connection: Connection, files: Files, dim: int, state: schema.State) -> Iterator[Damage]:
+    """Codes and centroids; `optimize` writes them anew, so that no document is lost with them."""
+    if not state.codes:
+        return
+    names = code_names(state.codes)
+    try:
+        codes = files.read(names[0], np.uint16, (state.tokens,))
+        first = 0
+        for batch, tokens, crc in connection.rows(
+            "SELECT batch, tokens, codes_checksum FROM batches ORDER BY batch"
+        ):
+            if checksum(codes[first : first + tokens]) != crc:
+                yield Damage(names[0], f"codes of batch {batch} do not fit their checksum: optimize again")
+            first += tokens
+        centroids = files.read(names[1], np.float32, (state.centroids, dim))
+        if checksum(centroids) != state.centroids_checksum:
+            yield Damage(names[1], "centroids do not fit their checksum: optimize again")
+    except CorruptStoreError as error:
+        yield Damage(names[0], f"{error} (or optimize again)")

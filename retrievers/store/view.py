@@ -1,0 +1,151 @@
+"""A view: one commit of a collection, for as long as a search needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers.errors import CorruptStoreError, StoreClosedError
+from retrievers.filters import Filter
+from retrievers.store import documents
+from retrievers.store.connection import Connection
+from retrievers.store.snapshot import SELECTIONS, Snapshot
+from retrievers.store.tokens import checksum
+from retrievers.types import Document
+
+
+class View:
+    """Everything that a search reads, consistent with one commit.
+
+    Positions number the live windows; documents have keys, which grow with the order of first insertion.
+
+    Attributes:
+        dim: length of a token vector.
+        rows: uint8, (tokens, row_bytes(dim)), dead rows included.
+        scales: float32, (tokens,).
+        starts, ends: int64, (windows,): token span of each live window, in order of insertion.
+        documents: int64, (windows,): key of the document of each.
+        codes: uint16, (tokens,), the centroid of each row, or None before optimize.
+        centroids: float32, (K, dim), or None.
+        version: number of the commit.
+    """
+
+    def __init__(self, connection: Connection, snapshot: Snapshot, dim: int) -> None:
+        self._connection = connection
+        self._snapshot = snapshot
+        self._open = True
+        self.dim = dim
+        self.rows = snapshot.rows
+        self.scales = snapshot.scales
+        self.starts = snapshot.columns.start
+        self.ends = snapshot.columns.end
+        self.documents = snapshot.columns.key
+        self.codes = snapshot.codes
+        self.centroids = snapshot.centroids
+        self.version = snapshot.state.version
+
+    def __len__(self) -> int:
+        return self._snapshot.state.documents
+
+    def select(self, filter: Filter | Callable[[Document], bool] | None) -> NDArray[np.int64] | None:
+        """Positions of the windows whose documents a filter keeps, ascending; None means all.
+
+        The last filters are remembered until the next commit; a function is called for every document.
+        """
+        if filter is None:
+            return None
+        if not isinstance(filter, Filter):
+            every = documents.every(self._sound())
+            return self._positions([key for key, document in every if filter(document)])
+        known, name = self._snapshot.selections, repr(filter)
+        positions = known.pop(name, None)
+        if positions is None:
+            positions = self._positions(documents.matching_keys(self._sound(), filter))
+        known[name] = positions
+        while len(known) > SELECTIONS:
+            known.popitem(last=False)
+        return positions
+
+    def matching(self, filter: Filter | Callable[[Document], bool] | None) -> list[Document]:
+        """The documents that a filter keeps, in order of insertion; None means all."""
+        if isinstance(filter, Filter):
+            keys = documents.matching_keys(self._sound(), filter)
+            found = documents.read(self._sound(), keys)
+            return [found[key] for key in keys]
+        every = documents.every(self._sound())
+        return [document for _, document in every if filter is None or filter(document)]
+
+    def fetch(self, keys: Iterable[int]) -> dict[int, Document]:
+        """Documents of windows that were found, by key.
+
+        The rows that the windows were scored by are compared with their checksums, once in a process.
+
+        Raises:
+            CorruptStoreError: rows, text or metadata are damaged, or no such document is there.
+        """
+        wanted = sorted({int(key) for key in keys})
+        for key in wanted:
+            self._check_rows(key)
+        found = documents.read(self._sound(), wanted)
+        if len(found) != len(wanted):
+            absent = [key for key in wanted if key not in found]
+            raise CorruptStoreError(f"windows were found of documents that are not there: keys {absent[:5]}.")
+        return found
+
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """The documents that are there, in the order asked."""
+        keys = documents.keys_of(self._sound(), ids)
+        found = documents.read(self._sound(), sorted(keys.values()))
+        return [found[keys[key]] for key in ids if key in keys]
+
+    def spans(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Character spans of windows in their documents' texts: int64, (n, 2)."""
+        columns = self._snapshot.columns
+        return np.stack([columns.first[positions], columns.last[positions]], axis=1)
+
+    def positions_of(self, ids: Iterable[str]) -> dict[str, NDArray[np.int64]]:
+        """Positions of the live windows of documents, by id; unknown ids are left out."""
+        found = documents.keys_of(self._sound(), ids)
+        return {key: np.arange(*self._range(number), dtype=np.int64) for key, number in found.items()}
+
+    def content_hashes(self, ids: Iterable[str]) -> dict[str, bytes]:
+        """Content hashes of the documents that are there, by id."""
+        return documents.content_hashes(self._sound(), ids)
+
+    def close(self) -> None:
+        """End the view; its arrays stay, its questions to the catalogue do not."""
+        self._open = False
+
+    def _sound(self) -> Connection:
+        if not self._open:
+            raise StoreClosedError("this view has ended: use it inside its `with` block.")
+        return self._connection
+
+    def _positions(self, keys: list[int]) -> NDArray[np.int64]:
+        """Positions of the windows of some documents, ascending."""
+        wanted = np.sort(np.array(keys, np.int64))
+        first = np.searchsorted(self.documents, wanted, side="left")
+        counts = np.searchsorted(self.documents, wanted, side="right") - first
+        # One range a document: its first position, plus 0, 1, … counted anew for each.
+        offsets = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+        return np.repeat(first, counts).astype(np.int64) + offsets
+
+    def _range(self, key: int) -> tuple[int, int]:
+        first = int(np.searchsorted(self.documents, key, side="left"))
+        return first, int(np.searchsorted(self.documents, key, side="right"))
+
+    def _check_rows(self, key: int) -> None:
+        columns = self._snapshot.columns
+        for position in range(*self._range(key)):
+            if columns.checked[position]:
+                continue
+            part = slice(columns.start[position], columns.end[position])
+            if checksum(self.rows[part], self.scales[part]) != columns.checksum[position]:
+                found = self._sound().rows("SELECT id FROM documents WHERE key = ?", [key])
+                raise CorruptStoreError(
+                    f"token rows of document {found[0][0] if found else key!r} do not fit their checksum. "
+                    f"{documents.CURE}"
+                )
+            columns.checked[position] = True
