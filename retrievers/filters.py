@@ -239,7 +239,8 @@ INDEXED_FIELD = (
     "SELECT key FROM fields INDEXED BY field_values "
     "WHERE indexed = 1 AND path = (SELECT path FROM paths WHERE name = ?)"
 )
-EMPTY = tuple(encode(value) for value in (None, "", [], {}))
+ORDERED = ("value = ?", "value > ?", "value >= ?", "value < ?", "value <= ?", "value IN (?")  # an index helps
+EMPTY = (encode(None), encode(""), encode([]), encode({}))
 
 
 def to_sql(filter: Filter, indexed: Collection[str] = ()) -> tuple[str, list[Any]]:
@@ -259,7 +260,7 @@ def to_sql(filter: Filter, indexed: Collection[str] = ()) -> tuple[str, list[Any
     if not isinstance(filter, Compare):
         raise FilterError(f"{type(filter).__name__} is no filter of this module: use filters.parse.")
     condition, bound, negated = _condition(filter.operator, filter.value)
-    ordered = filter.key in indexed and condition.startswith("value")
+    ordered = filter.key in indexed and condition.startswith(ORDERED)
     sql = (
         f"documents.key {'NOT ' if negated else ''}IN ({INDEXED_FIELD if ordered else FIELD} AND {condition})"
     )
