@@ -64,7 +64,7 @@ class PassagePostprocessor(BaseNodePostprocessor):
 
 
 def _cut(node: BaseNode, passage: Window | None) -> BaseNode:
-    if passage is None or not passage.text or passage.text.strip() == own_text(node).strip():
+    if passage is None or not passage.text or not _leaves_words(own_text(node), passage):
         return node
     first = getattr(node, "start_char_idx", None) or 0
     place = {
@@ -77,3 +77,8 @@ def _cut(node: BaseNode, passage: Window | None) -> BaseNode:
     # A Document has no place for a span, a TextNode has; it can say all else that a Document says of a text.
     shared = {name: getattr(node, name) for name in BaseNode.model_fields if name != "embedding"}
     return TextNode(**shared, **place, text_template=getattr(node, "text_template", "{content}"))
+
+
+def _leaves_words(text: str, passage: Window) -> bool:
+    """Whether a passage leaves more of a text out than blanks and punctuation."""
+    return any(character.isalnum() for character in text[: passage.start] + text[passage.end :])

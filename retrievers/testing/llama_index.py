@@ -6,7 +6,8 @@
             return LateInteractionVectorStore(path=tmp_path, encoder=HashingEncoder())
 
 Each test that calls the store runs twice, through the method and through its async twin. It needs pytest and
-llama-index-core, and takes any store that answers `query_str` by shared words.
+llama-index-core, and takes any store that answers `query_str` by shared words. With
+`pytest.register_assert_rewrite("retrievers.testing.llama_index")` in conftest.py a failure shows the values.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,16 +98,16 @@ ODD_NODES: tuple[BaseNode, ...] = (
     Document(id_="document", text="A whole document.", metadata={"b": 1, "a": 2}, metadata_separator=" | "),
     Document(
         id_="scan",
-        text_resource=MediaResource(text="Scanned words.", mimetype="text/plain", path="scans/one.txt"),
-        image_resource=MediaResource(data=b"not quite an image", mimetype="image/png"),
+        text_resource=MediaResource(text="Scanned words.", mimetype="text/plain", path=Path("scans/one.txt")),
+        image_resource=MediaResource(path=Path("scans/one.png"), mimetype="image/png"),
     ),
     IndexNode(
         id_="index", text="Leads to a table.", index_id="table", obj=TextNode(id_="inner", text="A table.")
     ),
-    IndexNode(id_="bare", text="Leads to a retriever.", index_id="retriever", metadata={"k": "v"}),
+    IndexNode(id_="bare", text="Leads to a retriever.", index_id="retriever", extra_info={"k": "v"}),
     ImageNode(id_="image", text="A red square.", image_url="http://localhost/square.png", metadata={"w": 3}),
-    Node(id_="node", text_resource=MediaResource(text="A node of media."), metadata={"x": "y"}),
-    Node(id_="mute", image_resource=MediaResource(url="http://localhost/mute.png")),
+    Node(id_="node", text_resource=MediaResource(text="A node of media."), extra_info={"x": "y"}),
+    Node(id_="mute", image_resource=MediaResource(path=Path("mute.png"))),
     TextNode(id_="empty", text="", metadata={"kind": "nothing"}),
 )
 

@@ -12,6 +12,8 @@ from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.callbacks import llm_completion_callback
 from llama_index.core.schema import Document
 
+pytest.register_assert_rewrite("retrievers.testing.llama_index")
+
 TEXTS = {
     "sea": "The whale is the largest animal of the sea. Whales sing long songs. A whale feeds its calf with milk.",
     "sky": "The swift sleeps in the sky. A swift can fly for ten months without landing.",

@@ -31,7 +31,7 @@ def no_embedding_model(monkeypatch):
 @pytest.fixture
 def splitter():
     """Cuts each sentence into a node of its own."""
-    return [SentenceSplitter(chunk_size=15, chunk_overlap=0, include_metadata=False)]
+    return [SentenceSplitter(chunk_size=16, chunk_overlap=0)]
 
 
 @pytest.fixture
@@ -264,9 +264,7 @@ def test_the_query_engine_answers_from_the_right_sentence(index):
 
 
 def test_the_query_engine_takes_retriever_options(index):
-    engine = index.as_query_engine(
-        llm=MockLLM(), similarity_top_k=9, filters=where("place", F.EQ, "soil"), response_mode="no_text"
-    )
+    engine = index.as_query_engine(llm=MockLLM(), similarity_top_k=9, filters=where("place", F.EQ, "soil"))
     assert {node.node.ref_doc_id for node in engine.query("the whale").source_nodes} == {"soil"}
 
 
