@@ -13,7 +13,8 @@ import pytest
 from retrievers.demo import documents
 
 QUESTIONS = Path(__file__).parent / "data" / "python_questions.jsonl"
-FLOOR = {"success@1": 0.0, "success@5": 0.0, "MRR@10": 0.0}  # of late interaction, measured
+# Late interaction measured 0.588, 0.897 and 0.713; two questions of the 68 may go wrong in rounding, not more.
+FLOOR = {"success@1": 0.55, "success@5": 0.86, "MRR@10": 0.68}
 
 
 @pytest.fixture(scope="module")
