@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from llama_index.core.schema import QueryBundle
@@ -40,3 +41,13 @@ def model_name(collection: Any) -> str:
     # What the directory says of its model is known without loading it.
     fingerprint = collection.encoder.fingerprint if store is None else store.fingerprint
     return str(fingerprint["model"])
+
+
+def refuse(arguments: Mapping[str, Any], method: str) -> None:
+    """Keyword arguments that LlamaIndex lets through and nobody here knows.
+
+    Raises:
+        InvalidInputError: there are any.
+    """
+    if arguments:
+        raise InvalidInputError(f"{method} does not take {', '.join(sorted(arguments))}.")

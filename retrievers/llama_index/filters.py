@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llama_index.core.vector_stores.types import (
@@ -11,7 +12,8 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from retrievers.types import NODE_KEY
+from retrievers import filters as language
+from retrievers.types import NODE_KEY, Document
 
 OPERATORS = {
     FilterOperator.EQ: "$eq",
@@ -52,6 +54,12 @@ def translate(filters: MetadataFilters | None) -> dict[str, Any] | None:
     if len(limiting) < len(parts):
         return None if filters.condition is FilterCondition.OR else NEVER
     return {"$or": parts} if filters.condition is FilterCondition.OR else {"$not": {"$or": parts}}
+
+
+def predicate(condition: dict[str, Any] | None) -> Callable[[Document], bool]:
+    """What translate returned, as a function of a document."""
+    parsed = language.parse(condition)
+    return lambda document: parsed is None or parsed.matches(document.metadata)
 
 
 def _translate_one(part: MetadataFilter | MetadataFilters) -> dict[str, Any] | None:

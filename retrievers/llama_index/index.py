@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, Self
 
-from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.data_structs.data_structs import IndexDict
+from llama_index.core.data_structs.registry import INDEX_STRUCT_TYPE_TO_INDEX_STRUCT_CLASS
+from llama_index.core.indices.registry import INDEX_STRUCT_TYPE_TO_INDEX_CLASS
 from llama_index.core.indices.vector_store.base import VectorStoreIndex
 from llama_index.core.ingestion import arun_transformations, run_transformations
 from llama_index.core.schema import BaseNode, Document, IndexNode, TransformComponent
@@ -21,11 +22,22 @@ from llama_index.core.vector_stores.simple import DEFAULT_VECTOR_STORE
 
 from retrievers.encoder import Encoder
 from retrievers.errors import InvalidInputError
+from retrievers.llama_index.embedding import NoEmbedding
 from retrievers.llama_index.nodes import REF_DOC_ID, ref_doc_hash, to_node
 from retrievers.llama_index.retriever import LateInteractionRetriever
 from retrievers.llama_index.vector_store import LateInteractionVectorStore
 
 BATCH_DOCUMENTS = 500  # documents whose stored nodes refresh looks up at once
+
+
+@dataclass
+class LateInteractionDict(IndexDict):
+    """The index struct of LateInteractionIndex: by its type load_index_from_storage knows the class."""
+
+    @classmethod
+    def get_type(cls) -> str:  # type: ignore[override]
+        """Another type than VectorStoreIndex has, which would want an embedding model."""
+        return "late_interaction"
 
 
 class LateInteractionIndex(VectorStoreIndex):
@@ -47,6 +59,8 @@ class LateInteractionIndex(VectorStoreIndex):
     Raises:
         InvalidInputError: collection came beside path or encoder.
     """
+
+    index_struct_cls = LateInteractionDict
 
     def __init__(
         self,
@@ -71,7 +85,7 @@ class LateInteractionIndex(VectorStoreIndex):
             use_async=use_async,
             store_nodes_override=store_nodes_override,
             # Without one, VectorStoreIndex asks for OpenAI's.
-            embed_model=_NoEmbedding(),
+            embed_model=NoEmbedding(),
             insert_batch_size=insert_batch_size,
             objects=objects,
             index_struct=index_struct,
@@ -233,21 +247,8 @@ class LateInteractionIndex(VectorStoreIndex):
         return list(nodes)
 
 
-class _NoEmbedding(BaseEmbedding):
-    """Stands where VectorStoreIndex wants an embedding model, and says so if it is ever asked."""
-
-    model_name: str = "none: late interaction"
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        raise InvalidInputError(
-            "a LateInteractionIndex has no embedding model: a text is not one vector here."
-        )
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self._get_query_embedding(query)
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_query_embedding(text)
+INDEX_STRUCT_TYPE_TO_INDEX_STRUCT_CLASS[LateInteractionDict.get_type()] = LateInteractionDict  # type: ignore[index]
+INDEX_STRUCT_TYPE_TO_INDEX_CLASS[LateInteractionDict.get_type()] = LateInteractionIndex  # type: ignore[index]
 
 
 _RETRIEVER_OPTIONS = (

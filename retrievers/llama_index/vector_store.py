@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Self
 
@@ -17,12 +17,12 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
-from retrievers import filters as language
+from retrievers import validate
 from retrievers.collection import Collection
 from retrievers.encoder import Encoder
 from retrievers.errors import InvalidInputError
-from retrievers.llama_index.common import model_name
-from retrievers.llama_index.filters import translate
+from retrievers.llama_index.common import model_name, refuse
+from retrievers.llama_index.filters import predicate, translate
 from retrievers.llama_index.nodes import REF_DOC_ID, ref_doc_id, to_document, to_node
 from retrievers.mmr import search_diverse
 from retrievers.types import Document, Hit
@@ -127,12 +127,12 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
             InvalidInputError: a node id that occurs twice, metadata that is not JSON, or another argument.
         """
         progress = kwargs.pop("show_progress", None)
-        _refuse(kwargs, "add")
+        refuse(kwargs, "add")
         return self._collection.add([to_document(node) for node in nodes], show_progress=progress)
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete the nodes that were cut from a document, or the node of that id if it was cut from none."""
-        _refuse(delete_kwargs, "delete")
+        refuse(delete_kwargs, "delete")
         self._collection.delete(self._ids_of([ref_doc_id]))
 
     def delete_nodes(
@@ -146,7 +146,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         Raises:
             InvalidInputError: neither came. To delete everything there is clear.
         """
-        _refuse(delete_kwargs, "delete_nodes")
+        refuse(delete_kwargs, "delete_nodes")
         if node_ids is None and translate(filters) is None:
             raise InvalidInputError(
                 "delete_nodes needs node_ids or filters; to delete everything use clear()."
@@ -173,7 +173,9 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
 
         Args:
             query: its `query_str` is the question. `filters`, `doc_ids` and `node_ids` are applied before
-                `similarity_top_k`; an empty list of ids means all. The mode is DEFAULT or MMR.
+                `similarity_top_k`; an empty list of ids means all. The mode is DEFAULT or MMR. An empty
+                question finds nothing, unless it comes with filters or ids: then the first nodes that match,
+                with similarity 0, for VectorIndexAutoRetriever asks so where a filter says it all.
             kwargs: `score_threshold`, the least normalized score, in [0, 1]; `mmr_threshold`, 1 for relevance
                 alone, 0 for diversity alone; `mmr_prefetch_factor`, candidates of MMR for each result.
         Raises:
@@ -238,7 +240,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         condition = translate(filters)
         if node_ids is None:
             return self._collection.get(filter=condition)
-        matches = _predicate(condition)
+        matches = predicate(condition)
         return [document for document in self._collection.get(node_ids) if matches(document)]
 
     def _ids_of(self, ref_doc_ids: Sequence[str]) -> list[str]:
@@ -256,12 +258,16 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         mmr_prefetch_factor: float = MMR_PREFETCH_FACTOR,
         **unknown: Any,
     ) -> list[Hit]:
-        _refuse(unknown, "query")
+        refuse(unknown, "query")
         if query.query_str is None:
             raise InvalidInputError(
                 "the query has no query_str: late interaction encodes the question itself."
             )
-        options = {"filter": self._condition(query), "score_threshold": score_threshold}
+        condition = self._condition(query)
+        if not query.query_str.strip() and condition is not None and not score_threshold:
+            first = self._collection.get(filter=condition)[: validate.count(query.similarity_top_k, "k")]
+            return [Hit(one.id, 0.0, 0.0, one.text, dict(one.metadata), None) for one in first]
+        options = {"filter": condition, "score_threshold": score_threshold}
         if query.mode == VectorStoreQueryMode.DEFAULT:
             return self._collection.search(query.query_str, k=query.similarity_top_k, **options)
         if query.mode == VectorStoreQueryMode.MMR:
@@ -287,15 +293,5 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
             condition = of_documents if condition is None else {"$and": [condition, of_documents]}
         if not query.node_ids:
             return condition
-        wanted, matches = frozenset(query.node_ids), _predicate(condition)
+        wanted, matches = frozenset(query.node_ids), predicate(condition)
         return lambda document: document.id in wanted and matches(document)
-
-
-def _predicate(condition: dict[str, Any] | None) -> Callable[[Document], bool]:
-    parsed = language.parse(condition)
-    return lambda document: parsed is None or parsed.matches(document.metadata)
-
-
-def _refuse(arguments: dict[str, Any], method: str) -> None:
-    if arguments:
-        raise InvalidInputError(f"{method} does not take {', '.join(sorted(arguments))}.")

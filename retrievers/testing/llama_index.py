@@ -508,6 +508,15 @@ class VectorStoreConformance:
         assert call("query", ask("")).ids == []
         assert call("query", ask(" \n")).ids == []
 
+    def test_an_empty_question_with_a_filter_gives_the_first_nodes_that_match(
+        self, call: Call, animals: Sequence[TextNode]
+    ) -> None:
+        """VectorIndexAutoRetriever leaves the question empty where the filter says it all."""
+        found = call("query", ask("", filters=where("legs", F.GT, 0)))
+        assert (found.ids, found.similarities) == (["cat", "dog", "hen"], [0.0, 0.0, 0.0])
+        assert call("query", ask("", 1, doc_ids=["farm"])).ids == ["hen"]
+        assert call("query", ask("", 1, filters=where("legs", F.GT, 0))).ids == ["cat"]
+
     def test_a_long_text_is_found_by_its_last_words(self, call: Call, animals: Sequence[TextNode]) -> None:
         long = " ".join(f"filler{number}" for number in range(2000)) + " hippopotamus"
         call("add", [node("long", long)])

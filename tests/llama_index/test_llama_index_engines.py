@@ -150,6 +150,15 @@ def test_the_auto_retriever_turns_a_question_into_a_filter(animals, scripted, us
     assert "how many legs it has" in llm.prompts[0]
 
 
+def test_the_auto_retriever_may_leave_the_question_empty(animals, scripted):
+    spec = {"query": "", "filters": [{"key": "legs", "operator": "==", "value": 4}], "top_k": None}
+    info = VectorStoreInfo(content_info="sentences about animals", metadata_info=[])
+    retriever = VectorIndexAutoRetriever(
+        LateInteractionIndex(collection=animals), info, llm=scripted(answer=lambda prompt: json.dumps(spec))
+    )
+    assert [node.node_id for node in retriever.retrieve("all animals with four legs")] == ["cat", "dog"]
+
+
 def test_the_auto_merging_retriever_puts_leaves_together(encoder):
     text = " ".join(f"Sentence {number} tells of badgers." for number in range(12))
     nodes = HierarchicalNodeParser.from_defaults(

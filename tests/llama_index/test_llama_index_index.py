@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from llama_index.core import Settings, StorageContext
+from llama_index.core import Settings, StorageContext, load_index_from_storage
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import Document, IndexNode, TextNode
@@ -91,6 +91,21 @@ def test_a_storage_context_keeps_its_docstore_beside_a_collection(collection):
 def test_the_embedding_model_that_it_lacks_says_so(index):
     with pytest.raises(InvalidInputError, match="has no embedding model"):
         index._embed_model.get_query_embedding("a question")
+
+
+def test_load_index_from_storage_gives_this_index_and_not_one_that_wants_an_embedding_model(
+    documents, tmp_path, encoder
+):
+    index = LateInteractionIndex.from_documents(documents, path=tmp_path / "index", encoder=encoder)
+    index.storage_context.persist(tmp_path / "storage")
+    context = StorageContext.from_defaults(
+        vector_store=index.vector_store, persist_dir=str(tmp_path / "storage")
+    )
+    again = load_index_from_storage(context)
+    assert type(again) is LateInteractionIndex
+    assert again.index_id == index.index_id
+    assert answers(again, "whales sing", similarity_top_k=1) == ["sea"]
+    assert again.refresh_ref_docs(documents) == [False, False, False]
 
 
 # ---- insert, delete, refresh
