@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers import evidence, filters, hits, validate
+from retrievers import evidence, filters, hits, indexing, reranking, validate
 from retrievers.encoder import Encoder, LateInteractionEncoder
-from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, ShapeError
-from retrievers.quantize import dequantize, quantize
-from retrievers.store import Entry, Store, View
+from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError
+from retrievers.quantize import dequantize
+from retrievers.store import Store, View
 from retrievers.types import Document, Evidence, Hit, TokenMatrix
 
 if TYPE_CHECKING:
@@ -62,6 +61,11 @@ class Collection:
     def path(self) -> Path | None:
         """The directory; None for a collection in memory."""
         return self.store.path
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What tells the model from every other, "model" its name; known without loading it."""
+        return self.store.fingerprint
 
     @property
     def encoder(self) -> Encoder:
@@ -117,24 +121,12 @@ class Collection:
 
     def _add_batch(self, batch: Sequence[Document], advance: Callable[[int], Any]) -> None:
         known = self.store.content_hashes([str(document.id) for document in batch])
-        hashes = [_content_hash(document) for document in batch]
+        hashes = [indexing.content_hash(document) for document in batch]
         pairs = list(zip(batch, hashes, strict=True))
         stored = [document for document, digest in pairs if known.get(str(document.id)) == digest]
         advance(len(stored))
         missing = [(document, digest) for document, digest in pairs if known.get(str(document.id)) != digest]
-        self.store.append(list(self._encode(missing, advance)), metadata_only=stored)
-
-    def _encode(
-        self, documents: Sequence[tuple[Document, bytes]], advance: Callable[[int], Any] = lambda n: None
-    ) -> Iterator[Entry]:
-        whole = [document.context + document.text for document, _ in documents]
-        spans = [self.encoder.split(text) for text in whole]
-        windows = (text[a:b] for text, parts in zip(whole, spans, strict=True) for a, b in parts)
-        matrices = iter(self.encoder.encode_documents(windows))
-        for (document, digest), parts in zip(documents, spans, strict=True):
-            rows = [_checked(next(matrices), self.encoder.dim) for _ in parts]
-            yield Entry(document, digest, parts, rows)
-            advance(1)
+        self.store.append(list(indexing.entries(self.encoder, missing, advance)), metadata_only=stored)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None) -> int:
         """Remove documents by id or by filter; an unknown id is no error.
@@ -247,9 +239,9 @@ class Collection:
             raise InvalidInputError("rerank needs documents or ids, one of the two.")
         top_n = None if top_n is None else validate.count(top_n, "top_n")
         lowest = validate.threshold(score_threshold)
-        given = self._stored(ids) if ids is not None else _loose(documents)
+        given = self._stored(ids) if ids is not None else reranking.loose(documents)
         [matrix] = self._encode_queries([query])
-        ranked = sorted(self._score(matrix, given), key=lambda hit: -hit.score)
+        ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
         return [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
 
     def matrices(self, ids: Iterable[str]) -> dict[str, TokenMatrix]:
@@ -257,6 +249,24 @@ class Collection:
         with self.store.read() as view:
             found = view.positions_of(validate.identifiers(ids))
             return {key: _stored_matrix(view, positions) for key, positions in found.items()}
+
+    def passages(self, found: Sequence[Hit]) -> list[TokenMatrix]:
+        """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
+
+        Without rows where a hit has no passage, or where its document was replaced or deleted since.
+        """
+        ids = [hit.id for hit in found if hit.id is not None]
+        with self.store.read() as view:
+            documents = {document.id: document for document in view.get(ids)}
+            windows = view.positions_of(ids)
+            return [
+                _stored_matrix(
+                    view, hits.windows_of(view, documents[hit.id], windows[str(hit.id)], hit.passage)
+                )
+                if hit.id in documents
+                else np.zeros((0, view.dim), np.float32)
+                for hit in found
+            ]
 
     def explain(self, query: str, hit: Hit | str) -> Evidence:
         """Which characters of a document each query token matched, in the document's best window.
@@ -273,7 +283,7 @@ class Collection:
         if isinstance(hit, Hit) and hit.text != document.text:
             raise InvalidInputError(f"document {key!r} has another text by now: search again, then explain.")
         [matrix] = self._encode_queries([query])
-        [scored] = self._score(matrix, [document])
+        [scored] = reranking.score(self.store, self.encoder, matrix, [document])
         if scored.passage is None:
             return Evidence(query, document.text, None, (), 0.0)
         return evidence.explain(self.encoder, query, matrix, document, scored.passage)
@@ -329,7 +339,7 @@ class Collection:
         asked = [text for text in texts if text.strip()]
         encoded = iter(self.encoder.encode_queries(asked)) if asked else iter(())
         empty = np.zeros((0, self.store.dim), np.float32)
-        return [_checked(next(encoded), self.store.dim) if text.strip() else empty for text in texts]
+        return [indexing.checked(next(encoded), self.store.dim) if text.strip() else empty for text in texts]
 
     def _stored(self, ids: Iterable[str]) -> list[Document]:
         keys = validate.identifiers(ids)
@@ -340,36 +350,6 @@ class Collection:
                 f"{validate.shown(absent)} is not in this collection of {len(self)} documents."
             )
         return [found[key] for key in keys]
-
-    def _score(self, matrix: TokenMatrix, documents: Sequence[Document]) -> list[Hit]:
-        """Score each document, from its stored rows where the collection has it."""
-        from retrievers.search import score
-
-        hashes = [_content_hash(document) for document in documents]
-        named = [document.id for document in documents if document.id is not None]
-        found: dict[int, Hit] = {}
-        with self.store.read() as view:
-            known, positions = view.content_hashes(named), view.positions_of(named)
-            foreign = []
-            for place, (document, digest) in enumerate(zip(documents, hashes, strict=True)):
-                if document.id is None or known.get(document.id) != digest:
-                    foreign.append(place)
-                    continue
-                windows = positions.get(document.id, np.zeros(0, np.int64))
-                scores = score(view.rows, view.scales, view.starts[windows], view.ends[windows], [matrix])[0]
-                spans = [(int(start), int(end)) for start, end in view.spans(windows)]
-                found[place] = hits.from_windows(document, place, matrix, spans, scores)
-        for place, entry in zip(
-            foreign, self._encode([(documents[p], hashes[p]) for p in foreign]), strict=True
-        ):
-            rows, scales = quantize(
-                np.concatenate([np.zeros((0, self.store.dim), np.float32), *entry.matrices])
-            )
-            ends = np.cumsum([len(part) for part in entry.matrices], dtype=np.int64)
-            starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
-            scores = score(rows, scales, starts, ends, [matrix])[0]
-            found[place] = hits.from_windows(documents[place], place, matrix, entry.windows, scores)
-        return [found[place] for place in range(len(documents))]
 
 
 def _directory(path: str | PathLike[str] | None) -> Path | None:
@@ -386,37 +366,6 @@ def _predicate_or_filter(condition: Filter | None) -> Callable[[Document], bool]
     if callable(condition) and not isinstance(condition, filters.Filter):
         return condition
     return filters.parse(condition)
-
-
-def _content_hash(document: Document) -> bytes:
-    """16 bytes that tell whether a document must be encoded again."""
-    context = document.context.encode()
-    digest = blake2b(len(context).to_bytes(8, "little"), digest_size=16)
-    digest.update(context)
-    digest.update(document.text.encode())
-    return digest.digest()
-
-
-def _checked(matrix: TokenMatrix, dim: int) -> TokenMatrix:
-    if matrix.ndim != 2 or matrix.shape[1] != dim:
-        raise ShapeError(f"the encoder gave a matrix of shape {matrix.shape}: (tokens, {dim}) is needed.")
-    if not np.isfinite(matrix).all():
-        raise ShapeError("the encoder gave a matrix with values that are not finite.")
-    return matrix
-
-
-def _loose(items: Iterable[str | Document] | None) -> list[Document]:
-    """Documents to rerank: ids are optional and may stand twice."""
-    checked = []
-    for place, item in enumerate(items or ()):
-        document = Document(item) if isinstance(item, str) else item
-        if not isinstance(document, Document):
-            raise InvalidTypeError(
-                f"document {place} is {validate.shown(item)}: a str or a Document is needed."
-            )
-        validate.text(document.text, f"the text of document {place}")
-        checked.append(document)
-    return checked
 
 
 def _stored_matrix(view: View, positions: NDArray[np.int64]) -> TokenMatrix:

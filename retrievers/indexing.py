@@ -1,0 +1,58 @@
+"""Documents to what the store takes: their windows, token matrices and content hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from retrievers.encoder import Encoder
+from retrievers.errors import ShapeError
+from retrievers.store import Entry
+from retrievers.types import Document, TokenMatrix
+
+
+def content_hash(document: Document) -> bytes:
+    """16 bytes that tell whether a document must be encoded again; metadata are no part of it."""
+    context = document.context.encode()
+    digest = blake2b(len(context).to_bytes(8, "little"), digest_size=16)
+    digest.update(context)
+    digest.update(document.text.encode())
+    return digest.digest()
+
+
+def entries(
+    encoder: Encoder,
+    documents: Sequence[tuple[Document, bytes]],
+    advance: Callable[[int], Any] = lambda count: None,
+) -> Iterator[Entry]:
+    """Encode documents, windows of all of them together, so that the encoder can sort them by length.
+
+    Args:
+        documents: with their content hashes.
+        advance: called with 1 after each document.
+    Raises:
+        ShapeError: the encoder gave a matrix that cannot be stored.
+    """
+    whole = [document.context + document.text for document, _ in documents]
+    spans = [encoder.split(text) for text in whole]
+    windows = (text[start:end] for text, parts in zip(whole, spans, strict=True) for start, end in parts)
+    matrices = iter(encoder.encode_documents(windows))
+    for (document, digest), parts in zip(documents, spans, strict=True):
+        yield Entry(document, digest, parts, [checked(next(matrices), encoder.dim) for _ in parts])
+        advance(1)
+
+
+def checked(matrix: TokenMatrix, dim: int) -> TokenMatrix:
+    """A matrix of an encoder, which may be a user's own.
+
+    Raises:
+        ShapeError: it is not (tokens, dim), or a value is not finite.
+    """
+    if matrix.ndim != 2 or matrix.shape[1] != dim:
+        raise ShapeError(f"the encoder gave a matrix of shape {matrix.shape}: (tokens, {dim}) is needed.")
+    if not np.isfinite(matrix).all():
+        raise ShapeError("the encoder gave a matrix with values that are not finite.")
+    return matrix
