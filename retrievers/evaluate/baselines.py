@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.encoder import Encoder
+from retrievers.encoder import Encoder, LateInteractionEncoder
 from retrievers.errors import MissingExtraError
-from retrievers.loading import quiet
 from retrievers.offline import OFFLINE
 
 if TYPE_CHECKING:
@@ -117,20 +116,21 @@ class SingleVector:
 def single_vectors(encoder: Encoder) -> tuple[str, Embed]:
     """The single vector that belongs to an encoder's model.
 
-    The offline models are sentence-transformers models too: their own pooled vector, in float32, is the fair
-    baseline. For any other encoder it is the mean of its token vectors.
+    The offline models are sentence-transformers models too: their own pooled vector, of the same weights in
+    the same number format, is the fair baseline. For any other encoder it is the mean of its token vectors.
 
     Returns:
         What it is called, and the function from texts, and whether they are queries, to vectors.
     """
-    name = str(encoder.fingerprint["model"])
-    if name not in OFFLINE:
+    if not isinstance(encoder, LateInteractionEncoder) or encoder.fingerprint["model"] not in OFFLINE:
         return "mean of token vectors", lambda texts, queries: _mean_of_tokens(encoder, texts, queries)
-    model = _pooled(name)
+    model = _pooled(encoder)
 
     def embed(texts: Sequence[str], queries: bool) -> Vectors:
         encode = model.encode_query if queries else model.encode_document
-        return np.asarray(encode(list(texts), show_progress_bar=False), np.float32)
+        return _normalized(
+            np.asarray(encode(list(texts), batch_size=16, show_progress_bar=False), np.float32)
+        )
 
     return "single vector", embed
 
@@ -155,23 +155,22 @@ def kept(embed: Embed, directory: Path) -> Embed:
 def _mean_of_tokens(encoder: Encoder, texts: Sequence[str], queries: bool) -> Vectors:
     matrices = encoder.encode_queries(texts) if queries else encoder.encode_documents(texts)
     means = [matrix.mean(axis=0) if len(matrix) else np.zeros(encoder.dim, np.float32) for matrix in matrices]
-    stacked = np.array(means, np.float32).reshape(len(texts), encoder.dim)
-    return stacked / np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), 1e-12)
+    return _normalized(np.array(means, np.float32).reshape(len(texts), encoder.dim))
 
 
-def _pooled(name: str) -> SentenceTransformer:
+def _normalized(vectors: Vectors) -> Vectors:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _pooled(encoder: LateInteractionEncoder) -> SentenceTransformer:
     """An offline model with the mean of its tokens in place of late interaction."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Normalize
     from sentence_transformers.sentence_transformer.modules import Pooling
 
-    with quiet():
-        model = OFFLINE[name]().model
-        dim = int(model.get_embedding_dimension() or 0)
-        parts = [model[0].float(), Pooling(dim, "mean"), Normalize()]
-        return SentenceTransformer(
-            modules=parts, prompts={task: text or "" for task, text in model.prompts.items()}, device="cpu"
-        )
+    model = encoder.model
+    prompts = {task: text or "" for task, text in model.prompts.items()}
+    parts = [model[0], Pooling(int(model.get_embedding_dimension() or 0), "mean")]
+    return SentenceTransformer(modules=parts, prompts=prompts, device=str(model.device))
 
 
 def _bm25s() -> Any:
