@@ -1,0 +1,1 @@
+"""Measurements that the repository publishes; each script prints what it measured."""

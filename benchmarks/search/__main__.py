@@ -1,0 +1,141 @@
+"""`python -m benchmarks.search [directories]`: measure, and write benchmarks/results/search.md and search.png."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.search import install, report, scale
+from benchmarks.search.contenders import BRUTE, OURS, PEERS
+from benchmarks.search.data import CACHE, DIM, NOISE, Passages, encoded, sample
+from benchmarks.search.limit import limits
+from benchmarks.search.measure import Result, measure
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared" / "data"
+RESULTS = ROOT / "benchmarks" / "results"
+SPARE = 100
+"""Passages that are kept out of the index, to be added and deleted."""
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.search", description=__doc__)
+    parser.add_argument(
+        "directories",
+        nargs="*",
+        type=Path,
+        default=[DATA / "squad-sent", DATA / "scifact"],
+        help="sets in BEIR form: corpus.jsonl and queries.jsonl, gzipped or not",
+    )
+    parser.add_argument(
+        "--passages", type=int, nargs="*", default=[2000, 0], help="sizes; 0 means all there are"
+    )
+    parser.add_argument(
+        "--large", type=int, default=200_000, help="passages of the large set; 0 leaves it out"
+    )
+    parser.add_argument("--windows", type=int, default=1_000_000, help="windows to open; 0 leaves that out")
+    parser.add_argument("--no-peers", action="store_true", help="only what this environment has")
+    parser.add_argument("--install", action="store_true", help="install missing peers first: gigabytes")
+    parser.add_argument("--fresh", action="store_true", help="build every index again")
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    chosen = arguments(given)
+    absent = [directory for directory in chosen.directories if not directory.is_dir()]
+    if absent:
+        sys.exit(f"{absent[0]} is not there: give directories in BEIR form on the command line.")
+    if chosen.fresh:
+        shutil.rmtree(chosen.cache / "indexes", ignore_errors=True)
+    if chosen.install:
+        install.main(())
+    whole = encoded(chosen.directories, chosen.cache)
+    contenders = [*OURS, *BRUTE, *([] if chosen.no_peers else PEERS)]
+    sections, panels = [], []
+    for size in chosen.passages:
+        count = min(size or len(whole) - SPARE, len(whole) - SPARE)
+        passages = sample(whole, count, spare=SPARE, cache=chosen.cache)
+        results = measure(passages, count, contenders, chosen.cache)
+        index = chosen.cache / "indexes" / passages.directory.name
+        near = limits(passages, count, index / "ours")
+        sections.append(_section(passages, count, results, report.limit_table(near)))
+        panels.append((f"{count:,} passages", results))
+    crowds = scale.crowds(passages, index / "ours-optimised")
+    sections.append(
+        f"## Many threads on one collection of {count:,} passages\n\n{report.crowd_table(crowds)}"
+    )
+    if chosen.large:
+        sections.append(_large(whole, chosen))
+    if chosen.windows:
+        found = scale.open_many(chosen.windows, chosen.cache)
+        sections.append(f"## Many windows\n\n{report.open_line(found)}")
+    chosen.results.mkdir(parents=True, exist_ok=True)
+    report.plot(panels, chosen.results / "search.png")
+    (chosen.results / "search.md").write_text(_page(whole, sections))
+    print((chosen.results / "search.md").read_text())
+
+
+def _page(whole: Passages, sections: Sequence[str]) -> str:
+    revision = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    tokens = int(whole.offsets[-1])
+    questions = whole.questions()
+    words = sum(map(len, questions)) / len(questions)
+    intro = f"""# Search speed
+
+Written by `make bench` (`python -m benchmarks.search`, see ../README.md) at revision {revision or "unknown"}.
+
+Machine: {report.machine()}
+
+Text: {whole.name}, {len(whole):,} passages of {tokens / len(whole):.0f} tokens on average and {len(questions)} \
+questions of {words:.1f} tokens, encoded by MiniLM and reduced to {DIM} dimensions. All engines get the same \
+matrices. Latency is that of single questions, in rounds in which every engine takes its turn; recall is against \
+float32 MaxSim over the same matrices, ties counted.
+
+![Recall against latency](search.png)"""
+    return "\n\n".join([intro, *sections]) + "\n"
+
+
+def _section(passages: Passages, count: int, results: Sequence[Result], limit: str) -> str:
+    tokens = int(passages.offsets[count])
+    return f"""## {count:,} passages, {tokens:,} tokens
+
+{report.verdict(results)}
+
+{report.speed_table(results)}
+
+{report.cost_table(results)}
+
+The exact scan against the multiply instruction alone (registers only, {report.THREADS} threads, in turns):
+
+{limit}"""
+
+
+def _large(whole: Passages, chosen: argparse.Namespace) -> str:
+    passages = sample(whole, chosen.large, spare=SPARE, cache=chosen.cache)
+    contenders = [contender for contender in OURS if contender.name in ("exact scan", "pruned scan")]
+    results = measure(passages, chosen.large, contenders, chosen.cache)
+    narrow = scale.narrow_filter(passages, chosen.large // 2, chosen.cache)
+    copies = max(0, chosen.large - len(whole))
+    return f"""## {chosen.large:,} passages, {int(passages.offsets[chosen.large]):,} tokens
+
+{copies:,} of them are copies of real passages with noise on their vectors (standard deviation {NOISE} a dimension).
+
+{report.verdict(results)}
+
+{report.speed_table(results)}
+
+{report.cost_table(results)}
+
+{report.filter_line(narrow)}"""
+
+
+if __name__ == "__main__":
+    main()
