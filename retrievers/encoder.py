@@ -9,7 +9,7 @@ import numpy as np
 
 from retrievers import loading, windows
 from retrievers.batching import batches, buffered
-from retrievers.errors import InvalidInputError, InvalidTypeError
+from retrievers.errors import InvalidInputError, InvalidTypeError, ModelNotFoundError
 from retrievers.preprocess import Features, Preprocessor, Task
 from retrievers.types import TokenMatrix
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Texts of this many tokens are sorted by length together: more gains nothing, and holds more in memory.
 BUFFER_TOKENS = 1 << 16
 # Measured: benchmarks/encoding.py. On a processor what a batch computes has to stay in its cache.
-CPU_TOKEN_BUDGET = 1 << 10
+CPU_TOKEN_BUDGET = 1 << 11
 GPU_TOKEN_BUDGET = 1 << 15
 
 
@@ -169,6 +169,21 @@ class LateInteractionEncoder(Encoder):
             "prompts": dict(self._preprocess.prompts),
             "token_pooling": token_pooling,
         }
+
+    @classmethod
+    def from_fingerprint(cls, fingerprint: Mapping[str, Any]) -> LateInteractionEncoder:
+        """The encoder that wrote a collection, loaded by the fingerprint that the collection keeps.
+
+        Raises:
+            ModelNotFoundError: the fingerprint is not one of this class.
+        """
+        options = ("document_length", "query_length", "token_pooling", "prompts")
+        if not {"weights", *options} <= fingerprint.keys():
+            raise ModelNotFoundError(
+                f"this collection was written by an encoder of its user's own, {fingerprint.get('model')!r}: "
+                "open it with that, Collection(path, encoder)."
+            )
+        return cls(str(fingerprint["model"]), **{name: fingerprint[name] for name in options})
 
     def encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
         """Encode questions. A blank one has no rows.
