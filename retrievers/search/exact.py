@@ -8,23 +8,52 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.kernels import reference
-from retrievers.search.ranking import Ranking, best_documents
+from retrievers.kernels.maxsim import maxsim
+from retrievers.kernels.paths import PATHS, chosen
+from retrievers.search.ranking import Ranking, best_documents, shortlist
 from retrievers.types import TokenMatrix
 
 if TYPE_CHECKING:
     from retrievers.store import View
 
+SCORES_A_PASS = 1 << 24  # 64 MB of float32: the most that one pass over the rows writes
+
 
 def rank(
     view: View, queries: Sequence[TokenMatrix], selected: NDArray[np.int64] | None, k: int
 ) -> list[Ranking]:
-    """The k best documents of each query, each by its best window; see retrievers.search.rank."""
-    if selected is None:
-        selected = np.arange(len(view.starts))
-    scores = score(view.rows, view.scales, view.starts[selected], view.ends[selected], queries)
-    documents = view.documents[selected]
-    return [best_documents(line, selected, documents, k) for line in scores]
+    """The k best documents of each query, each by its best window; see retrievers.search.rank.
+
+    All windows are scored with rounded queries, by the processor's fastest instructions; those that may be
+    among the best are scored again in float32, as score does.
+
+    Args:
+        view: a view of the store.
+        queries: matrices, float32, (query_tokens_i, dim), each with at least one token.
+        selected: int64: positions of the windows to search; None for all.
+        k: the most documents a query.
+    """
+    starts, ends, documents = view.starts, view.ends, view.documents
+    if selected is not None:
+        starts, ends, documents = starts[selected], ends[selected], documents[selected]
+    path = chosen()
+    step = max(1, SCORES_A_PASS // max(1, len(starts)))
+    rankings = []
+    for first in range(0, len(queries), step):
+        some = queries[first : first + step]
+        for query, rough in zip(some, maxsim(view.rows, view.scales, starts, ends, some, path), strict=True):
+            near = shortlist(rough, documents, candidates(k))
+            scores = rough[near]
+            if path.final != path.name:
+                [scores] = score(view.rows, view.scales, starts[near], ends[near], [query])
+            positions = near if selected is None else selected[near]
+            rankings.append(best_documents(scores, positions, documents[near], k))
+    return rankings
+
+
+def candidates(k: int) -> int:
+    """Documents that are scored again in float32 to find the best k."""
+    return 2 * k + 20
 
 
 def score(
@@ -34,7 +63,9 @@ def score(
     ends: NDArray[np.int64],
     queries: Sequence[TokenMatrix],
 ) -> NDArray[np.float32]:
-    """Score windows of stored rows against queries: the scores that users see.
+    """Score windows of stored rows against queries in float32: the scores that users see.
+
+    On one machine a window and a query always have the same score, whatever else is scored beside them.
 
     Args:
         rows: uint8, (tokens, row_bytes): int8 + 128.
@@ -44,5 +75,7 @@ def score(
         queries: matrices, float32, (query_tokens_i, dim).
     Returns:
         float32, (len(queries), windows). -inf for a window without tokens, 0 for a query without tokens.
+    Raises:
+        ShapeError: an array has another shape or layout, or a window reaches beyond the rows.
     """
-    return reference.maxsim(rows, scales, starts, ends, queries)
+    return maxsim(rows, scales, starts, ends, queries, PATHS[chosen().final])

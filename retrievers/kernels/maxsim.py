@@ -1,0 +1,148 @@
+"""MaxSim through the native scan: arrays in, scores out, on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers.errors import ShapeError
+from retrievers.kernels.build import native
+from retrievers.kernels.pack import Packed, pack
+from retrievers.kernels.paths import Path
+from retrievers.kernels.scan import scratch_floats
+from retrievers.kernels.threads import cores, share
+from retrievers.types import TokenMatrix
+
+WORTH_A_THREAD = 1 << 26  # multiplications, some 100 microseconds; waking a thread takes half of that
+PORTIONS = 16  # chunks a thread, so that threads end together although windows differ
+
+
+def maxsim(
+    rows: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    queries: Sequence[TokenMatrix],
+    path: Path,
+) -> NDArray[np.float32]:
+    """Score windows against queries in one pass over the rows, which are not copied.
+
+    A score depends on its window and query alone, not on what else is in the pass.
+
+    Args:
+        rows: uint8, (tokens, row_bytes): int8 + 128.
+        scales: float32, (tokens,): a token's vector is (row - 128) * scale.
+        starts: int64, (windows,): first token of each window.
+        ends: int64, (windows,): the token behind the last one.
+        queries: matrices, float32, (query_tokens_i, dim).
+        path: how; one with integer arithmetic rounds the queries too.
+    Returns:
+        float32, (len(queries), windows). -inf for a window without tokens, 0 for a query without tokens.
+    Raises:
+        ShapeError: an array has another shape or layout, or a window reaches beyond the rows.
+    """
+    _check(rows, scales, starts, ends, queries)
+    scores = np.empty((len(queries), len(starts)), np.float32)
+    if scores.size:
+        _Scan(rows, scales, starts, ends, queries, path, scores).run()
+    return scores
+
+
+class _Scan:
+    """One pass. It holds every array that the native code reads or writes for as long as a thread runs it."""
+
+    def __init__(
+        self,
+        rows: NDArray[np.uint8],
+        scales: NDArray[np.float32],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        queries: Sequence[TokenMatrix],
+        path: Path,
+        scores: NDArray[np.float32],
+    ) -> None:
+        arithmetic, row_bytes = path.arithmetic, rows.shape[1]
+        self.packed = packed = pack(
+            queries,
+            row_bytes=row_bytes,
+            lanes=path.lanes,
+            step=arithmetic.step,
+            limit=arithmetic.limit,
+            offset=arithmetic.offset,
+        )
+        self.helpers, chunk = _split(starts, ends, packed, row_bytes * path.lanes)
+        self.call = native(path, row_bytes).call
+        self.floats = scratch_floats(arithmetic, path.tiles, row_bytes) + (packed.groups + 1) * path.lanes
+        self.arrays = (rows, scales, starts, ends, scores)
+        addresses = [array.ctypes.data for array in self.arrays]
+        self.task = np.array(
+            [
+                *addresses[:4],
+                len(starts),
+                chunk,
+                packed.data.ctypes.data,
+                packed.excess.ctypes.data,
+                packed.scales.ctypes.data,
+                packed.groups,
+                packed.offsets.ctypes.data,
+                len(queries),
+                addresses[4],
+            ],
+            np.int64,
+        )
+        self.counter = np.zeros(1, np.int64)
+
+    def run(self) -> None:
+        share(self._work, self.helpers)
+
+    def _work(self) -> None:
+        scratch = np.empty(self.floats, np.float32)
+        self.call(self.task.ctypes.data, self.counter.ctypes.data, scratch.ctypes.data)
+
+
+def _split(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], packed: Packed, products: int
+) -> tuple[int, int]:
+    """Threads that help, and windows in a chunk; `products` are multiplications a token and group."""
+    work = int(ends.sum() - starts.sum()) * packed.groups * products
+    threads = min(cores(), 1 + work // WORTH_A_THREAD)
+    return threads - 1, max(1, len(starts) // (threads * PORTIONS))
+
+
+def _check(
+    rows: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    queries: Sequence[TokenMatrix],
+) -> None:
+    """Native code trusts its task, so nothing wrong may reach it."""
+    for name, array, kind in (
+        ("rows", rows, np.uint8),
+        ("scales", scales, np.float32),
+        ("starts", starts, np.int64),
+        ("ends", ends, np.int64),
+    ):
+        dimensions = 2 if name == "rows" else 1
+        if array.dtype != kind or array.ndim != dimensions or not array.flags.c_contiguous:
+            raise ShapeError(
+                f"{name} is {array.dtype} {array.shape}: {np.dtype(kind)} with {dimensions} dimension(s), "
+                "contiguous, is needed."
+            )
+    if len(scales) != len(rows) or len(starts) != len(ends) or rows.shape[1] % 4:
+        raise ShapeError(
+            f"rows {rows.shape}, scales {scales.shape}, starts {starts.shape} and ends {ends.shape} do not "
+            "fit together: one scale a row, one end a start, and rows of a multiple of 4 bytes are needed."
+        )
+    if len(starts) and (starts.min() < 0 or ends.max() > len(rows)):
+        raise ShapeError(
+            f"windows reach from {starts.min()} to {ends.max()}: tokens 0 to {len(rows)} are stored."
+        )
+    for query in queries:
+        if query.ndim != 2 or query.shape[1] > rows.shape[1] or query.shape[1] <= rows.shape[1] - 4:
+            raise ShapeError(
+                f"a query has the shape {query.shape}: the rows have {rows.shape[1]} bytes, so (tokens, dim) "
+                f"with dim {rows.shape[1] - 3} to {rows.shape[1]} is needed."
+            )

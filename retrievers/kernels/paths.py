@@ -1,0 +1,140 @@
+"""The ways to scan, one a kind of processor, and the choice between them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+
+from retrievers.errors import InvalidInputError
+from retrievers.kernels.arithmetic import Arithmetic, Avx2, Float, Sdot, Vnni
+from retrievers.kernels.scan import Tile
+
+VARIABLE = "RETRIEVERS_KERNEL"
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way to scan.
+
+    Attributes:
+        name: what the environment variable calls it.
+        machine: the architecture as LLVM names its target; empty for any.
+        needs: features of the processor, as LLVM names them.
+        cpu: the processor that is compiled for, in LLVM's names; empty for the architecture's baseline.
+        features: what is added to that processor.
+        arithmetic: the instructions.
+        lanes: query tokens in a vector.
+        tiles: sizes of the blocks.
+        final: name of the float32 path that gives the scores which users see.
+    """
+
+    name: str
+    machine: str
+    needs: frozenset[str]
+    cpu: str
+    features: str
+    arithmetic: Arithmetic
+    lanes: int
+    tiles: tuple[Tile, ...]
+    final: str
+
+
+# 32 registers hold 24 sums beside the queries of a tile and the row; 16 registers hold 12 at most.
+_WIDE = (Tile(2, (12, 8, 4, 2, 1)), Tile(1, (12, 8, 4, 2, 1)))
+_NARROW = (Tile(4, (3, 2, 1)), Tile(2, (5, 3, 2, 1)), Tile(1, (8, 4, 2, 1)))
+_ARM = (Tile(4, (5, 3, 2, 1)), Tile(2, (8, 4, 2, 1)), Tile(1, (8, 4, 2, 1)))
+_SMALL = (Tile(4, (2, 1)), Tile(2, (4, 2, 1)), Tile(1, (8, 4, 2, 1)))
+_AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"})
+_AVX2 = frozenset({"avx2", "fma"})
+_VNNI512, _VNNI256 = (Vnni(f"llvm.x86.avx512.vpdpbusd.{bits}") for bits in (512, 256))
+
+PATHS = {
+    path.name: path
+    for path in (
+        Path(
+            "avx512vnni",
+            "x86_64",
+            _AVX512 | {"avx512vnni"},
+            "skylake-avx512",
+            "+avx512vnni",
+            _VNNI512,
+            16,
+            _WIDE,
+            "avx512float",
+        ),
+        Path(
+            "avxvnni", "x86_64", _AVX2 | {"avxvnni"}, "haswell", "+avxvnni", _VNNI256, 8, _NARROW, "avx2float"
+        ),
+        Path("avx2", "x86_64", _AVX2, "haswell", "", Avx2(), 8, _NARROW, "avx2float"),
+        Path("sdot", "aarch64", frozenset({"dotprod"}), "", "+dotprod", Sdot(), 4, _ARM, "portable"),
+        Path("avx512float", "x86_64", _AVX512, "skylake-avx512", "", Float(), 16, _WIDE, "avx512float"),
+        Path("avx2float", "x86_64", _AVX2, "haswell", "", Float(), 8, _NARROW, "avx2float"),
+        Path("portable", "", frozenset(), "", "", Float(), 4, _SMALL, "portable"),
+    )
+}
+"""Every path, the fastest first."""
+
+_forced: ContextVar[str | None] = ContextVar("forced", default=None)
+
+
+@contextmanager
+def forced(name: str) -> Iterator[Path]:
+    """Scan by one path within the block, in this thread.
+
+    Raises:
+        InvalidInputError: there is no such path, or this processor cannot run it.
+    """
+    path = _usable(name)
+    token = _forced.set(name)
+    try:
+        yield path
+    finally:
+        _forced.reset(token)
+
+
+def chosen() -> Path:
+    """The path to scan by: forced(), else the environment variable RETRIEVERS_KERNEL, else the fastest.
+
+    Raises:
+        InvalidInputError: the variable names no path, or one that this processor cannot run.
+    """
+    name = _forced.get() or os.environ.get(VARIABLE)
+    return _usable(name) if name else PATHS[available()[0]]
+
+
+@cache
+def available() -> tuple[str, ...]:
+    """Names of the paths that this processor can run, the fastest first."""
+    machine, features = _processor()
+    return tuple(
+        path.name for path in PATHS.values() if path.machine in ("", machine) and path.needs <= features
+    )
+
+
+def _usable(name: str) -> Path:
+    if name not in available():
+        raise InvalidInputError(
+            f"this processor has no kernel path {name!r}; {VARIABLE} may be one of: {', '.join(available())}."
+        )
+    return PATHS[name]
+
+
+def _processor() -> tuple[str, frozenset[str]]:
+    """LLVM's names of this machine's architecture and of the features that its processor has."""
+    import llvmlite.binding as llvm
+
+    machine = llvm.get_process_triple().partition("-")[0]
+    try:
+        features = {name for name, present in llvm.get_host_cpu_features().items() if present}
+    except RuntimeError:  # LLVM cannot ask this system
+        features = set()
+    if machine == "arm64":  # as Apple calls it
+        machine = "aarch64"
+    if machine == "aarch64" and sys.platform == "darwin":
+        features.add("dotprod")  # every Apple processor has it; LLVM does not ask macOS
+    return machine, frozenset(features)
