@@ -1,0 +1,204 @@
+"""Centroids of token vectors: spherical k-means on a sample, and the nearest centroid of each row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers.errors import InvalidInputError, ShapeError
+from retrievers.kernels.centroids import Centroids, nearest, prepare
+from retrievers.kernels.threads import cores
+from retrievers.quantize import dequantize, row_bytes
+from retrievers.search.parts import each, ranges
+
+if TYPE_CHECKING:
+    from retrievers.store import Store
+
+MOST = 1 << 16  # a code is a uint16
+FEWEST, USUAL = 1 << 8, 1 << 14  # see default_count
+ROUNDS = 6  # of k-means: behind the sixth the mean similarity grows by less than 0.001 a round
+SAMPLE = 24  # rows a centroid to train on
+PART = 8192  # rows that one call of the kernel takes
+
+
+def default_count(tokens: int) -> int:
+    """How many centroids a collection gets: 16 times the square root, a power of two, USUAL at most.
+
+    More of them prune better, but training takes longer in proportion, and a query's table must stay in the
+    second-level cache: at USUAL it has a quarter of a megabyte for 16 query tokens.
+    """
+    wanted = 16 * max(tokens, 1) ** 0.5
+    return min(USUAL, max(FEWEST, 1 << round(float(np.log2(wanted)))))
+
+
+def train(
+    rows: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    dim: int,
+    *,
+    n_centroids: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    show_progress: bool | None = None,
+) -> NDArray[np.float32]:
+    """Spherical k-means: directions that lie close to as many rows as possible.
+
+    The same rows and seed give the same centroids on one kind of processor.
+
+    Args:
+        rows: uint8, (tokens, row_bytes(dim)).
+        scales: float32, (tokens,).
+        dim: length of a vector.
+        n_centroids: K, at most 65 536; None follows default_count. Fewer tokens than K give K = tokens.
+        sample: rows to train on; None takes 24 a centroid.
+        seed: of the sample and of the first centroids.
+        show_progress: a progress bar on standard error; None shows it where that is a terminal.
+    Returns:
+        float32, (K, dim), rows of length 1. K is 0 where there are no rows.
+    Raises:
+        InvalidInputError: n_centroids or sample is out of range.
+        ShapeError: rows, scales and dim do not fit each other.
+    References:
+        Dhillon and Modha, Concept decompositions for large sparse text data, Machine Learning 42, 2001.
+    """
+    from tqdm.auto import tqdm
+
+    _check(rows, scales, dim)
+    count = min(default_count(len(rows)) if n_centroids is None else n_centroids, len(rows))
+    if n_centroids is not None and not 1 <= n_centroids <= MOST:
+        raise InvalidInputError(
+            f"n_centroids is {n_centroids}: 1 to {MOST} are possible, as a code has 16 bits."
+        )
+    if sample is not None and sample < 1:
+        raise InvalidInputError(f"sample is {sample}: at least 1 row is needed.")
+    if not count:
+        return np.zeros((0, dim), np.float32)
+    random = np.random.default_rng(seed)
+    size = min(len(rows), max(count, SAMPLE * count if sample is None else sample))
+    chosen = np.sort(random.choice(len(rows), size, replace=False)) if size < len(rows) else np.arange(size)
+    taken, taken_scales = rows[chosen], scales[chosen]
+    starts = random.choice(size, count, replace=False)
+    centroids = _directions(dequantize(taken[starts], taken_scales[starts], dim))
+    disabled = None if show_progress is None else not show_progress
+    for _ in tqdm(range(ROUNDS), desc="Centroids", unit="round", disable=disabled, delay=1, leave=False):
+        codes, similarity = _nearest(taken, prepare(centroids))
+        sums, members = _sums(taken, taken_scales, codes, count, dim)
+        empty = np.flatnonzero(members == 0)
+        if len(empty):
+            sums[empty] = centroids[empty]
+            moved = _worst_served(codes, similarity * taken_scales, len(empty))
+            sums[empty[: len(moved)]] = dequantize(taken[moved], taken_scales[moved], dim)
+        centroids = _directions(sums)
+    return centroids
+
+
+def assign(
+    rows: NDArray[np.uint8], scales: NDArray[np.float32], centroids: NDArray[np.float32]
+) -> NDArray[np.uint16]:
+    """The nearest centroid of each row, by the largest dot product of 8-bit vectors.
+
+    Args:
+        rows: uint8, (tokens, row_bytes(dim)).
+        scales: float32, (tokens,).
+        centroids: float32, (K, dim), K from 1 to 65 536.
+    Returns:
+        uint16, (tokens,); the smaller number where two centroids are equally near.
+    Raises:
+        InvalidInputError: there are no centroids, or too many.
+        ShapeError: rows, scales and centroids do not fit each other.
+    """
+    count, dim = centroids.shape
+    _check(rows, scales, dim)
+    if not 1 <= count <= MOST:
+        raise InvalidInputError(f"there are {count} centroids: 1 to {MOST} are needed.")
+    return _nearest(rows, prepare(centroids))[0]
+
+
+def optimize(store: Store, *, n_centroids: int | None = None, show_progress: bool | None = None) -> None:
+    """Train centroids on a store's live rows and give every row its code; nothing to do in an empty store.
+
+    Holds the write lock throughout: other writers wait, readers do not.
+
+    Raises:
+        StoreLockedError: another writer did not finish within the store's timeout.
+        StoreError: the disk is full or cannot be written; the codes of before stay.
+    """
+    with store.writing():
+        with store.read() as view:
+            live = _live_rows(view.starts, view.ends, len(view.rows))
+            rows = view.rows if live is None else view.rows[live]
+            scales = view.scales if live is None else view.scales[live]
+            found = train(rows, scales, view.dim, n_centroids=n_centroids, show_progress=show_progress)
+            if not len(found):
+                return
+            codes = assign(view.rows, view.scales, found)
+        store.write_codes(found, codes)
+
+
+def _live_rows(starts: NDArray[np.int64], ends: NDArray[np.int64], tokens: int) -> NDArray[np.int64] | None:
+    """Rows of live windows, ascending; None where all are."""
+    lengths = ends - starts
+    total = int(lengths.sum())
+    if total == tokens:
+        return None
+    offsets = np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.sort(np.repeat(starts, lengths) + offsets)
+
+
+def _check(rows: NDArray[np.uint8], scales: NDArray[np.float32], dim: int) -> None:
+    if rows.ndim != 2 or rows.shape[1] != row_bytes(dim) or scales.shape != rows.shape[:1]:
+        raise ShapeError(
+            f"rows have shape {rows.shape} and scales {scales.shape}: ({len(rows)}, {row_bytes(dim)}) and "
+            f"({len(rows)},) are needed for vectors of {dim} numbers."
+        )
+
+
+def _nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    codes, similarity = np.empty(len(rows), np.uint16), np.empty(len(rows), np.float32)
+
+    def part(first: int, last: int) -> None:
+        for here in range(first, last, PART):
+            block = slice(here, min(here + PART, last))
+            codes[block], similarity[block] = nearest(rows[block], centroids)
+
+    each(part, ranges(len(rows), 4 * cores(), PART))
+    return codes, similarity
+
+
+def _sums(
+    rows: NDArray[np.uint8], scales: NDArray[np.float32], codes: NDArray[np.uint16], count: int, dim: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Sum of the rows of each centroid, float32 (count, dim), and how many there are, int64 (count,)."""
+    order = np.argsort(codes, kind="stable")
+    members = np.bincount(codes, minlength=count)
+    bounds = np.concatenate([[0], np.cumsum(members)])
+    sums = np.zeros((count, dim), np.float32)
+
+    def part(first: int, last: int) -> None:
+        for here in range(first, last, 256):
+            behind = min(here + 256, last)
+            picked = order[bounds[here] : bounds[behind]]
+            filled = here + np.flatnonzero(members[here:behind])
+            if len(filled):
+                sums[filled] = np.add.reduceat(
+                    dequantize(rows[picked], scales[picked], dim), bounds[filled] - bounds[here], axis=0
+                )
+
+    each(part, ranges(count, 4 * cores(), 256))
+    return sums, members
+
+
+def _worst_served(
+    codes: NDArray[np.uint16], similarity: NDArray[np.float32], count: int
+) -> NDArray[np.int64]:
+    """Rows to start a centroid anew from: those least like their own, one a centroid, `count` at most."""
+    order = np.argsort(similarity, kind="stable")
+    _, first = np.unique(codes[order], return_index=True)
+    return order[np.sort(first)[:count]]
+
+
+def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors of length 1."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

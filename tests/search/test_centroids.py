@@ -1,0 +1,220 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrievers.errors import InvalidInputError, ShapeError
+from retrievers.kernels import build, paths
+from retrievers.kernels import centroids as kernel
+from retrievers.kernels import codes as code_kernel
+from retrievers.quantize import quantize
+from retrievers.search import centroids
+from retrievers.store import Entry, Store
+from retrievers.types import Document
+
+
+def unit(matrix):
+    return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+
+
+def random_rows(rng, tokens, dim):
+    return quantize(unit(rng.standard_normal((tokens, dim))))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    dim=st.sampled_from([4, 48, 50, 64, 128, 384]),
+    tokens=st.integers(0, 300),
+    count=st.integers(1, 90),
+)
+@pytest.mark.parametrize("path", paths.available())
+def test_nearest_is_the_argmax_of_integer_products(path, seed, dim, tokens, count):
+    rng = np.random.default_rng(seed)
+    rows, _ = random_rows(rng, tokens, dim)
+    prepared = kernel.prepare(unit(rng.standard_normal((count, dim))))
+    with paths.forced(path):
+        found, products = kernel.nearest(rows, prepared)
+    elements = rows.astype(np.int64) - 128
+    if path == "avx2":  # halved, as its multiply would saturate
+        elements = np.rint(elements / 2).astype(np.int64)
+    expected = elements @ (prepared.rows[:count].astype(np.int64) - 128).T  # (tokens, count)
+    assert found.tolist() == expected.argmax(axis=1).tolist()
+    factor = 2 if path == "avx2" else 1
+    np.testing.assert_allclose(products, expected.max(axis=1) * prepared.scale * factor, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    dim=st.sampled_from([4, 48, 50, 128, 384]),
+    tokens=st.integers(1, 32),
+    count=st.integers(1, 90),
+)
+@pytest.mark.parametrize("path", paths.available())
+def test_the_table_has_each_similarity_as_a_byte(path, seed, dim, tokens, count):
+    rng = np.random.default_rng(seed)
+    vectors, query = unit(rng.standard_normal((count, dim))), unit(rng.standard_normal((tokens, dim)))
+    with paths.forced(path):
+        table = kernel.table(query, kernel.prepare(vectors))
+    assert table.shape[1] == (16 if tokens <= 16 else 32)
+    assert not table[:, tokens:].any()
+    expected = (vectors @ query.T).clip(0, 1) * 255  # (count, tokens)
+    assert np.abs(table[:count, :tokens] - expected).max() <= 4
+
+
+def test_the_table_of_a_long_query_vector_does_not_overflow():
+    vectors = unit(np.eye(4))
+    table = kernel.table(np.float32([[3, 0, 0, 0], [0, 1.5, 0, 0], [0, -3, 0, 0]]), kernel.prepare(vectors))
+    assert table[:4, :3].tolist() == [[255, 0, 0], [0, 128, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_arm_multiplies_and_takes_maxima_by_vector_instructions():
+    path, triple = paths.PATHS["sdot"], "aarch64-unknown-linux-gnu"
+    machine = build.target_machine(path, triple)
+    products = kernel.module(path.arithmetic, path.lanes, 128, triple)
+    assert "sdot" in machine.emit_assembly(build.optimised(products, machine))
+    assert "umax\tv" in machine.emit_assembly(build.optimised(code_kernel.module(triple), machine))
+
+
+def test_training_is_the_same_for_the_same_seed_only():
+    rows, scales = random_rows(np.random.default_rng(0), 3000, 32)
+    first, again, other = (centroids.train(rows, scales, 32, n_centroids=64, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_training_finds_separate_clusters():
+    rng = np.random.default_rng(0)
+    centres = np.repeat(np.eye(8, 16), 200, axis=0)  # 200 tokens around each of 8 axes
+    rows, scales = quantize(unit(centres + 0.05 * rng.standard_normal(centres.shape)))
+    found = centroids.train(rows, scales, 16, n_centroids=24)
+    codes = centroids.assign(rows, scales, found)
+    owners = [set(codes[cluster * 200 : cluster * 200 + 200].tolist()) for cluster in range(8)]
+    assert sum(map(len, owners)) == len(set.union(*owners))  # no centroid serves two clusters
+    assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(24), abs=1e-5)
+
+
+def test_training_serves_rows_better_than_rows_picked_at_random():
+    rng = np.random.default_rng(0)
+    topics = unit(rng.standard_normal((300, 24)))
+    rows, scales = quantize(unit(topics[rng.integers(0, 300, 6000)] + 0.1 * rng.standard_normal((6000, 24))))
+    vectors = (rows.astype(np.float32) - 128) * scales[:, None]
+    trained = centroids.train(rows, scales, 24, n_centroids=128, sample=4000)
+    picked = unit(vectors[rng.choice(6000, 128, replace=False)])
+    trained_similarity, picked_similarity = (
+        np.take_along_axis(
+            vectors @ found.T, centroids.assign(rows, scales, found)[:, None].astype(int), 1
+        ).mean()
+        for found in (trained, picked)
+    )
+    assert trained_similarity > picked_similarity + 0.05
+
+
+def test_every_centroid_gets_rows():
+    rng = np.random.default_rng(0)
+    few = np.repeat(unit(rng.standard_normal((40, 16))), 100, axis=0)  # 40 different rows, 100 of each
+    rows, scales = quantize(few)
+    found = centroids.train(rows, scales, 16, n_centroids=40)
+    assert len(set(centroids.assign(rows, scales, found).tolist())) > 35
+
+
+def test_fewer_tokens_than_centroids_give_one_each():
+    rows, scales = random_rows(np.random.default_rng(0), 5, 32)
+    found = centroids.train(rows, scales, 32, n_centroids=100)
+    assert found.shape == (5, 32)
+    assert sorted(centroids.assign(rows, scales, found).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_no_tokens_give_no_centroids():
+    found = centroids.train(np.zeros((0, 32), np.uint8), np.zeros(0, np.float32), 32)
+    assert found.shape == (0, 32)
+
+
+def test_codes_reach_the_last_of_65536_centroids():
+    vectors = unit(np.random.default_rng(0).standard_normal((65_536, 16)))
+    wanted = np.array([0, 32_767, 32_768, 65_534, 65_535])
+    codes = centroids.assign(*quantize(vectors[wanted]), vectors)
+    assert codes.dtype == np.uint16
+    assert codes.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("count", [0, 65_537, -1])
+def test_a_number_of_centroids_that_16_bits_cannot_tell_is_refused(count):
+    rows, scales = random_rows(np.random.default_rng(0), 10, 8)
+    with pytest.raises(InvalidInputError, match=f"n_centroids is {count}"):
+        centroids.train(rows, scales, 8, n_centroids=count)
+
+
+def test_assigning_to_no_centroids_is_refused():
+    rows, scales = random_rows(np.random.default_rng(0), 10, 8)
+    with pytest.raises(InvalidInputError, match="there are 0 centroids"):
+        centroids.assign(rows, scales, np.zeros((0, 8), np.float32))
+
+
+def test_rows_of_another_width_are_refused():
+    rows, scales = random_rows(np.random.default_rng(0), 10, 8)
+    with pytest.raises(ShapeError, match="vectors of 16 numbers"):
+        centroids.train(rows, scales, 16)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "count"), [(0, 256), (10_000, 2048), (100_000, 4096), (3_000_000, 16_384)]
+)
+def test_the_number_of_centroids_follows_the_number_of_tokens(tokens, count):
+    assert centroids.default_count(tokens) == count
+
+
+def entries(rng, names, dim=16):
+    return [
+        Entry(
+            Document(name, id=name), name.encode().ljust(16), [(0, 1)], [unit(rng.standard_normal((9, dim)))]
+        )
+        for name in names
+    ]
+
+
+@pytest.fixture
+def store():
+    with_dim = {"model": "random", "dim": 16}
+    opened = Store(None, fingerprint=with_dim)
+    yield opened
+    opened.close()
+
+
+def test_optimize_gives_every_row_its_code_and_new_rows_theirs(store):
+    rng = np.random.default_rng(0)
+    store.append(entries(rng, ["a", "b", "c", "d"]))
+    centroids.optimize(store, n_centroids=8)
+    store.append(entries(rng, ["e"]))
+    with store.read() as view:
+        assert view.centroids.shape == (8, 16)
+        assert view.codes.tolist() == centroids.assign(view.rows, view.scales, view.centroids).tolist()
+
+
+def test_optimize_trains_on_live_rows_only(store):
+    rng = np.random.default_rng(0)
+    store.append(entries(rng, ["a", "b", "c", "d"]))
+    store.delete(["a", "c"])
+    centroids.optimize(store, n_centroids=1000)
+    with store.read() as view:
+        assert len(view.centroids) == 18  # two documents of 9 tokens
+        live = np.concatenate(
+            [view.codes[start:end] for start, end in zip(view.starts, view.ends, strict=True)]
+        )
+        assert len(set(live.tolist())) == 18
+        assert len(view.codes) == 36  # dead rows have a code too: the file has one for each row
+
+
+def test_optimizing_an_empty_store_changes_nothing(store):
+    centroids.optimize(store)
+    with store.read() as view:
+        assert view.codes is None
+
+
+def test_live_rows_come_in_the_order_of_the_file():
+    view = SimpleNamespace(starts=np.array([5, 0, 3]), ends=np.array([7, 2, 3]))
+    assert centroids._live_rows(view.starts, view.ends, 8).tolist() == [0, 1, 5, 6]
+    assert centroids._live_rows(np.array([2, 0]), np.array([4, 2]), 4) is None

@@ -1,0 +1,215 @@
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrievers.kernels import codes as kernel
+from retrievers.kernels import paths
+from retrievers.quantize import quantize
+from retrievers.search import centroids, exact, pruned
+
+
+def unit(matrix):
+    return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+
+
+def make_view(lengths, matrix, documents=None, n_centroids=64):
+    """A view of windows of the given lengths, optimised."""
+    rows, scales = quantize(matrix)
+    ends = np.cumsum(lengths, dtype=np.int64)
+    found = centroids.train(rows, scales, matrix.shape[1], n_centroids=n_centroids)
+    return SimpleNamespace(
+        dim=matrix.shape[1],
+        rows=rows,
+        scales=scales,
+        starts=ends - lengths,
+        ends=ends,
+        documents=np.arange(len(lengths)) if documents is None else np.array(documents),
+        codes=centroids.assign(rows, scales, found),
+        centroids=found,
+    )
+
+
+@pytest.fixture(scope="module")
+def clustered():
+    """2 000 windows of 3 to 30 tokens around 500 topics, and 40 queries made of tokens of one window each."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(3, 31, 2000)
+    topics = unit(rng.standard_normal((500, 32)))
+    matrix = unit(
+        topics[rng.integers(0, 500, lengths.sum())] + 0.1 * rng.standard_normal((lengths.sum(), 32))
+    )
+    view = make_view(lengths, matrix, n_centroids=1024)
+    asked = rng.choice(2000, 40, replace=False)
+    queries = [
+        unit(
+            matrix[view.starts[n] : view.ends[n]][:14] + 0.1 * rng.standard_normal((min(14, lengths[n]), 32))
+        )
+        for n in asked
+    ]
+    return view, queries
+
+
+ragged = st.lists(st.integers(0, 40), max_size=30)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), lengths=ragged, count=st.sampled_from([1, 7, 300, 65_536]))
+@pytest.mark.parametrize("path", paths.available())
+def test_distinct_keeps_each_code_of_a_window_once(path, seed, lengths, count):
+    rng = np.random.default_rng(seed)
+    ends = np.cumsum(np.array(lengths, np.int64), dtype=np.int64)
+    starts = ends - np.array(lengths, np.int64)
+    codes = rng.integers(0, count, sum(lengths)).astype(np.uint16)
+    order = rng.permutation(len(lengths))  # windows lie in the file in any order
+    with paths.forced(path):
+        different, counts = kernel.distinct(codes, starts[order], ends[order])
+    expected = [list(dict.fromkeys(codes[starts[n] : ends[n]].tolist())) for n in order]
+    assert counts.tolist() == [len(line) for line in expected]
+    assert different.tolist() == [code for line in expected for code in line]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), lengths=ragged, count=st.sampled_from([1, 7, 300, 65_536]))
+@pytest.mark.parametrize("width", kernel.WIDTHS)
+@pytest.mark.parametrize("path", paths.available())
+def test_maxima_are_summed_over_the_codes_of_the_chosen_windows(path, width, seed, lengths, count):
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    codes = rng.integers(0, count, offsets[-1]).astype(np.uint16)
+    table = rng.integers(0, 256, (count, width)).astype(np.uint8)
+    positions = rng.permutation(len(lengths))[: len(lengths) // 2 + 1].astype(np.int64)
+    totals = np.full(len(positions), 5, np.uint32)
+    with paths.forced(path):
+        kernel.add_maxima(codes, offsets, positions, table, totals)
+    expected = [
+        5 + int(table[codes[offsets[n] : offsets[n + 1]]].max(axis=0, initial=0).astype(int).sum())
+        for n in positions
+    ]
+    assert totals.tolist() == expected
+
+
+def test_enough_candidates_give_what_the_exact_scan_gives(clustered):
+    view, queries = clustered
+    assert pruned.rank(view, queries, None, 10, candidates=2000) == exact.rank(view, queries, None, 10)
+
+
+def test_an_eighth_of_the_windows_has_nearly_all_the_best(clustered):
+    view, queries = clustered
+    found = pruned.rank(view, queries, None, 10, candidates=250)
+    best = exact.rank(view, queries, None, 10)
+    common = [len(dict(a).keys() & dict(b).keys()) for a, b in zip(found, best, strict=True)]
+    assert sum(common) >= 0.98 * 10 * len(queries)
+
+
+def test_the_score_is_that_of_the_exact_scan(clustered):
+    view, queries = clustered
+    every = [dict(ranking) for ranking in exact.rank(view, queries, None, 2000)]
+    for ranking, scores in zip(pruned.rank(view, queries, None, 5, candidates=100), every, strict=True):
+        assert [score for _, score in ranking] == [scores[position] for position, _ in ranking]
+
+
+def test_only_selected_windows_are_found(clustered):
+    view, queries = clustered
+    selected = np.arange(3, 2000, 7)
+    found = pruned.rank(view, queries, selected, 10, candidates=len(selected))
+    assert found == exact.rank(view, queries, selected, 10)
+    assert {position for ranking in found for position, _ in ranking} <= set(selected.tolist())
+
+
+def test_a_query_of_any_length_is_answered(clustered):
+    view, _ = clustered
+    for tokens in (1, 16, 17, 32, 33, 64, 70):
+        start = view.starts[77]
+        line = (np.arange(tokens) % (view.ends[77] - start)) + start
+        query = unit(view.rows[line].astype(np.float32) - 128)
+        [ranking] = pruned.rank(view, [query], None, 1, candidates=20)
+        assert ranking[0][0] == 77
+
+
+def test_approximate_scores_add_up_over_the_parts_of_a_long_query(clustered):
+    view, queries = clustered
+    index = pruned.build(view)
+    long = np.concatenate(queries)[:70]
+    parts = [long[:32], long[32:64], long[64:]]
+    totals = [pruned.approximate(index, part, index.everything) for part in parts]
+    assert pruned.approximate(index, long, index.everything).tolist() == sum(totals).tolist()
+
+
+def test_documents_are_found_although_the_best_windows_are_all_of_one():
+    rng = np.random.default_rng(0)
+    near = unit(np.eye(1, 16) + 0.01 * rng.standard_normal((60, 16)))
+    far = unit(rng.standard_normal((40, 16)))
+    view = make_view(np.full(50, 2), np.concatenate([near, far]), documents=[0] * 30 + list(range(1, 21)))
+    [ranking] = pruned.rank(view, [np.eye(1, 16, dtype=np.float32)], None, 5, candidates=10)
+    assert len(ranking) == 5
+    assert len({view.documents[position] for position, _ in ranking}) == 5
+    assert ranking[0][0] < 30
+
+
+def test_equal_scores_rank_by_the_smaller_document():
+    same = np.repeat(np.eye(1, 16, dtype=np.float32), 40, axis=0)
+    view = make_view(np.full(20, 2), same, documents=list(range(20)))
+    [ranking] = pruned.rank(view, [same[:1]], None, 3, candidates=6)
+    assert [position for position, _ in ranking] == [0, 1, 2]
+
+
+def test_windows_without_tokens_are_never_found():
+    rng = np.random.default_rng(0)
+    view = make_view(np.array([0, 3, 0, 4, 0]), unit(rng.standard_normal((7, 16))))
+    [ranking] = pruned.rank(view, [unit(rng.standard_normal((3, 16)))], None, 5, candidates=1)
+    assert sorted(position for position, _ in ranking) == [1, 3]
+
+
+def test_no_window_gives_no_hit(clustered):
+    view, queries = clustered
+    assert pruned.rank(view, queries[:1], np.zeros(0, np.int64), 5) == [[]]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 7])
+def test_highest_keeps_the_first_of_equal_totals(count):
+    totals = np.array([5, 9, 5, 7, 5, 9, 1], np.uint32)
+    expected = sorted(sorted(range(7), key=lambda n: (-int(totals[n]), n))[:count])
+    assert pruned._highest(totals, count).tolist() == expected
+
+
+def test_pruning_is_worthwhile_for_many_windows_of_an_optimised_store_only(clustered):
+    view, _ = clustered
+    fields = dict(vars(view))
+    many = SimpleNamespace(**{**fields, "starts": np.zeros(1_000_000, np.int64)})
+    assert pruned.worthwhile(many, None, 10)
+    assert not pruned.worthwhile(many, np.arange(500), 10)
+    assert not pruned.worthwhile(many, None, 100_000)
+    assert not pruned.worthwhile(
+        SimpleNamespace(**{**vars(many), "codes": None, "centroids": None}), None, 10
+    )
+
+
+def test_a_commit_is_indexed_once_and_forgotten_with_its_arrays(monkeypatch):
+    rng = np.random.default_rng(0)
+    view = make_view(np.full(10, 3), unit(rng.standard_normal((30, 16))))
+    built = []
+    original = pruned.build
+    monkeypatch.setattr(pruned, "build", lambda view: built.append(1) or original(view))
+    query = unit(rng.standard_normal((3, 16)))
+    for _ in range(3):
+        pruned.rank(view, [query], None, 2)
+    assert len(built) == 1
+    index = weakref.ref(pruned._index(view))
+    del view
+    gc.collect()
+    assert index() is None
+
+
+def test_threads_that_search_at_once_get_the_same_answers(clustered):
+    view, queries = clustered
+    expected = [pruned.rank(view, [query], None, 5)[0] for query in queries]
+    fresh = SimpleNamespace(**{**vars(view), "starts": view.starts.copy()})  # so that they also build at once
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda query: pruned.rank(fresh, [query], None, 5)[0], queries))
+    assert found == expected
