@@ -1,0 +1,308 @@
+"""Write tiny random checkpoints in every save format, and what two other implementations make of them.
+
+Run again only to add a checkpoint or to follow a new version; the results are committed. Each step runs in an
+environment of its own, because PyLate asks for another sentence-transformers than this library:
+
+    python -m venv pylate && pylate/bin/pip install torch==2.13.0 "transformers<=5.3.0" \
+        sentence-transformers==5.3.0 datasets accelerate pandas ujson
+    pylate/bin/pip install --no-deps pylate==1.6.0 fastkmeans==0.5.0 fast-plaid==1.4.6.2110
+    python -m venv st && st/bin/pip install torch==2.13.0 sentence-transformers==6.0.1
+
+    pylate/bin/python tests/golden/make.py checkpoints tests/golden
+    st/bin/python tests/golden/make.py native tests/golden
+    pylate/bin/python tests/golden/make.py pylate tests/golden
+    st/bin/python tests/golden/make.py sentence-transformers tests/golden
+
+(fast-plaid pins a torch of its own, hence --no-deps; nothing here calls it.)
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+QUERIES = [
+    "Who wrote the first program?",
+    "café prices, in euros!",
+    "巴黎是哪个国家的首都？",
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen",
+]
+DOCUMENTS = [
+    "Paris is the capital of France.",
+    "Ada Lovelace wrote the first program -- for a machine that was never built (1843).",
+    "Coffee: 3.50 euros; tea: 2.80 euros!",
+    "巴黎是法国的首都。柏林是德国的首都。",
+    "Le café était déjà fermé; où aller, alors ?",
+    "x",
+]
+QUERY_LENGTH, DOCUMENT_LENGTH, WIDTH, DIM = 16, 64, 32, 8
+PYLATE = ["pylate-lfm2", "pylate-bert", "pylate-modernbert", "pylate-xlm-roberta", "stanford-bert"]
+NATIVE = ["native-modernbert", "native-lfm2"]
+
+
+def main(step: str, directory: Path) -> None:
+    torch.manual_seed(20)
+    if step == "checkpoints":
+        for name in PYLATE[:4]:
+            write_pylate(directory / name, name.removeprefix("pylate-"))
+        write_stanford(directory / "stanford-bert")
+    elif step == "native":
+        write_native(directory / "native-modernbert", directory / "pylate-modernbert", attend=True)
+        write_native(directory / "native-lfm2", directory / "pylate-lfm2", attend=False)
+    elif step == "pylate":
+        for name in PYLATE:
+            save(directory / f"{name}.pylate.npz", run_pylate(directory / name))
+    elif step == "sentence-transformers":
+        for name in PYLATE + NATIVE:
+            save(directory / f"{name}.sentence-transformers.npz", run_library(directory / name))
+    else:
+        raise SystemExit(__doc__)
+
+
+def tokenizer(kind: str):
+    """A vocabulary of some 400 pieces, trained on the texts above, in the manner of each family."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    names = {
+        "bert": {"unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "mask": "[MASK]"},
+        "modernbert": {"unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "mask": "[MASK]"},
+        "xlm-roberta": {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"},
+        "lfm2": {"pad": "<|pad|>", "bos": "<|startoftext|>", "eos": "<|im_end|>"},
+    }[kind]
+    special = list(names.values())
+    if kind == "bert":
+        special = ["[PAD]", "[unused0]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        made.normalizer = normalizers.BertNormalizer(lowercase=True)
+        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        made.decoder = decoders.WordPiece()
+        trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
+    elif kind == "xlm-roberta":
+        made = Tokenizer(models.Unigram())
+        made.normalizer = normalizers.NFKC()
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        made.decoder = decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(
+            vocab_size=300, special_tokens=special, unk_token="<unk>", show_progress=False
+        )
+    else:
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        made.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        )
+    made.train_from_iterator((QUERIES + DOCUMENTS) * 3, trainer)
+    ids = {token: made.token_to_id(token) for token in special}
+    if kind == "lfm2":
+        made.post_processor = processors.TemplateProcessing(
+            single="<|startoftext|> $A",
+            pair="<|startoftext|> $A $B",
+            special_tokens=[("<|startoftext|>", ids["<|startoftext|>"])],
+        )
+    else:
+        first, last = names["cls"], names["sep"]
+        made.post_processor = processors.TemplateProcessing(
+            single=f"{first} $A {last}",
+            pair=f"{first} $A {last} $B {last}",
+            special_tokens=[(first, ids[first]), (last, ids[last])],
+        )
+    tokens = {f"{role}_token": token for role, token in names.items()}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, model_max_length=128, padding_side="right", **tokens
+    )
+
+
+def backbone(kind: str, vocabulary: int, pad: int):
+    from transformers import BertConfig, BertModel, Lfm2Config, Lfm2Model, ModernBertConfig, ModernBertModel
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    common = {
+        "vocab_size": vocabulary,
+        "hidden_size": WIDTH,
+        "num_attention_heads": 4,
+        "pad_token_id": pad,
+        # Larger than the default: of random weights near 0 every row would be the same.
+        "initializer_range": 0.2,
+    }
+    if kind == "bert":
+        config = BertConfig(**common, num_hidden_layers=2, intermediate_size=48, max_position_embeddings=128)
+        return BertModel(config, add_pooling_layer=False)
+    if kind == "modernbert":
+        config = ModernBertConfig(
+            **common,
+            num_hidden_layers=3,
+            intermediate_size=48,
+            max_position_embeddings=128,
+            global_attn_every_n_layers=3,
+            local_attention=16,
+            cls_token_id=1,
+            sep_token_id=2,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+        return ModernBertModel(config)
+    if kind == "xlm-roberta":
+        config = XLMRobertaConfig(
+            **common,
+            num_hidden_layers=2,
+            intermediate_size=48,
+            max_position_embeddings=130,
+            type_vocab_size=1,
+        )
+        return XLMRobertaModel(config, add_pooling_layer=False)
+    config = Lfm2Config(
+        **common,
+        num_hidden_layers=4,
+        intermediate_size=48,
+        block_auto_adjust_ff_dim=False,
+        num_key_value_heads=2,
+        layer_types=["conv", "conv", "full_attention", "conv"],
+        max_position_embeddings=1024,
+    )
+    return Lfm2Model(config)
+
+
+def write_pylate(directory: Path, kind: str) -> None:
+    from pylate import models
+
+    fresh(directory)
+    words = tokenizer(kind)
+    plain = directory / "plain"
+    backbone(kind, len(words), words.pad_token_id).save_pretrained(plain)
+    words.save_pretrained(plain)
+    model = models.ColBERT(
+        str(plain),
+        embedding_size=DIM,
+        query_length=QUERY_LENGTH,
+        document_length=DOCUMENT_LENGTH,
+        attend_to_expansion_tokens=kind == "modernbert",
+        device="cpu",
+    )
+    # The two marker rows were drawn from the mean of all others.
+    torch.nn.init.normal_(model[0].auto_model.get_input_embeddings().weight[-2:].data, std=0.2)
+    model.save(str(directory), create_model_card=False)
+    shutil.rmtree(plain)
+
+
+def write_stanford(directory: Path) -> None:
+    from safetensors.torch import save_file
+
+    fresh(directory)
+    words = tokenizer("bert")
+    words.save_pretrained(directory)
+    model = backbone("bert", len(words), words.pad_token_id)
+    config = model.config
+    config.architectures = ["HF_ColBERT"]
+    config.save_pretrained(directory)
+    weights = {f"bert.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    weights["linear.weight"] = torch.randn(DIM, WIDTH) / WIDTH**0.5
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    metadata = {
+        "query_token_id": "[unused0]",
+        "doc_token_id": "[unused1]",
+        "query_maxlen": QUERY_LENGTH,
+        "doc_maxlen": DOCUMENT_LENGTH,
+        "attend_to_mask_tokens": False,
+        "mask_punctuation": True,
+        "dim": DIM,
+    }
+    (directory / "artifact.metadata").write_text(json.dumps(metadata), "utf-8")
+
+
+def write_native(directory: Path, source: Path, *, attend: bool) -> None:
+    """What sentence-transformers itself saves: other prompts, no skiplist or another, a wider expansion."""
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    fresh(directory)
+    model = MultiVectorEncoder(str(source), device="cpu")
+    model.prompts = {"query": "search_query: ", "document": "search_document: "}
+    model[0].query_expansion = {"strategy": "fixed", "attend": attend, "length": 24}
+    for position, module in enumerate(model):
+        if isinstance(module, MultiVectorMask):
+            model[position] = MultiVectorMask(["!", "."], skiplist_tasks=["query", "document"])
+    model.save_pretrained(str(directory), create_model_card=False)
+
+
+def run_pylate(directory: Path) -> dict[str, np.ndarray]:
+    from pylate import models
+    from pylate.scores import colbert_scores
+
+    model = models.ColBERT(str(directory), device="cpu")
+    queries = model.tokenize(QUERIES, is_query=True)
+    documents = model.tokenize(DOCUMENTS, is_query=False)
+    rows = {
+        "query": model.encode(QUERIES, is_query=True, show_progress_bar=False),
+        "document": model.encode(DOCUMENTS, is_query=False, show_progress_bar=False),
+    }
+    scores = np.concatenate(
+        [
+            colbert_scores(
+                torch.from_numpy(np.stack(rows["query"])), torch.from_numpy(document)[None]
+            ).numpy()
+            for document in rows["document"]
+        ],
+        axis=1,
+    )
+    return {
+        **ragged("query_ids", list(queries["input_ids"].numpy())),
+        **ragged("document_ids", [i[m.bool()].numpy() for i, m in pairs(documents)]),
+        **ragged("query_rows", rows["query"]),
+        **ragged("document_rows", rows["document"]),
+        "scores": scores,
+        "versions": versions("pylate", "sentence-transformers", "transformers", "tokenizers", "torch"),
+    }
+
+
+def run_library(directory: Path) -> dict[str, np.ndarray]:
+    from sentence_transformers import MultiVectorEncoder
+
+    model = MultiVectorEncoder(str(directory), device="cpu")
+    queries = model.preprocess(QUERIES, prompt=model.prompts["query"], task="query")
+    documents = model.preprocess(DOCUMENTS, prompt=model.prompts["document"], task="document")
+    query_rows = model.encode_query(QUERIES)
+    document_rows = model.encode_document(DOCUMENTS)
+    return {
+        **ragged("query_ids", list(queries["input_ids"].numpy())),
+        **ragged("document_ids", [i[m.bool()].numpy() for i, m in pairs(documents)]),
+        **ragged("query_rows", [row.numpy() for row in query_rows]),
+        **ragged("document_rows", [row.numpy() for row in document_rows]),
+        "scores": model.similarity(query_rows, document_rows).numpy(),
+        "versions": versions("sentence-transformers", "transformers", "tokenizers", "torch"),
+    }
+
+
+def pairs(features: dict) -> zip:
+    return zip(features["input_ids"], features["attention_mask"], strict=True)
+
+
+def ragged(name: str, arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of unlike length as one, with their lengths."""
+    return {name: np.concatenate(arrays), f"{name}_lengths": np.array([len(array) for array in arrays])}
+
+
+def versions(*packages: str) -> np.ndarray:
+    return np.array([f"{package} {version(package)}" for package in packages])
+
+
+def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    np.savez_compressed(path, **arrays)
+    print(path.name, {name: array.shape for name, array in arrays.items()}, list(arrays["versions"]))
+
+
+def fresh(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
