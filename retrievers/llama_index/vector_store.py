@@ -23,7 +23,7 @@ from retrievers.encoder import Encoder
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index.common import model_name, refuse
 from retrievers.llama_index.filters import predicate, translate
-from retrievers.llama_index.nodes import REF_DOC_ID, ref_doc_id, to_document, to_node
+from retrievers.llama_index.nodes import REF_DOC_ID, source_id, to_document, to_node
 from retrievers.mmr import search_diverse
 from retrievers.types import Document, Hit
 
@@ -133,7 +133,10 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete the nodes that were cut from a document, or the node of that id if it was cut from none."""
         refuse(delete_kwargs, "delete")
-        self._collection.delete(self._ids_of([ref_doc_id]))
+        self._collection.delete(filter={REF_DOC_ID: ref_doc_id})
+        # A document that another framework wrote lacks that key, and is its own.
+        itself = [one.id for one in self._collection.get([ref_doc_id]) if source_id(one) == one.id]
+        self._collection.delete(itself)
 
     def delete_nodes(
         self,
@@ -147,11 +150,15 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
             InvalidInputError: neither came. To delete everything there is clear.
         """
         refuse(delete_kwargs, "delete_nodes")
-        if node_ids is None and translate(filters) is None:
+        condition = translate(filters)
+        if node_ids is None and condition is None:
             raise InvalidInputError(
                 "delete_nodes needs node_ids or filters; to delete everything use clear()."
             )
-        self._collection.delete([document.id for document in self._documents(node_ids, filters)])
+        if node_ids is None:
+            self._collection.delete(filter=condition)
+        else:
+            self._collection.delete([document.id for document in self._documents(node_ids, filters)])
 
     def clear(self) -> None:
         """Delete every node."""
@@ -242,12 +249,6 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
             return self._collection.get(filter=condition)
         matches = predicate(condition)
         return [document for document in self._collection.get(node_ids) if matches(document)]
-
-    def _ids_of(self, ref_doc_ids: Sequence[str]) -> list[str]:
-        """Ids of the nodes that were cut from documents; a document without nodes may be a node itself."""
-        cut = self._collection.get(filter={REF_DOC_ID: {"$in": list(ref_doc_ids)}})
-        itself = [one for one in self._collection.get(ref_doc_ids) if ref_doc_id(one) == one.id]
-        return list(dict.fromkeys(str(document.id) for document in [*cut, *itself]))
 
     def _search(
         self,

@@ -8,7 +8,7 @@ from llama_index.core.schema import Document, IndexNode, MetadataMode, TextNode
 from retrievers import Collection
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index import LateInteractionVectorStore
-from retrievers.llama_index.nodes import embedded_context, ref_doc_id, to_document, to_node
+from retrievers.llama_index.nodes import embedded_context, source_id, to_document, to_node
 from retrievers.testing import HashingEncoder
 
 EMBED = MetadataMode.EMBED
@@ -96,7 +96,7 @@ def test_metadata_stays_plain_for_filters():
 def test_a_node_is_the_document_of_itself_unless_it_was_cut_from_one():
     whole = Document(id_="whole", text="words")
     part = TextNode(id_="part", text="words", relationships={"1": whole.as_related_node_info()})
-    assert [ref_doc_id(to_document(node)) for node in (whole, part)] == ["whole", "whole"]
+    assert [source_id(to_document(node)) for node in (whole, part)] == ["whole", "whole"]
 
 
 def test_a_document_of_another_framework_becomes_a_text_node_that_embeds_as_it_was_encoded():
