@@ -112,7 +112,8 @@ class LateInteractionIndex(VectorStoreIndex):
         """An index that holds the documents, cut into nodes by the transformations.
 
         What the collection holds already stays. A document whose id and hash it knows is not encoded again,
-        and one whose id it knows is replaced: the same call again changes nothing.
+        and one whose id it knows is replaced: the same call again changes nothing. Other transformations are no
+        change of a document: to cut known ones anew, delete them first, or take another directory.
 
         Args:
             documents: give each an id of your own (`id_`), or it is a new document each time.

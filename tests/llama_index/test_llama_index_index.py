@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from llama_index.core import Settings, StorageContext, load_index_from_storage
+from llama_index.core import (
+    MockEmbedding,
+    Settings,
+    StorageContext,
+    VectorStoreIndex,
+    load_index_from_storage,
+)
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import Document, IndexNode, TextNode
@@ -81,6 +87,15 @@ def test_a_storage_context_with_another_store_is_refused():
         LateInteractionIndex(storage_context=StorageContext.from_defaults())
 
 
+def test_a_storage_context_with_our_store_is_used_as_it_is(collection, documents):
+    store = LateInteractionVectorStore(collection)
+    context = StorageContext.from_defaults(vector_store=store)
+    index = LateInteractionIndex.from_documents(documents, storage_context=context)
+    assert index.storage_context is context
+    assert index.vector_store is store
+    assert answers(index, "whales sing", similarity_top_k=1) == ["sea"]
+
+
 def test_a_storage_context_keeps_its_docstore_beside_a_collection(collection):
     context = StorageContext.from_defaults()
     index = LateInteractionIndex(storage_context=context, collection=collection)
@@ -106,6 +121,17 @@ def test_load_index_from_storage_gives_this_index_and_not_one_that_wants_an_embe
     assert again.index_id == index.index_id
     assert answers(again, "whales sing", similarity_top_k=1) == ["sea"]
     assert again.refresh_ref_docs(documents) == [False, False, False]
+
+
+def test_a_plain_vector_store_index_works_over_the_store_too(collection, monkeypatch):
+    """It embeds what it inserts, for nothing, but asks for no embedding of the question."""
+    monkeypatch.undo()
+    index = VectorStoreIndex.from_vector_store(
+        LateInteractionVectorStore(collection), embed_model=MockEmbedding(embed_dim=1)
+    )
+    index.insert_nodes(list(ANIMALS))
+    monkeypatch.setattr(MockEmbedding, "_get_vector", lambda self: pytest.fail("this asked for an embedding"))
+    assert [node.node_id for node in index.as_retriever(similarity_top_k=1).retrieve("postman")] == ["dog"]
 
 
 # ---- insert, delete, refresh

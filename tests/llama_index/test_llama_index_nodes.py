@@ -75,6 +75,26 @@ def test_a_passage_points_into_the_nodes_own_text_although_metadata_was_encoded_
     assert text[evidence.start : evidence.end] == "zebra"
 
 
+def test_metadata_longer_than_a_window_hides_nothing_of_the_text():
+    title = " ".join(f"title{number}" for number in range(120))
+    node = TextNode(id_="a", text="a zebra at last", metadata={"title": title})
+    collection = Collection(None, HashingEncoder(document_length=50))
+    LateInteractionVectorStore(collection).add([node])
+    [hit] = collection.search("zebra last")
+    assert hit.passage.text == "a zebra at last"
+    assert hit.normalized_score == pytest.approx(1.0, abs=0.01)
+    [hit] = collection.search("title0 title1")
+    assert hit.normalized_score == pytest.approx(1.0, abs=0.01)
+    assert hit.passage.text == ""
+
+
+def test_a_node_of_metadata_alone_is_found_by_it_as_llama_index_embeds_it():
+    collection = Collection(None, HashingEncoder())
+    LateInteractionVectorStore(collection).add([TextNode(id_="a", text="", metadata={"topic": "astronomy"})])
+    [hit] = collection.search("astronomy")
+    assert (hit.id, hit.text) == ("a", "")
+
+
 def test_a_match_in_the_metadata_has_no_span_in_the_text():
     collection = Collection(None, HashingEncoder())
     LateInteractionVectorStore(collection).add(
