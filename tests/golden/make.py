@@ -122,8 +122,16 @@ def tokenizer(kind: str):
 
 
 def backbone(kind: str, vocabulary: int, pad: int):
-    from transformers import BertConfig, BertModel, Lfm2Config, Lfm2Model, ModernBertConfig, ModernBertModel
-    from transformers import XLMRobertaConfig, XLMRobertaModel
+    from transformers import (
+        BertConfig,
+        BertModel,
+        Lfm2Config,
+        Lfm2Model,
+        ModernBertConfig,
+        ModernBertModel,
+        XLMRobertaConfig,
+        XLMRobertaModel,
+    )
 
     common = {
         "vocab_size": vocabulary,
