@@ -170,6 +170,7 @@ class Collection:
         filter: Filter | None = None,
         score_threshold: float | None = None,
         exact: bool = False,
+        candidates: int | None = None,
     ) -> list[Hit]:
         """The best documents for a question.
 
@@ -180,13 +181,18 @@ class Collection:
                 before scoring, so that k is honoured.
             score_threshold: keep hits whose normalized_score is at least this.
             exact: score every window even where an optimised collection would prune.
+            candidates: windows that a pruned search scores exactly, more for more recall; None lets it follow
+                from k as measured. It changes nothing where every window is scored.
         Returns:
             Best first; equal scores in the order in which the documents were first added.
         Raises:
             InvalidInputError, InvalidTypeError: k, query or threshold cannot be used.
             FilterError: an unknown operator, or a value of the wrong type.
         """
-        return self.search_many([query], k=k, filter=filter, score_threshold=score_threshold, exact=exact)[0]
+        [found] = self.search_many(
+            [query], k=k, filter=filter, score_threshold=score_threshold, exact=exact, candidates=candidates
+        )
+        return found
 
     def search_many(
         self,
@@ -196,15 +202,17 @@ class Collection:
         filter: Filter | None = None,
         score_threshold: float | None = None,
         exact: bool = False,
+        candidates: int | None = None,
     ) -> list[list[Hit]]:
         """search for several questions at once, which reads the token rows once for all of them."""
         from retrievers.search import rank
 
         k, lowest = validate.count(k, "k"), validate.threshold(score_threshold)
+        candidates = None if candidates is None else validate.count(candidates, "candidates")
         condition = _predicate_or_filter(filter)
         matrices = self._encode_queries(queries)
         with self.store.read() as view:
-            ranked = rank(view, matrices, view.select(condition), k, exact=exact)
+            ranked = rank(view, matrices, view.select(condition), k, exact=exact, candidates=candidates)
             return [
                 hits.from_search(view, matrix, found, lowest)
                 for matrix, found in zip(matrices, ranked, strict=True)

@@ -57,6 +57,14 @@ def from_windows(
     return Hit(document.id, score, normalized(score, query), document.text, metadata, passage, position)
 
 
+def windows_of(
+    view: View, document: Document, positions: NDArray[np.int64], passage: Window | None
+) -> NDArray[np.int64]:
+    """The positions, out of a document's, of the windows that are the passage: one, or none."""
+    spans = [(int(start), int(end)) for start, end in view.spans(positions)]
+    return positions[[passage_of(document, span) == passage for span in spans]][:1]
+
+
 def normalized(score: float, query: TokenMatrix) -> float:
     """MaxSim / number of query vectors, clamped to [0, 1]; 0 for a query without vectors."""
     return min(max(score / len(query), 0.0), 1.0) if len(query) else 0.0

@@ -40,7 +40,7 @@ def maximal_marginal_relevance(
     if not 0 <= lambda_mult <= 1:
         raise InvalidInputError(f"lambda_mult is {lambda_mult}; it must lie in [0, 1].")
     relevance = np.array([mean_maxsim(query, matrix) for matrix in matrices], np.float32)
-    likeness = np.full(len(matrices), -np.inf, np.float32)  # to the chosen document that is most alike
+    likeness = np.full(len(matrices), -1, np.float32)  # to the chosen document that is most alike
     chosen: list[int] = []
     left = np.ones(len(matrices), bool)
     for _ in range(min(k, len(matrices))):
@@ -67,8 +67,11 @@ def search_diverse(
 ) -> list[Hit]:
     """The hits of a collection by maximal marginal relevance, in the order chosen.
 
+    Two documents are as alike as their passages are: what the question found in a long document is compared,
+    not all of it, which keeps the work within fetch_k windows whatever the documents' lengths.
+
     Args:
-        collection: a Collection, or what has its encoder, search and matrices.
+        collection: a Collection, or what has its encoder, search and passages.
         query: the question; without tokens it finds nothing.
         k: the most hits to return.
         fetch_k: how many of the best hits to choose from; k where it is smaller.
@@ -80,8 +83,7 @@ def search_diverse(
     if not found:
         return []
     [matrix] = collection.encoder.encode_queries([query])
-    stored = collection.matrices([hit.id for hit in found])
-    chosen = maximal_marginal_relevance(matrix, [stored[hit.id] for hit in found], k, lambda_mult)
+    chosen = maximal_marginal_relevance(matrix, collection.passages(found), k, lambda_mult)
     return [found[place] for place in chosen]
 
 

@@ -24,9 +24,9 @@ def resolve(collection: Any, encoder: Encoder | None) -> Any:
 
 
 def trace_parameters(collection: Any) -> LangSmithRetrieverParams:
-    """What LangSmith shows beside a run: the kind of store, the encoder's class and the model's name."""
+    """What LangSmith shows beside a run: the kind of store, this library and the model's name."""
     return LangSmithRetrieverParams(
         ls_vector_store_provider=type(collection).__name__,
-        ls_embedding_provider=type(collection.encoder).__name__,
-        ls_embedding_model=str(collection.encoder.fingerprint["model"]),
+        ls_embedding_provider="maxsim-retrievers",
+        ls_embedding_model=str(collection.fingerprint["model"]),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-TEXTS = ["red storm wind", "red storm wind rain", "red calm", "blue"]
+TEXTS = ["red storm wind rain hail", "red storm wind rain snow", "calm sea", "blue"]
+QUERY = "red storm wind hail calm sea"  # 4, 3, 2 and 0 of its words; the first two texts share 4 of 5
 
 
 @pytest.fixture
@@ -18,31 +19,25 @@ def ids(documents) -> list[str]:
 
 
 async def test_near_copies_make_room(weather):
-    assert ids(weather.similarity_search("red storm", k=2)) == ["storm", "copy"]
-    assert ids(weather.max_marginal_relevance_search("red storm", k=2, lambda_mult=0.3)) == ["storm", "calm"]
-    found = await weather.amax_marginal_relevance_search("red storm", k=2, lambda_mult=0.3)
-    assert ids(found) == ["storm", "calm"]
+    assert ids(weather.similarity_search(QUERY, k=2)) == ["storm", "copy"]
+    assert ids(weather.max_marginal_relevance_search(QUERY, k=2)) == ["storm", "calm"]
+    assert ids(weather.max_marginal_relevance_search(QUERY, k=2, lambda_mult=1.0)) == ["storm", "copy"]
+    assert ids(await weather.amax_marginal_relevance_search(QUERY, k=2)) == ["storm", "calm"]
 
 
 def test_fetch_k_bounds_the_choice_and_never_undercuts_k(weather):
-    query = "red storm"
-    assert ids(weather.max_marginal_relevance_search(query, k=2, fetch_k=2, lambda_mult=0.0)) == [
-        "storm",
-        "copy",
-    ]
-    assert len(weather.max_marginal_relevance_search(query, k=3, fetch_k=1)) == 3
-    assert len(weather.max_marginal_relevance_search(query, k=9, fetch_k=1000)) == 4
+    assert ids(weather.max_marginal_relevance_search(QUERY, k=2, fetch_k=2)) == ["storm", "copy"]
+    assert ids(weather.max_marginal_relevance_search(QUERY, k=3, fetch_k=1)) == ["storm", "calm", "copy"]
+    assert len(weather.max_marginal_relevance_search(QUERY, k=9, fetch_k=1000)) == 4
 
 
 def test_a_filter_and_a_threshold_hold_before_the_choice(weather):
-    found = weather.max_marginal_relevance_search("red storm", k=4, filter={"n": {"$gte": 1}})
+    found = weather.max_marginal_relevance_search(QUERY, k=4, filter={"n": {"$gte": 1}})
     assert set(ids(found)) == {"copy", "calm", "blue"}
-    assert ids(weather.max_marginal_relevance_search("red storm", k=4, score_threshold=0.9)) == [
-        "storm",
-        "copy",
-    ]
+    bounded = weather.max_marginal_relevance_search(QUERY, k=4, score_threshold=0.5)
+    assert ids(bounded) == ["storm", "copy"]
 
 
 def test_it_is_the_mmr_search_of_the_generic_interface(weather):
-    found = weather.search("red storm", "mmr", k=2, fetch_k=3, lambda_mult=0.0)
-    assert ids(found) == ["storm", "calm"]
+    assert ids(weather.search(QUERY, "mmr", k=2, fetch_k=3)) == ["storm", "calm"]
+    assert ids(weather.search(QUERY, "similarity", k=2)) == ["storm", "copy"]

@@ -20,19 +20,17 @@ KINDS: dict[str, Callable[[Path], Collection]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
 class TestVectorStore(VectorStoreIntegrationTests):
-    @pytest.fixture
-    def vectorstore(self, kind: str, tmp_path: Path) -> Iterator[VectorStore]:
-        with KINDS[kind](tmp_path) as collection:
+    @pytest.fixture(params=KINDS)
+    def vectorstore(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorStore]:
+        with KINDS[request.param](tmp_path) as collection:
             yield LateInteractionVectorStore(collection)
 
 
-@pytest.mark.parametrize("kind", KINDS)
 class TestRetriever(RetrieversIntegrationTests):
-    @pytest.fixture(autouse=True)
-    def filled(self, kind: str, tmp_path: Path) -> Iterator[None]:
-        with KINDS[kind](tmp_path) as collection:
+    @pytest.fixture(autouse=True, params=KINDS)
+    def filled(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+        with KINDS[request.param](tmp_path) as collection:
             collection.add([f"planet number {number}" for number in range(5)])
             self.collection = collection
             yield
