@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrievers._version import __version__
+from retrievers.display import show
 from retrievers.errors import RetrieversError
 
 if TYPE_CHECKING:
     from retrievers.collection import Collection
-    from retrievers.types import Hit
 
 DEFAULT_MODEL = "LiquidAI/LFM2-ColBERT-350M"
 
@@ -153,18 +153,6 @@ def _search(options: argparse.Namespace) -> int:
     else:
         print(show(hits) or "Nothing found.")
     return 0
-
-
-def show(hits: Sequence[Hit], width: int = 360) -> str:
-    """Hits for a person: rank, id, scores, and the start of the passage with its place in the text."""
-    lines = []
-    for rank, hit in enumerate(hits, 1):
-        lines.append(f"{rank}. {hit.id}   score {hit.score:.2f}, normalised {hit.normalized_score:.3f}")
-        if hit.passage is not None:
-            text = " ".join(hit.passage.text.split())
-            short = text if len(text) <= width else f"{text[:width]}…"
-            lines.append(f"   [{hit.passage.start}:{hit.passage.end}] {short}")
-    return "\n".join(lines)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import indent, shorten
 from typing import TYPE_CHECKING
 
+from retrievers.display import show
 from retrievers.errors import MissingExtraError
 from retrievers.types import Document
 
@@ -73,8 +74,6 @@ def build(collection: Collection) -> None:
 
 def ask(collection: Collection, question: str) -> None:
     """Print the three best topics with their scores and passages."""
-    from retrievers.cli import show
-
     begin = time.perf_counter()
     hits = collection.search(question, k=3)
     print(f"\n? {question}   ({(time.perf_counter() - begin) * 1000:.0f} ms)")
@@ -107,7 +106,9 @@ def through_langchain(collection: Collection, question: str) -> None:
     written = inputs | prompt
     print(f"\nLangChain: prompt | model | parser\n? {question}")
     print(indent(shorten(written.invoke(question).to_string(), 600, placeholder=" …"), "   "))
-    print(indent((written | FakeListChatModel(responses=[answer]) | StrOutputParser()).invoke(question), "   "))
+    print(
+        indent((written | FakeListChatModel(responses=[answer]) | StrOutputParser()).invoke(question), "   ")
+    )
 
 
 def through_llama_index(collection: Collection, question: str) -> None:
