@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from retrievers.types import TokenMatrix
+
+LINE = 64  # bytes
 
 
 @dataclass(frozen=True)
@@ -16,14 +20,14 @@ class Packed:
     """Queries for one pass.
 
     Attributes:
-        data: (groups, steps, lanes): int8 in fours, or float32.
+        data: (groups, steps, lanes): int32 of 4 int8 each, or float32.
         excess: int32, (groups * lanes,): minus what the offset of stored rows adds to a product.
         scales: float32, (groups * lanes,); 0 in a lane without a token.
         offsets: int64, (queries + 1,): first lane of each query; a query's lanes lie side by side.
         groups: vectors that the lanes fill.
     """
 
-    data: NDArray[np.int8] | NDArray[np.float32]
+    data: NDArray[Any]
     excess: NDArray[np.int32]
     scales: NDArray[np.float32]
     offsets: NDArray[np.int64]
@@ -59,10 +63,20 @@ def pack(
         if offset:
             np.multiply(elements.sum(axis=1, dtype=np.int32), -offset, out=excess)
         words = elements.view(np.int32).reshape(groups, lanes, row_bytes // step)
-        data = np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.int8)
+        data = _aligned((groups, row_bytes // step, lanes), np.int32)
+        data[:] = words.transpose(0, 2, 1)
         return Packed(data, excess, scales, offsets, groups)
     scales[:count] = 1
     floats = np.zeros((width, row_bytes), np.float32)
     floats[:count, :dim] = tokens
-    data32 = np.ascontiguousarray(floats.reshape(groups, lanes, row_bytes).transpose(0, 2, 1))
-    return Packed(data32, excess, scales, offsets, groups)
+    data = _aligned((groups, row_bytes, lanes), np.float32)
+    data[:] = floats.reshape(groups, lanes, row_bytes).transpose(0, 2, 1)
+    return Packed(data, excess, scales, offsets, groups)
+
+
+def _aligned(shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+    """An array that begins with a cache line: a vector that lay across two would be read twice."""
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    space = np.empty(size + LINE, np.uint8)
+    first = -space.ctypes.data % LINE
+    return space[first : first + size].view(kind).reshape(shape)

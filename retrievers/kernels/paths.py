@@ -46,7 +46,7 @@ class Path:
 
 # 32 registers hold 24 sums beside the queries of a tile and the row; 16 registers hold 12 at most.
 _WIDE = (Tile(2, (12, 8, 4, 2, 1)), Tile(1, (12, 8, 4, 2, 1)))
-_NARROW = (Tile(4, (3, 2, 1)), Tile(2, (5, 3, 2, 1)), Tile(1, (8, 4, 2, 1)))
+_NARROW = (Tile(2, (5, 3, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _ARM = (Tile(4, (5, 3, 2, 1)), Tile(2, (8, 4, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _SMALL = (Tile(4, (2, 1)), Tile(2, (4, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"})

@@ -41,6 +41,8 @@ from retrievers.kernels.emit import (
 PREFETCH = int(os.environ.get("PF", "0"))
 LOCALITY = int(os.environ.get("LOC", "3"))
 NAME = "scan"
+PREFETCH = 4096  # bytes ahead: by itself the processor does not look beyond a page in time
+LINE = 64  # bytes of a cache line
 FIELDS = (
     "rows", "scales", "starts", "ends", "windows", "chunk",
     "query", "excess", "query_scales", "groups", "offsets", "queries", "out",
@@ -202,31 +204,13 @@ class _Scan:
         """Dot products of `count` rows and a tile's groups: [row][group] vectors."""
         b, groups, width = self.b, range(tile.groups), 4
         query = at(b, self.pointer["query"], self.totals, b.mul(group, i64(self.steps)))
-        totals = [
-            [[Variable(b, self.totals) for _ in range(self._parts(tile, count))] for _ in groups]
-            for _ in range(count)
-        ]
+        parts = self._parts(tile, count)
+        totals = [[[Variable(b, self.totals) for _ in range(parts)] for _ in groups] for _ in range(count)]
         for m in range(count):
             for n in groups:
                 lane = b.mul(b.add(group, i64(n)), i64(self.lanes))
                 for part, total in enumerate(totals[m][n]):
                     total.set(self._first(lane) if part == 0 else constant_zero(self.totals))
-
-        ahead = at(b, rows, I8, PREFETCH)
-
-        def fetch(step: ir.Value) -> None:
-            bytes_ = count * self.arithmetic.step * width
-            place = b.mul(step, i64(count * self.arithmetic.step))
-            for line in range(0, bytes_, 64):
-                intrinsic(
-                    b,
-                    "llvm.prefetch.p0",
-                    VOID,
-                    at(b, ahead, I8, b.add(place, i64(line))),
-                    ir.Constant(I32, 0),
-                    ir.Constant(I32, LOCALITY),
-                    ir.Constant(I32, 1),
-                )
 
         def take(step: ir.Value, size: int) -> None:
             documents = [
@@ -236,19 +220,29 @@ class _Scan:
             for s in range(size):
                 vectors = [load(b, query, self.totals, b.add(step, i64(n * self.steps + s))) for n in groups]
                 for m in range(count):
+                    document = documents[m](s)
                     for n in groups:
-                        parts = totals[m][n]
-                        total = parts[s % len(parts)]
-                        total.set(self.arithmetic.multiply(b, total.get(), documents[m](s), vectors[n]))
+                        total = totals[m][n][s % parts]
+                        total.set(self.arithmetic.multiply(b, total.get(), document, vectors[n]))
 
         whole = self.steps // width * width
         with repeat(b, i64(0), i64(whole), width) as step:
-            if PREFETCH:
-                fetch(step)
+            self._prefetch(rows, step, count * width)
             take(step, width)
         if whole < self.steps:
             take(i64(whole), self.steps - whole)
-        return [[self._add([part.get() for part in parts]) for parts in line] for line in totals]
+        return [[self._add([part.get() for part in split]) for split in line] for line in totals]
+
+    def _prefetch(self, rows: ir.Value, step: ir.Value, steps: int) -> None:
+        """Ask for the rows that come next but some: as many bytes as are multiplied meanwhile."""
+        if self.arithmetic.limit == 0:  # its rows are a copy that is in the cache
+            return
+        b, size = self.b, self.arithmetic.step
+        place = b.add(b.mul(step, i64(steps // 4 * size)), i64(PREFETCH))
+        reading, nearest, of_data = (ir.Constant(I32, value) for value in (0, 3, 1))
+        for line in range(0, steps * size, LINE):
+            address = at(b, rows, I8, b.add(place, i64(line)))
+            intrinsic(b, "llvm.prefetch.p0", VOID, address, reading, nearest, of_data)
 
     def _first(self, lane: ir.Value) -> ir.Value:
         """What a sum begins with: the excess of the rows' offset is taken off before anything is added."""
@@ -257,7 +251,9 @@ class _Scan:
         return load(self.b, self.pointer["excess"], I32, lane, self.totals)
 
     def _parts(self, tile: Tile, count: int) -> int:
-        """Sums a product is split into: an instruction starts each cycle only if enough of them are in flight."""
+        """Sums that a product is split into, so that a small block too keeps the processor busy."""
+        if self.totals == self.floats:
+            return 1  # float32 must add up in one order, whatever block a row comes to lie in
         return max(1, min(4, 8 // (tile.groups * count)))
 
     def _add(self, values: list[ir.Value]) -> ir.Value:
