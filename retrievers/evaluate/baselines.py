@@ -29,6 +29,7 @@ Embed = Callable[[Sequence[str], bool], Vectors]
 # Scripts that put no space between words: their characters are taken in overlapping pairs.
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 WORD = re.compile(r"\w+")
+KEPT = 512  # texts whose vectors share a file: what an interruption can cost
 
 
 class Baseline(Protocol):
@@ -136,16 +137,26 @@ def single_vectors(encoder: Encoder) -> tuple[str, Embed]:
 
 
 def kept(embed: Embed, directory: Path) -> Embed:
-    """The same function, whose vectors stay in a directory by a hash of the texts."""
+    """The same function, whose vectors stay in a directory: one file for every so many texts, by their hash.
+
+    It makes no sense of a model: each needs a directory of its own.
+    """
 
     def read_or_embed(texts: Sequence[str], queries: bool) -> Vectors:
+        directory.mkdir(parents=True, exist_ok=True)
+        parts = [texts[first : first + KEPT] for first in range(0, len(texts), KEPT)] or [texts]
+        return np.concatenate([part_of(part, queries) for part in parts])
+
+    def part_of(texts: Sequence[str], queries: bool) -> Vectors:
         digest = blake2b(digest_size=16)
         for text in texts:
             digest.update(len(text).to_bytes(8, "little") + text.encode())
-        path = directory / f"vectors-{'queries' if queries else 'windows'}-{digest.hexdigest()}.npy"
+        path = directory / f"{'queries' if queries else 'windows'}-{digest.hexdigest()}.npy"
         if not path.is_file():
-            directory.mkdir(parents=True, exist_ok=True)
-            np.save(path, embed(texts, queries), allow_pickle=False)
+            unfinished = path.with_suffix(".part")
+            with unfinished.open("wb") as file:
+                np.save(file, embed(texts, queries), allow_pickle=False)
+            unfinished.rename(path)
         vectors: Vectors = np.load(path, allow_pickle=False)
         return vectors
 
