@@ -107,3 +107,9 @@ class Evidence:
     passage: Window | None
     matches: tuple[Match, ...]
     score: float
+
+    def _repr_html_(self) -> str:
+        """The passage with the matched words marked, as a notebook draws it."""
+        from retrievers.display import evidence_html
+
+        return evidence_html(self)
