@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,18 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import ModelNotFoundError
-from retrievers.multilingual.source import Shape, Source, read
+from retrievers.multilingual.source import Source, read
 
 BUILD = 1  # number of this way to build: another one goes beside it in the cache
 SPACE = "▁"  # how the vocabulary writes the space before a word
 
 # Names in the file and in transformers' BertModel. Both keep a matrix as (outputs, inputs).
-EMBEDDINGS = {
-    "emb.word": "word_embeddings.weight",
-    "emb.pos": "position_embeddings.weight",
-    "emb.type": "token_type_embeddings.weight",
-    "emb.ln.w": "LayerNorm.weight",
-    "emb.ln.b": "LayerNorm.bias",
+TABLES = {
+    "emb.word": "word_embeddings",
+    "emb.pos": "position_embeddings",
+    "emb.type": "token_type_embeddings",
 }
 LAYER = {
     "q": "attention.self.query",
@@ -111,30 +108,23 @@ def write(source: Source, directory: Path) -> None:
     tokenizer.save_pretrained(directory)
 
 
-def _named(source: Source) -> Mapping[str, NDArray[np.float32]]:
+def _named(source: Source) -> dict[str, NDArray[np.float32]]:
     """The tensors in BertModel's names and shapes."""
     shape, tensors = source.shape, source.tensors
-    named = {f"embeddings.{theirs}": tensors[ours] for ours, theirs in EMBEDDINGS.items()}
+    named = {}
+    for ours, theirs in TABLES.items():
+        named[f"embeddings.{theirs}.weight"] = tensors[ours].reshape(-1, shape.hidden)
+    types = named["embeddings.token_type_embeddings.weight"]  # the file keeps the one row that is used
+    named["embeddings.token_type_embeddings.weight"] = np.resize(types, (shape.types, shape.hidden))
+    modules = {"emb.ln": "embeddings.LayerNorm"}
     for layer in range(shape.layers):
-        for ours, theirs in LAYER.items():
-            for kind, suffix in (("w", "weight"), ("b", "bias")):
-                named[f"encoder.layer.{layer}.{theirs}.{suffix}"] = tensors[f"l{layer}.{ours}.{kind}"]
-    widths = {
-        name: _inputs(name, shape) for name in named if name.endswith(("embeddings.weight", "dense.weight"))
-    }
-    widths |= {name: shape.hidden for name in named if re.search(r"(query|key|value)\.weight$", name)}
-    shaped = {
-        name: value.reshape(-1, widths[name]) if name in widths else value for name, value in named.items()
-    }
-    types = shaped["embeddings.token_type_embeddings.weight"]  # the file keeps the one row that is used
-    shaped["embeddings.token_type_embeddings.weight"] = np.resize(types, (shape.types, shape.hidden))
-    return shaped
-
-
-def _inputs(name: str, shape: Shape) -> int:
-    """Length of a matrix's rows."""
-    feed_forward_out = ".output.dense" in name and "attention" not in name
-    return shape.feed_forward if feed_forward_out else shape.hidden
+        modules |= {f"l{layer}.{ours}": f"encoder.layer.{layer}.{theirs}" for ours, theirs in LAYER.items()}
+    for ours, theirs in modules.items():
+        weight, bias = tensors[f"{ours}.w"], tensors[f"{ours}.b"]
+        # A matrix has a row for each output, and so for each number of the bias; a normalisation is a vector.
+        named[f"{theirs}.weight"] = weight if weight.size == bias.size else weight.reshape(bias.size, -1)
+        named[f"{theirs}.bias"] = bias
+    return named
 
 
 def _tokenizer(source: Source) -> Any:
