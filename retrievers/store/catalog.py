@@ -102,6 +102,8 @@ class DiskCatalog:
     def writing(self) -> Iterator[Connection]:
         connection, process = self._take(), os.getpid()
         try:
+            # A new document touches pages all over the index of ids: keep those of a million in memory.
+            connection.run("PRAGMA cache_size = -65536")
             with connection.transaction():
                 yield connection
         finally:
