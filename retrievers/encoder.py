@@ -10,11 +10,12 @@ import numpy as np
 from retrievers import loading, windows
 from retrievers.batching import batches, buffered
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelNotFoundError
+from retrievers.pool import Pool
+from retrievers.precision import choose
 from retrievers.preprocess import Features, Preprocessor, Task
 from retrievers.types import TokenMatrix
 
 if TYPE_CHECKING:
-    import torch
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 
@@ -74,7 +75,8 @@ class LateInteractionEncoder(Encoder):
         query_length: tokens that a question is expanded to and cut at, as the checkpoint was trained; None
             takes the checkpoint's and cuts nothing that the model can read.
         overlap: most tokens that two neighbouring windows share; None shares an eighth.
-        device: as torch names it; None takes a GPU if there is one.
+        device: as torch names it; None takes a GPU if there is one. A list encodes documents in as many
+            processes, see retrievers.pool; questions are encoded by this one.
         precision: number format of the multiplications; None takes bfloat16 where the hardware has it.
         token_budget: most tokens of a batch, padding included; None chooses by device.
         token_pooling: keep about one row in that many of a document, by sentence-transformers' hierarchical
@@ -108,7 +110,7 @@ class LateInteractionEncoder(Encoder):
         document_length: int | None = None,
         query_length: int | None = None,
         overlap: int | None = None,
-        device: str | None = None,
+        device: str | Sequence[str] | None = None,
         precision: Literal["float32", "bfloat16", "float16"] | None = None,
         token_budget: int | None = None,
         token_pooling: float | None = None,
@@ -123,9 +125,10 @@ class LateInteractionEncoder(Encoder):
         processor_kwargs: Mapping[str, Any] | None = None,
         config_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
+        several = [] if device is None or isinstance(device, str) else list(device)
         checkpoint = loading.load(
             model,
-            device=device,
+            device="cpu" if several else device,  # type: ignore[arg-type]
             backend=backend,
             revision=revision,
             token=token,
@@ -151,11 +154,12 @@ class LateInteractionEncoder(Encoder):
                 f"which is {self.document_length}."
             )
         self._pooling = _pooling(token_pooling)
+        self._pool = Pool(self.model, several) if several else None
+        where = several[0] if several else str(self.model.device)
         if backend == "torch":
-            self.model.to(_dtype(precision, model_kwargs, self.model))
+            self.model.to(choose(self.model, precision, model_kwargs, where))
         self.dtype = str(self.model.dtype or "float32").removeprefix("torch.")
-        on_processor = self.model.device.type == "cpu"
-        self.token_budget = token_budget or (CPU_TOKEN_BUDGET if on_processor else GPU_TOKEN_BUDGET)
+        self.token_budget = token_budget or (CPU_TOKEN_BUDGET if where == "cpu" else GPU_TOKEN_BUDGET)
         if self.token_budget < 1:
             raise InvalidInputError(f"token_budget is {token_budget}; it must be at least 1.")
 
@@ -165,7 +169,8 @@ class LateInteractionEncoder(Encoder):
             "weights": checkpoint.weights,
             "dim": self.dim,
             "document_length": self.document_length,
-            "query_length": self._preprocess.query_length,
+            "query_length": query_length,
+            "query_width": self._preprocess.query_length,
             "prompts": dict(self._preprocess.prompts),
             "token_pooling": token_pooling,
         }
@@ -235,6 +240,11 @@ class LateInteractionEncoder(Encoder):
         """Label of each row of encode_queries([text]): the characters of the token, or its name."""
         return self._preprocess.query_labels(text) if text.strip() else []
 
+    def close(self) -> None:
+        """End the processes that a list of devices started; the next encode_documents starts others."""
+        if self._pool is not None:
+            self._pool.close()
+
     def _encode(self, texts: Sequence[str], task: Task) -> list[TokenMatrix]:
         matrices = [np.empty((0, self.dim), np.float32) for _ in texts]
         filled = [i for i, text in enumerate(texts) if text.strip()]
@@ -242,6 +252,11 @@ class LateInteractionEncoder(Encoder):
         lengths = [len(one["input_ids"]) for one in features]
         if task == "document":
             self._check_fit([texts[i] for i in filled], lengths)
+        if task == "document" and self._pool is not None:
+            pooled = self._pool.encode([texts[i] for i in filled], lengths, self.token_budget, self._pooling)
+            for i, matrix in zip(filled, pooled, strict=True):
+                matrices[i] = matrix
+            return matrices
         for batch in batches(lengths, self.token_budget):
             for i, matrix in zip(batch, self._forward([features[i] for i in batch], task), strict=True):
                 matrices[filled[i]] = matrix
@@ -285,20 +300,3 @@ def _pooling(factor: float | None) -> BaseTokenPooling | None:
             f"token_pooling is {factor}; it keeps one row in that many, so it is 1 or more."
         )
     return HierarchicalTokenPooling(factor)
-
-
-def _dtype(
-    precision: str | None, model_kwargs: Mapping[str, Any] | None, model: MultiVectorEncoder
-) -> torch.dtype:
-    """What was asked for, by precision or as sentence-transformers takes it, else what the hardware likes."""
-    import torch
-
-    asked = (model_kwargs or {}).get("dtype") or (model_kwargs or {}).get("torch_dtype")
-    if precision is None and asked not in (None, "auto") and model.dtype is not None:
-        return model.dtype
-    if precision is None:
-        return loading.choose_dtype(model.device)
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if precision not in known:
-        raise InvalidInputError(f"precision is {precision!r}; it must be one of {', '.join(known)}, or None.")
-    return known[precision]

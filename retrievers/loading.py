@@ -17,7 +17,6 @@ from retrievers.errors import InvalidInputError, ModelNotFoundError
 from retrievers.offline import OFFLINE
 
 if TYPE_CHECKING:
-    import torch
     from sentence_transformers import MultiVectorEncoder
 
 # How long to wait for a sign of life from the hub. Its own client tries each of many files for half a minute.
@@ -63,10 +62,12 @@ def load(
         MissingExtraError: an offline model whose package is not installed.
     """
     with quiet():
+        from sentence_transformers.util import get_device_name
+
         if name in OFFLINE:
             offline = OFFLINE[name]()
-            if device is not None:
-                offline.model.to(device)
+            offline.model.to(device or get_device_name())
+            offline.model.prompts.update(prompts or {})
             return Checkpoint(offline.model, name, offline.weights)
 
         from sentence_transformers import MultiVectorEncoder
@@ -99,25 +100,6 @@ def load(
             raise _not_found(name, silence or error) from error
         title = directory.resolve().name if is_directory else name
         return Checkpoint(model, title, weights_sha256(directory, backend))
-
-
-def choose_dtype(device: torch.device) -> torch.dtype:
-    """The number format in which a device multiplies fastest without costing quality.
-
-    bfloat16 where the hardware multiplies it by itself; emulated, it is slower than float32. The figures are
-    in benchmarks/encoding.py.
-    """
-    import torch
-
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if device.type == "cpu":
-        from llvmlite import binding
-
-        features = binding.get_host_cpu_features()
-        native = features.get("avx512bf16") or features.get("amx-bf16")
-        return torch.bfloat16 if native else torch.float32
-    return torch.float32
 
 
 def weights_sha256(directory: Path, backend: str = "torch") -> str:

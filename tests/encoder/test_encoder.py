@@ -165,6 +165,26 @@ def test_the_fingerprint_tells_models_and_lengths_apart_but_not_devices(tmp_path
     assert LateInteractionEncoder(str(moved)).fingerprint != plain
 
 
+def test_the_fingerprint_loads_the_encoder_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(GOLDEN)
+    wrote = tiny("pylate-bert", document_length=32, token_pooling=2)
+    again = LateInteractionEncoder.from_fingerprint(wrote.fingerprint)
+    assert again.fingerprint == wrote.fingerprint
+    # Loaded as it was: a long question is still read to its end.
+    assert len(again.encode_queries(["tea " * 40])[0]) > 32
+
+
+def test_several_processes_give_the_rows_of_one(bert):
+    pooled = tiny(device=["cpu", "cpu"])
+    try:
+        texts = [*TEXTS, "", *TEXTS[::-1]]
+        for one, other in zip(pooled.encode_documents(texts), bert.encode_documents(texts), strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+    finally:
+        pooled.close()
+    assert pooled.fingerprint == bert.fingerprint
+
+
 def test_bfloat16_rows_point_the_same_way():
     exact, rough = (list(tiny(precision=name).encode_documents(TEXTS)) for name in ("float32", "bfloat16"))
     assert min((a * b).sum(1).min() for a, b in zip(exact, rough, strict=True)) > 0.99
