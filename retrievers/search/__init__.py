@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.search import exact as exact_search
+from retrievers.search import pruned
+from retrievers.search.centroids import optimize
 from retrievers.search.exact import score
 from retrievers.search.ranking import Ranking
 from retrievers.types import TokenMatrix
@@ -16,7 +18,7 @@ from retrievers.types import TokenMatrix
 if TYPE_CHECKING:
     from retrievers.store import View
 
-__all__ = ["Ranking", "rank", "score"]
+__all__ = ["Ranking", "optimize", "rank", "score"]
 
 
 def rank(
@@ -45,7 +47,11 @@ def rank(
     answers: list[Ranking] = [[] for _ in queries]
     asked = [number for number, query in enumerate(queries) if len(query)]
     if k > 0 and asked and len(view.starts if selected is None else selected):
-        found = exact_search.rank(view, [queries[number] for number in asked], selected, k)
+        some = [queries[number] for number in asked]
+        if view.codes is not None and not exact and pruned.worthwhile(view, selected, k):
+            found = pruned.rank(view, some, selected, k, candidates)
+        else:
+            found = exact_search.rank(view, some, selected, k)
         for number, ranking in zip(asked, found, strict=True):
             answers[number] = ranking
     return answers

@@ -53,7 +53,7 @@ def rank(
 
 def candidates(k: int) -> int:
     """Documents that are scored again in float32 to find the best k."""
-    return 2 * k + 20
+    return k + 8 + k // 8
 
 
 def score(
