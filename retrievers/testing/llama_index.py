@@ -107,6 +107,7 @@ ODD_NODES: tuple[BaseNode, ...] = (
     IndexNode(id_="bare", text="Leads to a retriever.", index_id="retriever", extra_info={"k": "v"}),
     ImageNode(id_="image", text="A red square.", image_url="http://localhost/square.png", metadata={"w": 3}),
     Node(id_="node", text_resource=MediaResource(text="A node of media."), extra_info={"x": "y"}),
+    Node(id_="unread", text_resource=MediaResource(path=Path("letter.txt"))),
     Node(id_="mute", image_resource=MediaResource(path=Path("mute.png"))),
     TextNode(id_="empty", text="", metadata={"kind": "nothing"}),
 )

@@ -169,6 +169,14 @@ def test_ref_doc_info_tells_of_documents_and_their_nodes(index):
     assert all(key in index.collection for one in info.values() for key in one.node_ids)
 
 
+def test_ref_doc_info_has_the_metadata_of_the_document_and_not_of_a_node(collection):
+    whole = Document(id_="book", text="words", metadata={"isbn": "1"})
+    part = TextNode(
+        text="words", metadata={"isbn": "1", "page": 3}, relationships={"1": whole.as_related_node_info()}
+    )
+    assert LateInteractionIndex([part], collection=collection).ref_doc_info["book"].metadata == {"isbn": "1"}
+
+
 def test_ref_doc_info_tells_of_what_another_framework_wrote_too(collection):
     collection.add(["some words"], ids=["a"], metadatas=[{"lang": "en"}])
     info = LateInteractionIndex(collection=collection).ref_doc_info

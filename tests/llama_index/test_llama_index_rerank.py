@@ -11,7 +11,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
-from llama_index.core.schema import Document, MetadataMode, NodeWithScore, TextNode
+from llama_index.core.schema import Document, IndexNode, MetadataMode, NodeWithScore, TextNode
 
 from retrievers import Collection
 from retrievers.errors import InvalidInputError
@@ -95,6 +95,11 @@ def test_embedded_metadata_counts(encoder):
 
 def test_metadata_need_not_be_json_where_nothing_is_stored(encoder):
     nodes = scored([TextNode(text="words", metadata={"day": date(2026, 1, 31)})])
+    assert len(LateInteractionRerank(encoder=encoder).postprocess_nodes(nodes, query_str="words")) == 1
+
+
+def test_an_index_node_with_an_object_that_no_store_could_keep_is_reranked(encoder):
+    nodes = scored([IndexNode(text="words", index_id="t", obj=object())])
     assert len(LateInteractionRerank(encoder=encoder).postprocess_nodes(nodes, query_str="words")) == 1
 
 

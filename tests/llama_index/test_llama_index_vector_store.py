@@ -48,6 +48,13 @@ def test_the_description_of_a_store_in_memory_needs_a_collection(encoder):
     assert LateInteractionVectorStore.from_dict(described, collection=collection).collection is collection
 
 
+def test_the_description_of_a_directory_takes_an_open_collection_instead(tmp_path, encoder):
+    described = LateInteractionVectorStore(path=tmp_path / "index", encoder=encoder).to_dict()
+    collection = Collection(None, encoder)
+    again = LateInteractionVectorStore.from_dict(described, collection=collection)
+    assert (again.collection, again.path) == (collection, None)
+
+
 def test_the_collection_is_given_back(collection):
     store = LateInteractionVectorStore.from_collection(collection)
     assert store.collection is collection
