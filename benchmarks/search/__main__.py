@@ -13,7 +13,8 @@ from benchmarks.search import install, report, scale
 from benchmarks.search.contenders import BRUTE, OURS, PEERS
 from benchmarks.search.data import CACHE, DIM, NOISE, Passages, encoded, sample
 from benchmarks.search.limit import limits
-from benchmarks.search.measure import Result, measure
+from benchmarks.search.load import Others
+from benchmarks.search.measure import Result, build, measure
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -41,6 +42,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-peers", action="store_true", help="only what this environment has")
     parser.add_argument("--install", action="store_true", help="install missing peers first: gigabytes")
     parser.add_argument("--fresh", action="store_true", help="build every index again")
+    parser.add_argument("--build-only", action="store_true", help="build the indexes of --passages, and stop")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args(given)
@@ -61,20 +63,31 @@ def main(given: Sequence[str] | None = None) -> None:
     for size in chosen.passages:
         count = min(size or len(whole) - SPARE, len(whole) - SPARE)
         passages = sample(whole, count, spare=SPARE, cache=chosen.cache)
+        if chosen.build_only:
+            build(passages, count, contenders, chosen.cache)
+            continue
+        others = Others()
         results = measure(passages, count, contenders, chosen.cache)
+        share = others.share()
         index = chosen.cache / "indexes" / passages.directory.name
         near = limits(passages, count, index / "ours")
-        sections.append(_section(passages, count, results, report.limit_table(near)))
+        sections.append(_section(passages, count, results, share, report.limit_table(near)))
         panels.append((f"{count:,} passages", results))
+    if chosen.build_only:
+        return
     crowds = scale.crowds(passages, index / "ours-optimised")
     sections.append(
         f"## Many threads on one collection of {count:,} passages\n\n{report.crowd_table(crowds)}"
     )
+    if chosen.optimize:
+        medium = sample(whole, int(chosen.optimize / (whole.offsets[-1] / len(whole))), cache=chosen.cache)
+        found = scale.optimise(medium, chosen.cache)
+        sections.append(f"## Building the centroids\n\n{report.optimise_line(found)}")
     if chosen.large:
         sections.append(_large(whole, chosen))
     if chosen.windows:
-        found = scale.open_many(chosen.windows, chosen.cache)
-        sections.append(f"## Many windows\n\n{report.open_line(found)}")
+        many = scale.open_many(chosen.windows, chosen.cache)
+        sections.append(f"## Many windows\n\n{report.open_line(many)}")
     chosen.results.mkdir(parents=True, exist_ok=True)
     report.plot(panels, chosen.results / "search.png")
     (chosen.results / "search.md").write_text(_page(whole, sections))
@@ -103,13 +116,15 @@ float32 MaxSim over the same matrices, ties counted.
     return "\n\n".join([intro, *sections]) + "\n"
 
 
-def _section(passages: Passages, count: int, results: Sequence[Result], limit: str) -> str:
+def _section(passages: Passages, count: int, results: Sequence[Result], others: float, limit: str) -> str:
     tokens = int(passages.offsets[count])
     return f"""## {count:,} passages, {tokens:,} tokens
 
 {report.verdict(results)}
 
 {report.speed_table(results)}
+
+Other processes kept {others:.2f} cores busy meanwhile, on average.
 
 {report.cost_table(results)}
 

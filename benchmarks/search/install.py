@@ -6,6 +6,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.search.data import CACHE
@@ -22,28 +23,37 @@ def interpreter(name: str, cache: Path = CACHE) -> Path | None:
     return python if (python.parent.parent / "installed").exists() else None
 
 
-def install(name: str, cache: Path = CACHE) -> None:
-    """Make the environment of a peer.
+def reason(name: str, cache: Path = CACHE) -> str:
+    """Why a peer has no environment."""
+    failure = cache / f"venv-{name}" / "failure"
+    return failure.read_text() if failure.exists() else "not installed"
 
-    Raises:
-        subprocess.CalledProcessError: pip failed; subprocess.TimeoutExpired: it took longer than SECONDS.
-    """
+
+def install(name: str, cache: Path = CACHE) -> bool:
+    """Make the environment of a peer; reason() says why if that fails."""
     home = cache / f"venv-{name}"
     venv.create(home, with_pip=True)
     command = [home / "bin" / "python", "-m", "pip", "install", "--quiet", f"{name}=={PEERS[name]}"]
-    subprocess.run(command, check=True, timeout=SECONDS)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        (home / "failure").write_text(f"not installed: pip took more than {SECONDS} s")
+        return False
+    if done.returncode:
+        # Builds from source say what is missing behind "Caused by:"; the last line says only that it failed.
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        causes = [after for before, after in pairwise(lines) if before.startswith("Caused by:")]
+        cause = causes[0] if causes else lines[-1]
+        (home / "failure").write_text(f"not installed: it does not build here ({cause})")
+        return False
     (home / "installed").touch()
+    return True
 
 
 def main(names: Sequence[str]) -> None:
     for name in names or PEERS:
-        if interpreter(name) is None:
-            try:
-                install(name)
-            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-                print(f"{name}: not installed: {error}", file=sys.stderr)
-                continue
-        print(f"{name} {PEERS[name]}: installed")
+        ready = interpreter(name) is not None or install(name)
+        print(f"{name} {PEERS[name]}: {'installed' if ready else reason(name)}")
 
 
 if __name__ == "__main__":

@@ -12,19 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.search.client import Client, WorkerError
 from benchmarks.search.contenders import Contender
 from benchmarks.search.data import CACHE, Passages, recall, true_scores
-from benchmarks.search.install import interpreter
+from benchmarks.search.install import interpreter, reason
+from benchmarks.search.load import Others
 
 K = 10
 ROUNDS = 5
 SECONDS_A_BLOCK = 4.0
 QUIET = 0.3
 """Seconds between two engines' turns: OpenMP threads of the one before spin for up to 0.2 s."""
-PATIENCE = 900.0
-"""Seconds that an index may take to build, and that 200 answers may take."""
+PATIENCE = 1800.0
+"""Seconds that an index may take to build."""
+SECONDS_FOR_ANSWERS = 60.0
+"""A slow operating point answers as many questions as fit, once for recall and once all at a time."""
+LEAST = 20
+"""Questions that even the slowest answers."""
 
 
 @dataclass
@@ -34,12 +40,14 @@ class Point:
     Attributes:
         options: of search.
         recall: share of the 10 best by float32 MaxSim that were found, over all questions.
+        asked: questions that recall is over.
         times: seconds of single questions, from the interleaved rounds.
         throughput: questions a second when all are given at once; NaN where that was not measured.
     """
 
     options: dict[str, Any]
     recall: float = float("nan")
+    asked: int = 0
     answer_seconds: float = float("nan")
     times: list[float] = field(default_factory=list)
     throughput: float = float("nan")
@@ -61,6 +69,14 @@ class Result:
     add_seconds: float = float("nan")
     delete_seconds: float = float("nan")
     memory: dict[str, Any] = field(default_factory=dict)
+
+
+def build(passages: Passages, count: int, contenders: Sequence[Contender], cache: Path = CACHE) -> None:
+    """Only build the indexes that are not there yet; measure() finds them."""
+    for contender in contenders:
+        client = _start(Result(contender), passages, count, cache) if contender.index else None
+        if client is not None:
+            client.close()
 
 
 def measure(
@@ -119,12 +135,15 @@ def _build(result: Result, python: Path, passages: Passages, count: int, index: 
     shutil.rmtree(index, ignore_errors=True)
     index.parent.mkdir(parents=True, exist_ok=True)
     _say(f"{result.contender.name}: building")
+    others = Others()
     client = Client(python, result.contender.engine, passages, count, index)
     try:
         built = client("build", PATIENCE)
     finally:
         client.close()
     built["tokens"] = int(passages.offsets[count])
+    # Other work on the machine makes a build longer than it need be; the table says so.
+    built["others"] = others.share()
     (index.parent / f"{result.contender.index}.json").write_text(json.dumps(built))
 
 
@@ -141,13 +160,21 @@ def _attempt(result: Result, clients: dict[int, Client], n: int, step: Any, *arg
         clients.pop(n).close()
 
 
-def _answer(result: Result, client: Client, scores: Any) -> None:
+def _order(questions: int) -> list[int]:
+    """Questions in an order that mixes the sets, so that the first few of it stand for all."""
+    return [int(n) for n in np.random.default_rng(0).permutation(questions)]
+
+
+def _answer(result: Result, client: Client, scores: NDArray[np.float32]) -> None:
     """All questions once, untimed in the tables: recall, a warm engine, and how long a block may be."""
+    order = _order(len(scores))
     for options in result.contender.points:
         begin = time.perf_counter()
-        answer = client("search", PATIENCE, questions=list(range(len(scores))), k=K, options=options)
-        found = [recall(numbers, scores[n], K) for n, numbers in enumerate(answer["found"])]
-        point = Point(options, float(np.mean(found)), float(np.median(answer["times"])))
+        trial = client("search", PATIENCE, questions=order[:3], k=K, options=options)["times"]
+        asked = order[: max(LEAST, int(SECONDS_FOR_ANSWERS / np.median(trial)))]
+        answer = client("search", PATIENCE, questions=asked, k=K, options=options)
+        found = [recall(numbers, scores[n], K) for n, numbers in zip(asked, answer["found"], strict=True)]
+        point = Point(options, float(np.mean(found)), len(asked), float(np.median(answer["times"])))
         result.points.append(point)
         spent = time.perf_counter() - begin
         _say(f"  {options}: recall {point.recall:.4f}, {point.answer_seconds * 1e3:.2f} ms ({spent:.0f} s)")
@@ -155,9 +182,10 @@ def _answer(result: Result, client: Client, scores: Any) -> None:
 
 def _block(result: Result, client: Client, turn: int, questions: int) -> None:
     """One engine's turn in a round: a block of the questions at each operating point."""
+    order = _order(questions)
+    size = -(-questions // ROUNDS)
     for point in result.points:
-        size = -(-questions // ROUNDS)
-        block = [(turn * size + n) % questions for n in range(size)]
+        block = [order[(turn * size + n) % questions] for n in range(size)]
         block = block[: max(3, int(SECONDS_A_BLOCK / point.answer_seconds))]
         time.sleep(QUIET)
         # The first two questions wake the threads up, and are not counted.
@@ -169,8 +197,9 @@ def _finish(result: Result, client: Client, questions: int) -> None:
     """All questions in one call, and memory."""
     for point in result.points:
         time.sleep(QUIET)
-        answer = client("search_all", PATIENCE, questions=list(range(questions)), k=K, options=point.options)
-        point.throughput = questions / answer["seconds"]
+        asked = _order(questions)[: point.asked]
+        answer = client("search_all", PATIENCE, questions=asked, k=K, options=point.options)
+        point.throughput = len(asked) / answer["seconds"]
     result.memory = client("memory")
 
 
@@ -207,7 +236,7 @@ def _python(contender: Contender) -> Path:
         return Path(sys.executable)
     python = interpreter(contender.environment)
     if python is None:
-        raise WorkerError("not installed")
+        raise WorkerError(reason(contender.environment))
     return python
 
 

@@ -86,6 +86,8 @@ def test_threads_filters_and_opening_are_measured(whole: Passages, tmp_path: Pat
     wide = sample(whole, 1200, cache=tmp_path)
     found = scale.narrow_filter(wide, 1100, tmp_path)
     assert (found.kept, found.wrong) == (11, 0)
+    optimised = scale.optimise(wide, tmp_path)
+    assert optimised.tokens == wide.offsets[-1]
     opened = scale.open_many(300, tmp_path)
     assert 0 < opened.opened < opened.answered
 
