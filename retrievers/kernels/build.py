@@ -111,6 +111,16 @@ def _build(path: Path, row_bytes: int) -> Native:
     return link(code, machine, cached=cached)
 
 
+def _unlock() -> None:
+    # A forked child inherits the lock as another thread held it.
+    global _lock
+    _lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 def link(code: bytes, machine: llvm.TargetMachine, *, cached: bool = False) -> Native:
     """Load machine code into this process."""
     context = llvm.create_context()

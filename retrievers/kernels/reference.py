@@ -42,3 +42,18 @@ def maxsim(
             similarity = query @ tokens.T  # (query_tokens, window_tokens)
             scores[number, window] = similarity.max(axis=1).sum()
     return scores
+
+
+def rounded(query: TokenMatrix, limit: int) -> TokenMatrix:
+    """A query as a kernel path with integer arithmetic sees it.
+
+    Args:
+        query: float32, (query_tokens, dim).
+        limit: the path's largest magnitude of an element; 0 for a path that does not round.
+    Returns:
+        float32, (query_tokens, dim): each row a multiple of its largest magnitude / limit.
+    """
+    if not limit:
+        return query
+    scales = np.maximum(np.abs(query).max(axis=1, keepdims=True), 1e-12) / np.float32(limit)
+    return np.rint(query / scales) * scales

@@ -1,0 +1,110 @@
+"""Machine code is kept on disk, and nothing that happens to the disk is an error."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from retrievers.kernels import build, paths, reference
+from retrievers.kernels.maxsim import maxsim
+from tests.kernels.cases import make_case
+
+PATH = paths.PATHS["portable"]
+CASE = make_case(seed=0, dim=20, lengths=[5, 0, 17], query_lengths=[4])
+
+
+@pytest.fixture
+def directory(tmp_path, monkeypatch, unbuilt):
+    monkeypatch.setenv(build.VARIABLE, str(tmp_path / "code"))
+    return tmp_path / "code"
+
+
+def built():
+    """Whether the code came from disk; its scores are right in any case."""
+    scores = maxsim(*CASE, PATH)
+    np.testing.assert_allclose(scores, reference.maxsim(*CASE), rtol=1e-5)
+    return build.native(PATH, 20).cached
+
+
+def forget(monkeypatch):
+    monkeypatch.setattr(build, "_built", {})
+
+
+def test_the_second_process_finds_the_code_of_the_first(directory, monkeypatch):
+    assert not built()
+    [file] = directory.iterdir()
+    forget(monkeypatch)
+    assert built()
+    assert [file] == list(directory.iterdir())
+
+
+def test_code_is_kept_for_each_width_and_path(directory, monkeypatch):
+    for dim in (16, 20):
+        maxsim(*make_case(seed=0, dim=dim, lengths=[5], query_lengths=[4]), PATH)
+    maxsim(*CASE, paths.chosen())
+    assert len(list(directory.iterdir())) == (2 if paths.chosen() is PATH else 3)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
+def test_damaged_code_is_compiled_anew(directory, monkeypatch, damage):
+    built()
+    [file] = directory.iterdir()
+    sound = file.read_bytes()
+    flipped = bytes([sound[0], sound[1] ^ 1]) + sound[2:]
+    file.write_bytes({"cut": sound[:-9], "flip": flipped, "empty": b"", "foreign": b"x" * 99}[damage])
+    forget(monkeypatch)
+    assert not built()
+    assert file.read_bytes() == sound
+
+
+def test_a_place_that_cannot_be_written_costs_a_compilation_and_no_error(directory):
+    directory.write_text("a file where the directory should be")
+    assert not built()
+    assert directory.read_text() == "a file where the directory should be"
+
+
+def test_an_empty_variable_keeps_nothing(tmp_path, monkeypatch, unbuilt):
+    monkeypatch.setenv(build.VARIABLE, "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert build.cache_directory() is None
+    assert not built()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="XDG is for the other systems")
+def test_the_users_cache_directory_is_the_default(tmp_path, monkeypatch):
+    monkeypatch.delenv(build.VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert build.cache_directory() == tmp_path / "maxsim-retrievers"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert build.cache_directory() == tmp_path / "home" / ".cache" / "maxsim-retrievers"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes")
+def test_only_the_user_may_write_the_directory(directory):
+    built()
+    assert directory.stat().st_mode & 0o077 == 0
+
+
+def test_nothing_is_left_of_a_write_that_failed(directory, monkeypatch):
+    def fail(source, target):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    assert not built()
+    assert list(directory.iterdir()) == []
+
+
+def test_another_process_starts_without_compiling(directory):
+    """Also from an install that cannot be written: nothing is ever kept beside the source."""
+    built()
+    script = (
+        "import numpy as np\n"
+        "from retrievers.kernels import build, paths\n"
+        "print(build.native(paths.PATHS['portable'], 20).cached)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"]

@@ -1,0 +1,119 @@
+"""The choice of a path, and the instructions that each one is made of."""
+
+import llvmlite.binding as llvm
+import pytest
+
+from retrievers.errors import InvalidInputError
+from retrievers.kernels import build, paths, scan
+
+SERVER = "x86_64", frozenset(paths.PATHS["avx512vnni"].needs | paths.PATHS["avxvnni"].needs)
+
+
+@pytest.fixture
+def processor(monkeypatch):
+    """Pretend to be another processor."""
+
+    def become(machine, *features):
+        monkeypatch.setattr(paths, "_processor", lambda: (machine, frozenset(features)))
+        paths.available.cache_clear()
+
+    yield become
+    monkeypatch.undo()
+    paths.available.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("machine", "features", "fastest"),
+    [
+        (*SERVER, "avx512vnni"),
+        ("x86_64", {"avx2", "fma", "avxvnni"}, "avxvnni"),
+        ("x86_64", {"avx2", "fma"}, "avx2"),
+        ("x86_64", {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}, "avx2"),
+        ("x86_64", {"sse4.2"}, "portable"),
+        ("aarch64", {"neon", "dotprod"}, "sdot"),
+        ("aarch64", {"neon"}, "portable"),
+        ("ppc64le", set(), "portable"),
+    ],
+)
+def test_each_processor_gets_its_fastest_path(processor, machine, features, fastest, monkeypatch):
+    monkeypatch.delenv(paths.VARIABLE, raising=False)
+    processor(machine, *features)
+    assert paths.chosen().name == fastest
+
+
+@pytest.mark.parametrize("name", paths.PATHS)
+def test_what_users_see_is_scored_in_float32_by_a_path_for_the_same_processor(name):
+    path = paths.PATHS[name]
+    final = paths.PATHS[path.final]
+    assert final.arithmetic.limit == 0
+    assert final.needs <= path.needs
+    assert final.final == final.name
+
+
+def test_the_environment_variable_overrides_the_choice(monkeypatch):
+    monkeypatch.setenv(paths.VARIABLE, "portable")
+    assert paths.chosen().name == "portable"
+
+
+def test_forced_holds_within_its_block_and_beats_the_environment(monkeypatch):
+    monkeypatch.setenv(paths.VARIABLE, paths.available()[0])
+    with paths.forced("portable") as path:
+        assert paths.chosen() is path
+        assert path.name == "portable"
+    assert paths.chosen().name == paths.available()[0]
+
+
+def test_an_unknown_path_is_refused_with_those_that_there_are(monkeypatch):
+    monkeypatch.setenv(paths.VARIABLE, "avx9000")
+    with pytest.raises(InvalidInputError, match=r"'avx9000'; RETRIEVERS_KERNEL may be one of: .*portable"):
+        paths.chosen()
+
+
+def test_a_path_that_this_processor_lacks_is_refused(processor):
+    processor("x86_64", "avx2", "fma")
+    with pytest.raises(InvalidInputError, match="'sdot'"), paths.forced("sdot"):
+        pass
+
+
+def assembly(name, triple):
+    """What LLVM makes of a path on a machine, in words."""
+    path = paths.PATHS[name]
+    machine = build.target_machine(path, triple)
+    unit = scan.module(path.arithmetic, path.lanes, path.tiles, 128, triple)
+    return machine.emit_assembly(build.optimised(unit, machine))
+
+
+@pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"])
+def test_arm_multiplies_by_a_lane_with_sdot(triple):
+    text = assembly("sdot", triple)
+    inner = [line for line in text.splitlines() if "sdot" in line]
+    assert len(inner) > 100
+    by_lane = ".4b[" if "linux" in triple else "["
+    assert sum(by_lane in line for line in inner) > 0.9 * len(inner)  # no instruction spreads the row's bytes
+
+
+def test_arm_without_dot_products_has_no_sdot():
+    assert "sdot" not in assembly("portable", "aarch64-unknown-linux-gnu")
+
+
+@pytest.mark.parametrize(
+    ("name", "instruction", "register"),
+    [
+        ("avx512vnni", "vpdpbusd", "%zmm"),
+        ("avxvnni", "{vex}\tvpdpbusd", "%ymm"),
+        ("avx2", "vpmaddubsw", "%ymm"),
+        ("avx512float", "vfmadd231ps", "%zmm"),
+        ("avx2float", "vfmadd231ps", "%ymm"),
+        ("portable", "mulps", "%xmm"),
+    ],
+)
+def test_x86_uses_the_instruction_that_the_path_is_named_after(name, instruction, register):
+    lines = assembly(name, "x86_64-unknown-linux-gnu").splitlines()
+    assert sum(instruction in line and register in line for line in lines) > 50
+    widest = {"%zmm": (), "%ymm": ("%zmm",), "%xmm": ("%zmm", "%ymm")}[register]
+    assert not any(wider in line for line in lines for wider in widest)
+
+
+def test_this_machine_is_known():
+    assert llvm.get_process_triple().partition("-")[0] in ("x86_64", "aarch64", "arm64", "ppc64le")
+    assert "portable" in paths.available()

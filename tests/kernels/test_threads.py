@@ -1,0 +1,120 @@
+"""Many callers at once, forked children, and helpers that never come."""
+
+import multiprocessing
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from retrievers.kernels import maxsim as module
+from retrievers.kernels import paths, threads
+from retrievers.kernels.maxsim import maxsim
+from tests.kernels.cases import make_case
+
+
+@pytest.fixture
+def always_helped(monkeypatch):
+    """Every scan is worth a thread, and there are eight cores."""
+    monkeypatch.setattr(module, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(module, "cores", lambda: 8)
+
+
+def test_cores_are_those_that_the_process_may_use():
+    expected = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert threads.cores() == expected
+
+
+def test_helpers_take_part_and_every_run_has_ended_on_return(monkeypatch):
+    monkeypatch.setattr(threads, "_pool", ThreadPoolExecutor(3))
+    runs, together = [], threading.Barrier(4, timeout=30)
+
+    def work():
+        together.wait()
+        time.sleep(0.01)
+        runs.append(threading.current_thread())
+
+    threads.share(work, 3)
+    assert len(set(runs)) == 4
+    assert threading.current_thread() in runs
+
+
+def test_a_caller_does_not_wait_for_busy_helpers(monkeypatch):
+    monkeypatch.setattr(threads, "_pool", ThreadPoolExecutor(1))
+    free, runs = threading.Event(), []
+    threads._pool.submit(free.wait, 60)
+    threads.share(lambda: runs.append(1), 1)
+    assert runs == [1]
+    free.set()
+
+
+def test_an_error_of_a_helper_reaches_the_caller(monkeypatch):
+    monkeypatch.setattr(threads, "_pool", ThreadPoolExecutor(1))
+    started, caller = threading.Event(), threading.current_thread()
+
+    def work():
+        if threading.current_thread() is caller:
+            assert started.wait(30)
+        else:
+            started.set()
+            raise MemoryError("no scratch")
+
+    with pytest.raises(MemoryError, match="no scratch"):
+        threads.share(work, 1)
+
+
+def test_without_any_helper_the_caller_does_it_alone(monkeypatch):
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    monkeypatch.setattr(threads, "_pool", ended)
+    runs = []
+    threads.share(lambda: runs.append(1), 4)
+    assert runs == [1]
+
+
+def test_helped_scans_equal_lone_ones(path, always_helped, monkeypatch):
+    case = make_case(seed=0, dim=48, lengths=list(range(90)), query_lengths=[14, 20])
+    helped = maxsim(*case, path)
+    monkeypatch.setattr(module, "cores", lambda: 1)
+    assert (maxsim(*case, path) == helped).all()
+
+
+def test_32_threads_get_right_answers(always_helped):
+    cases = [make_case(seed, 64, [30] * 40, [seed % 40 + 1]) for seed in range(32)]
+    path = paths.chosen()
+    expected = [maxsim(*case, path) for case in cases]
+    wrong = []
+
+    def search(number):
+        for _ in range(50):
+            if (maxsim(*cases[number], path) != expected[number]).any():
+                wrong.append(number)
+
+    callers = [threading.Thread(target=search, args=(n,)) for n in range(32)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=120)
+    assert not any(caller.is_alive() for caller in callers)
+    assert wrong == []
+
+
+def _scan_in_child(case, answers):
+    answers.put(maxsim(*case, paths.chosen()))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_helpers_of_its_own(always_helped):
+    case = make_case(seed=1, dim=64, lengths=[30] * 200, query_lengths=[14])
+    expected = maxsim(*case, paths.chosen())  # the parent's pool has its threads now
+    with threads._lock:  # as if another thread of the parent were making the pool
+        context = multiprocessing.get_context("fork")
+        answers = context.SimpleQueue()
+        child = context.Process(target=_scan_in_child, args=(case, answers))
+        child.start()
+    child.join(timeout=60)
+    assert child.exitcode == 0
+    np.testing.assert_array_equal(answers.get(), expected)
