@@ -51,6 +51,8 @@ class Collection:
         timeout: float = 10.0,
     ) -> None:
         directory = _directory(path)
+        if isinstance(encoder, str):
+            raise InvalidTypeError(f"encoder is {encoder!r}: give LateInteractionEncoder({encoder!r}).")
         if encoder is None and (directory is None or not Store.exists(directory)):
             encoder = LateInteractionEncoder()
         fingerprint = None if encoder is None else encoder.fingerprint

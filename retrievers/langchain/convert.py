@@ -25,9 +25,7 @@ def from_hit(hit: Hit, score_key: str | None = None) -> LangChainDocument:
 
 def from_document(document: Document) -> LangChainDocument:
     """A stored document as LangChain's, with metadata of its own."""
-    return LangChainDocument(
-        page_content=document.text, id=document.id, metadata=deepcopy(_shown(document.metadata))
-    )
+    return LangChainDocument(page_content=document.text, id=document.id, metadata=_shown(document.metadata))
 
 
 def to_document(document: LangChainDocument) -> Document:

@@ -10,7 +10,7 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import run_in_executor
 from pydantic import Field
 
-from retrievers.langchain.common import trace_parameters
+from retrievers.langchain.common import OpenCollection, trace_parameters
 from retrievers.langchain.convert import from_hit
 from retrievers.langchain.filters import translate
 
@@ -26,7 +26,7 @@ class LateInteractionRetriever(BaseRetriever):
         FilterError: on a call, a filter that the language does not have.
     """
 
-    collection: Any
+    collection: OpenCollection
     """The collection that is searched."""
 
     k: int = Field(default=4, ge=1)

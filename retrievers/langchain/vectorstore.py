@@ -20,7 +20,7 @@ from langchain_core.vectorstores.base import VectorStoreRetriever
 from retrievers.collection import Collection
 from retrievers.encoder import Encoder
 from retrievers.errors import InvalidInputError, InvalidTypeError
-from retrievers.langchain.common import trace_parameters
+from retrievers.langchain.common import checked, trace_parameters
 from retrievers.langchain.convert import from_document, from_hit, to_document
 from retrievers.langchain.filters import translate
 from retrievers.mmr import search_diverse
@@ -39,7 +39,7 @@ class LateInteractionVectorStore(VectorStore):
     """
 
     def __init__(self, collection: Any) -> None:
-        self.collection = collection
+        self.collection = checked(collection)
 
     @property
     def embeddings(self) -> None:

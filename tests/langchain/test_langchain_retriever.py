@@ -47,6 +47,11 @@ async def test_every_option_means_the_same_in_the_object_and_in_a_call(store, op
     assert called.batch([QUERY], **options) == [expected]
 
 
+def test_a_batch_over_threads_gives_what_a_sequence_gives(retriever):
+    questions = [f"{QUERY} {number}" for number in range(40)]
+    assert retriever.batch(questions) == [retriever.invoke(question) for question in questions]
+
+
 def test_a_misspelt_option_of_a_call_is_an_error(retriever):
     with pytest.raises(TypeError, match="top_k"):
         retriever.invoke(QUERY, top_k=1)

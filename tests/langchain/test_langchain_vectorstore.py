@@ -11,7 +11,11 @@ from langchain_core.example_selectors import SemanticSimilarityExampleSelector
 
 from retrievers import Collection
 from retrievers.errors import InvalidInputError, InvalidTypeError
-from retrievers.langchain import LateInteractionVectorStore
+from retrievers.langchain import (
+    LateInteractionReranker,
+    LateInteractionRetriever,
+    LateInteractionVectorStore,
+)
 from retrievers.testing import HashingEncoder
 
 
@@ -182,6 +186,18 @@ def test_a_collection_beside_a_path_or_two_encoders_are_refused(collection, enco
     with pytest.raises(InvalidInputError, match="encoder alone"):
         LateInteractionVectorStore.from_texts(["a"], HashingEncoder(), encoder=encoder)
     assert len(collection) == 0
+
+
+def test_what_is_no_collection_is_refused_with_the_way_out(store):
+    for wrong in ("index", None, store):
+        with pytest.raises(InvalidTypeError, match="give a Collection"):
+            LateInteractionVectorStore(wrong)
+        with pytest.raises(InvalidTypeError, match="give a Collection"):
+            LateInteractionRetriever(collection=wrong)
+    with pytest.raises(InvalidTypeError, match="give a Collection"):
+        LateInteractionReranker(collection="index")
+    with pytest.raises(InvalidTypeError, match=r"LateInteractionEncoder\('offline/minilm'\)"):
+        LateInteractionReranker(encoder="offline/minilm")
 
 
 def test_langchain_helpers_that_pass_the_model_in_second_place_work(encoder):
