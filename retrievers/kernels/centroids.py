@@ -97,7 +97,8 @@ def nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.i
     whole = -(-count // size) * size
     elements = np.zeros((whole, width), np.int8)
     elements[:count] = (rows ^ np.uint8(ZERO)).view(np.int8)
-    if arithmetic.limit == 64:  # what Avx2 can add without saturation: half the resolution
+    halved = 0 < arithmetic.limit < 127
+    if halved:  # what Avx2 can add without saturation: half the resolution
         np.rint(elements / 2, out=elements, casting="unsafe")
     units = elements.astype(np.float32) if arithmetic.limit == 0 else elements.view(np.int32)
     packed = np.ascontiguousarray(units.reshape(whole // lanes, lanes, -1).transpose(0, 2, 1))
@@ -108,7 +109,7 @@ def nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.i
     )  # fmt: skip
     if arithmetic.offset:  # what the 128 of a centroid's bytes added, the same for all centroids
         products -= elements.sum(axis=1, dtype=np.int32) * np.float32(arithmetic.offset)
-    products *= centroids.scale * (2 if arithmetic.limit == 64 else 1)
+    products *= centroids.scale * (2 if halved else 1)
     return numbers[:count], products[:count]
 
 

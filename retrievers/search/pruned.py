@@ -28,21 +28,26 @@ from retrievers.types import TokenMatrix
 if TYPE_CHECKING:
     from retrievers.store import View
 
-PAYS = 4  # windows a candidate from which pruning is faster than scoring everything
+PAYS = 8  # windows a candidate from which pruning is worth giving up exactness
 PART = 2048  # windows that are worth a thread
 
 
-def default_candidates(k: int) -> int:
-    """Windows to score exactly for the best k documents."""
-    return 300 + 20 * k
+def default_candidates(k: int, tokens: int, centroids: int) -> int:
+    """Windows to score exactly for the best k documents: 15 * sqrt(k * tokens / centroids).
+
+    Fitted to what finds 99.5 % of the true best k on real passages, from k = 1 to 300, 4 096 to 32 768
+    centroids, and with copies under noise up to 200 000 passages: the more tokens share a centroid, the less
+    their order says, and the further down a true hit may be.
+    """
+    return max(k, round(15 * (k * tokens / max(centroids, 1)) ** 0.5))
 
 
 def worthwhile(view: View, selected: NDArray[np.int64] | None, k: int) -> bool:
-    """Whether pruning is faster than scoring every selected window."""
+    """Whether pruning answers so much faster than scoring every selected window that it should."""
     if view.codes is None or view.centroids is None:
         return False
     windows = len(view.starts) if selected is None else len(selected)
-    return windows >= PAYS * default_candidates(k)
+    return windows >= PAYS * default_candidates(k, len(view.codes), len(view.centroids))
 
 
 def rank(
@@ -59,12 +64,14 @@ def rank(
         queries: matrices, float32, (query_tokens_i, dim), each with at least one token.
         selected: int64: positions of the windows to search; None for all.
         k: the most documents a query.
-        candidates: windows to score exactly; None means default_candidates(k). Where they hold fewer than k
+        candidates: windows to score exactly; None means default_candidates. Where they hold fewer than k
             documents, more are taken until k are found or no window is left.
     """
     index = _index(view)
     positions = index.everything if selected is None else np.ascontiguousarray(selected, np.int64)
-    count = max(k, default_candidates(k) if candidates is None else candidates)
+    if candidates is None:
+        candidates = default_candidates(k, len(view.rows), index.centroids.count)
+    count = max(k, candidates)
     return [_rank(view, index, query, positions, k, count) for query in queries]
 
 
@@ -87,33 +94,63 @@ class Index:
     """What pruning derives from one commit, in memory: about one byte a token.
 
     Attributes:
+        starts, ends: int64, (windows,): the commit's, not copied.
         codes: uint16: the different codes of each live window, window after window.
         offsets: int64, (windows + 1,): where each window's codes begin.
         everything: int64, (windows,): all positions.
         centroids: as the kernels read them.
     """
 
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
     codes: NDArray[np.uint16]
     offsets: NDArray[np.int64]
     everything: NDArray[np.int64]
     centroids: Centroids
 
 
-def build(view: View) -> Index:
-    """Derive the index of a view whose store was optimised."""
+def build(view: View, previous: Index | None = None) -> Index:
+    """Derive the index of a view whose store was optimised.
+
+    Args:
+        view: codes and centroids are not None.
+        previous: the index of an earlier commit with the same centroids: where windows were only added
+            since, the rest is taken from there.
+    """
     codes, centroids = view.codes, view.centroids
     assert codes is not None
     assert centroids is not None
+    if previous is not None and not _begins_with(view, previous):
+        previous = None
+    known = 0 if previous is None else len(previous.starts)
 
     def part(first: int, last: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-        return distinct(codes, view.starts[first:last], view.ends[first:last])
+        window = slice(known + first, known + last)
+        return distinct(codes, view.starts[window], view.ends[window])
 
-    parts = each(part, ranges(len(view.starts), cores()))
+    parts = each(part, ranges(len(view.starts) - known, cores()))
     offsets = np.zeros(len(view.starts) + 1, np.int64)
+    different = [found for found, _ in parts]
+    if previous is not None:
+        offsets[: known + 1] = previous.offsets
+        different.insert(0, previous.codes)
     if parts:
-        np.cumsum(np.concatenate([counts for _, counts in parts]), out=offsets[1:])
-    different = np.concatenate([np.zeros(0, np.uint16), *(found for found, _ in parts)])
-    return Index(different, offsets, np.arange(len(view.starts), dtype=np.int64), prepare(centroids))
+        counts = np.concatenate([counts for _, counts in parts])
+        offsets[known + 1 :] = offsets[known] + np.cumsum(counts)
+    return Index(
+        view.starts,
+        view.ends,
+        np.concatenate(different) if different else np.zeros(0, np.uint16),
+        offsets,
+        np.arange(len(view.starts), dtype=np.int64),
+        prepare(centroids) if previous is None else previous.centroids,
+    )
+
+
+def _begins_with(view: View, index: Index) -> bool:
+    """Whether a view's first windows are those of an index."""
+    known = len(index.starts)
+    return np.array_equal(view.starts[:known], index.starts) and np.array_equal(view.ends[:known], index.ends)
 
 
 def _rank(
@@ -139,23 +176,27 @@ def _highest(totals: NDArray[np.uint32], count: int) -> NDArray[np.int64]:
 
 
 _lock = Lock()
-_indexes: dict[
-    tuple[int, int], tuple[weakref.ref[NDArray[np.int64]], weakref.ref[NDArray[np.uint16]], Index]
-] = {}
+_latest: dict[int, tuple[weakref.ref[NDArray[np.float32]], Index]] = {}
 
 
 def _index(view: View) -> Index:
-    """The index of a commit, built once: all views of a commit share their arrays, which tell it."""
-    starts, codes = view.starts, view.codes
-    assert codes is not None
-    key = (id(starts), id(codes))
-    found = _indexes.get(key)
-    if found is None or found[0]() is not starts or found[1]() is not codes:
+    """The index of a commit, built once: views of one commit share their starts, and commits their centroids."""
+    centroids = view.centroids
+    assert centroids is not None
+    found = _known(centroids)
+    if found is None or found.starts is not view.starts:
         with _lock:
-            found = _indexes.get(key)
-            if found is None or found[0]() is not starts or found[1]() is not codes:
-                # The entry goes when the commit's arrays do.
-                found = (weakref.ref(starts), weakref.ref(codes), build(view))
-                weakref.finalize(starts, _indexes.pop, key, None)
-                _indexes[key] = found
-    return found[2]
+            found = _known(centroids)
+            if found is None or found.starts is not view.starts:
+                found = build(view, found)
+                key = id(centroids)
+                if key not in _latest:  # the entry goes when the centroids do
+                    weakref.finalize(centroids, _latest.pop, key, None).atexit = False
+                _latest[key] = (weakref.ref(centroids), found)
+    return found
+
+
+def _known(centroids: NDArray[np.float32]) -> Index | None:
+    """The index of the latest commit with these centroids that was searched."""
+    entry = _latest.get(id(centroids))
+    return entry[1] if entry is not None and entry[0]() is centroids else None

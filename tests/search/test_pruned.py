@@ -171,6 +171,19 @@ def test_no_window_gives_no_hit(clustered):
     assert pruned.rank(view, queries[:1], np.zeros(0, np.int64), 5) == [[]]
 
 
+@pytest.mark.parametrize(
+    ("k", "tokens", "count", "expected"),
+    [
+        (10, 1_700_000, 16_384, 483),
+        (1, 1_700_000, 16_384, 153),
+        (10, 1_700_000, 4096, 966),
+        (500, 1000, 1000, 500),
+    ],
+)
+def test_candidates_grow_with_k_and_with_the_tokens_of_a_centroid(k, tokens, count, expected):
+    assert pruned.default_candidates(k, tokens, count) == expected
+
+
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 7])
 def test_highest_keeps_the_first_of_equal_totals(count):
     totals = np.array([5, 9, 5, 7, 5, 9, 1], np.uint32)
@@ -181,21 +194,21 @@ def test_highest_keeps_the_first_of_equal_totals(count):
 def test_pruning_is_worthwhile_for_many_windows_of_an_optimised_store_only(clustered):
     view, _ = clustered
     fields = dict(vars(view))
-    many = SimpleNamespace(**{**fields, "starts": np.zeros(1_000_000, np.int64)})
+    many = SimpleNamespace(**{**fields, "starts": np.zeros(100_000, np.int64)})
     assert pruned.worthwhile(many, None, 10)
     assert not pruned.worthwhile(many, np.arange(500), 10)
-    assert not pruned.worthwhile(many, None, 100_000)
+    assert not pruned.worthwhile(many, None, 50_000)
     assert not pruned.worthwhile(
         SimpleNamespace(**{**vars(many), "codes": None, "centroids": None}), None, 10
     )
 
 
-def test_a_commit_is_indexed_once_and_forgotten_with_its_arrays(monkeypatch):
+def test_a_commit_is_indexed_once_and_forgotten_with_its_centroids(monkeypatch):
     rng = np.random.default_rng(0)
     view = make_view(np.full(10, 3), unit(rng.standard_normal((30, 16))))
     built = []
     original = pruned.build
-    monkeypatch.setattr(pruned, "build", lambda view: built.append(1) or original(view))
+    monkeypatch.setattr(pruned, "build", lambda *given: built.append(1) or original(*given))
     query = unit(rng.standard_normal((3, 16)))
     for _ in range(3):
         pruned.rank(view, [query], None, 2)
@@ -204,6 +217,45 @@ def test_a_commit_is_indexed_once_and_forgotten_with_its_arrays(monkeypatch):
     del view
     gc.collect()
     assert index() is None
+
+
+@pytest.mark.parametrize("kept", [slice(0, 12), slice(0, 7), slice(3, 12), slice(0, 0), slice(0, 12, 2)])
+def test_the_next_commit_is_indexed_like_a_new_one(kept):
+    rng = np.random.default_rng(0)
+    view = make_view(rng.integers(0, 9, 12), unit(rng.standard_normal((100, 16))))
+    fields = vars(view)
+    earlier = SimpleNamespace(
+        **{**fields, "starts": view.starts[kept].copy(), "ends": view.ends[kept].copy()}
+    )
+    previous = pruned.build(earlier)
+    found, expected = pruned.build(view, previous), pruned.build(view)
+    assert found.codes.tolist() == expected.codes.tolist()
+    assert found.offsets.tolist() == expected.offsets.tolist()
+
+
+def test_an_empty_window_in_the_place_of_another_is_not_taken_for_it():
+    rng = np.random.default_rng(0)
+    view = make_view(np.array([4, 0, 3]), unit(rng.standard_normal((7, 16))))
+    some = [
+        SimpleNamespace(**{**vars(view), "starts": view.starts[n], "ends": view.ends[n]})
+        for n in ([0, 1], [0, 2])
+    ]
+    assert pruned.build(some[1], pruned.build(some[0])).codes.tolist() == pruned.build(some[1]).codes.tolist()
+
+
+def test_an_index_of_windows_that_were_only_added_to_is_not_derived_anew(monkeypatch):
+    rng = np.random.default_rng(0)
+    view = make_view(np.full(12, 5), unit(rng.standard_normal((60, 16))))
+    earlier = SimpleNamespace(
+        **{**vars(view), "starts": view.starts[:11].copy(), "ends": view.ends[:11].copy()}
+    )
+    previous = pruned.build(earlier)
+    looked_at = []
+    monkeypatch.setattr(
+        pruned, "distinct", lambda *given: looked_at.append(len(given[1])) or kernel.distinct(*given)
+    )
+    pruned.build(view, previous)
+    assert looked_at == [1]
 
 
 def test_threads_that_search_at_once_get_the_same_answers(clustered):
