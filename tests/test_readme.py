@@ -9,20 +9,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+# A block goes on from the ones above it in its section, as a reader would.
+SECTIONS = {
+    section.partition("\n")[0]: "".join(re.findall(r"```python\n(.*?)```", section, re.DOTALL))
+    for section in README.split("\n## ")[1:]
+}
+BLOCKS = [code for code in SECTIONS.values() if code]
 
 
-def needed(block: str) -> None:
-    for module, extra in (("retrievers.langchain", "langchain_core"), ("llama_index", "llama_index.core")):
-        if module in block:
-            pytest.importorskip(extra, reason=f"the block needs {extra}")
-
-
-@pytest.mark.parametrize("block", BLOCKS, ids=[f"block{number}" for number in range(len(BLOCKS))])
-def test_each_python_block_runs(block, tmp_path, monkeypatch, minilm):
-    needed(block)
+@pytest.mark.parametrize("section", [name for name, code in SECTIONS.items() if code])
+def test_the_python_blocks_of_each_section_run(section, tmp_path, monkeypatch, minilm):
+    code = SECTIONS[section]
+    for module in ("langchain", "llama_index"):
+        if f"retrievers.{module}" in code:
+            pytest.importorskip(
+                f"{module}_core" if module == "langchain" else f"{module}.core", reason="no extra"
+            )
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 
 def test_the_readme_has_an_example_for_each_framework():
