@@ -29,6 +29,7 @@ class DiskCatalog:
 
     def __init__(self, directory: Path, timeout: float) -> None:
         self.place = str(directory)
+        self.directory = directory
         self.path = directory / NAME
         self.timeout = timeout
         self.lock = WriterLock(directory / LOCK_NAME)
@@ -37,6 +38,38 @@ class DiskCatalog:
         self._process = os.getpid()
         self._closed = False
         _open.add(self)
+
+    def exists(self) -> bool:
+        """Whether there is a catalogue.
+
+        Raises:
+            CorruptStoreError: the path is a file.
+        """
+        if self.directory.exists() and not self.directory.is_dir():
+            raise CorruptStoreError(f"{self.place} is a file: a collection is a directory.")
+        return exists(self.directory)
+
+    def make_directory(self) -> None:
+        """Make the directory, if need be."""
+        with translated(self.place):
+            self.directory.mkdir(parents=True, exist_ok=True)
+
+    def prepare(self) -> None:
+        """Make an empty catalogue, under the writer's lock; one that was broken off is taken up."""
+        with translated(self.place):
+            # SQLite gives its own new files 0644 at most, and its log the permissions of the file it finds.
+            os.close(_io.open_file(self.path))
+            connection = open_file(self.path, mode="rw", timeout=self.timeout)
+            try:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                if not schema.wal(connection):
+                    raise StoreError(
+                        f"{self.place} is on a file system without shared memory (a network drive?), which "
+                        "SQLite needs for its log: put the collection on a local disk."
+                    )
+            finally:
+                connection.close()
+            _io.fsync_directory(self.directory)
 
     def _take(self) -> Connection:
         with self._mutex:
@@ -174,6 +207,16 @@ class MemoryCatalog:
             with self._access.writing(self.timeout):
                 self._connection.close()
 
+    def exists(self) -> bool:
+        """It does, empty at first."""
+        return True
+
+    def make_directory(self) -> None:
+        """Memory needs none."""
+
+    def prepare(self) -> None:
+        """Memory needs nothing else."""
+
     def shrink(self) -> None:
         """Memory has no file to shorten."""
 
@@ -218,22 +261,3 @@ def exists(directory: Path) -> bool:
     """Whether a directory holds a catalogue; an empty file is one whose creation was broken off."""
     path = directory / NAME
     return path.is_file() and path.stat().st_size > 0
-
-
-def prepare(directory: Path) -> None:
-    """Make the directory and an empty catalogue in it, with the permissions that the umask allows."""
-    directory.mkdir(parents=True, exist_ok=True)
-    # SQLite gives its own new files 0644 at most, and its log the permissions of the file that it finds.
-    os.close(_io.open_file(directory / NAME))
-    with translated(str(directory)):
-        connection = open_file(directory / NAME, mode="rw", timeout=10)
-        try:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            if not schema.wal(connection):
-                raise StoreError(
-                    f"{directory} is on a file system without shared memory (a network drive?), which SQLite "
-                    "needs for its log: put the collection on a local disk."
-                )
-        finally:
-            connection.close()
-    _io.fsync_directory(directory)

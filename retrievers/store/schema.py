@@ -120,9 +120,6 @@ def is_new(connection: Connection) -> bool:
 
 def create(connection: Connection, fingerprint: Mapping[str, Any]) -> None:
     """Write tables and settings into a transaction that the caller commits."""
-    dim = fingerprint.get("dim")
-    if type(dim) is not int or not 1 <= dim <= LARGEST_DIM:
-        raise InvalidInputError(f"the encoder's fingerprint has dim {dim!r}: 1 to {LARGEST_DIM} is needed.")
     for statement in TABLES:
         connection.run(statement)
     connection.run(f"PRAGMA application_id = {APPLICATION_ID:d}")
@@ -130,6 +127,17 @@ def create(connection: Connection, fingerprint: Mapping[str, Any]) -> None:
     connection.run("INSERT INTO settings VALUES ('fingerprint', ?)", [canonical(fingerprint)])
     connection.run("INSERT INTO state VALUES (1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
     write_state(connection, EMPTY_STATE)
+
+
+def check_dim(fingerprint: Mapping[str, Any]) -> None:
+    """Refuse a fingerprint without a usable dim.
+
+    Raises:
+        InvalidInputError: it has none.
+    """
+    dim = fingerprint.get("dim")
+    if type(dim) is not int or not 1 <= dim <= LARGEST_DIM:
+        raise InvalidInputError(f"the encoder's fingerprint has dim {dim!r}: 1 to {LARGEST_DIM} is needed.")
 
 
 def canonical(fingerprint: Mapping[str, Any]) -> str:

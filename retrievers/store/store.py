@@ -87,36 +87,38 @@ class Store:
         return catalog.exists(Path(path))
 
     def _open(self, fingerprint: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Recognise the collection, or create one. Returns the fingerprint that is stored."""
         place = self._catalog.place
-        if isinstance(self._catalog, catalog.DiskCatalog):
-            directory = Path(place)
-            if directory.exists() and not directory.is_dir():
-                raise CorruptStoreError(f"{place} is a file: a collection is a directory.")
-            if not catalog.exists(directory):
-                if directory.exists() and DiskFiles(directory).names():
-                    raise CorruptStoreError(
-                        f"{place} has token files but no {catalog.NAME}: restore it from a backup, or build the "
-                        "collection anew in another directory."
-                    )
-                if fingerprint is None:
-                    raise StoreError(f"there is no collection at {place}: build one with `retrievers index`.")
-                with translated(place):
-                    catalog.prepare(directory)
-            with self._catalog.reading() as connection:
-                new = schema.is_new(connection)
-                stored = {} if new else schema.check(connection, place)
-            if not new:
-                if fingerprint is not None:
-                    schema.check_fingerprint(stored, fingerprint, place)
-                return stored
-        if fingerprint is None:
+        stored = self._recognised()
+        if stored is None and fingerprint is None:
             raise StoreError(f"there is no collection at {place}: build one with `retrievers index`.")
-        with self.writing(), self._catalog.writing() as connection:
-            if schema.is_new(connection):  # another process may have been faster
-                schema.create(connection, fingerprint)
-            stored = schema.check(connection, place)
+        if stored is None:
+            assert fingerprint is not None
+            schema.check_dim(fingerprint)
+            self._catalog.make_directory()
+            with self.writing():
+                stored = self._recognised()  # another process may have been faster
+                if stored is None:
+                    self._catalog.prepare()
+                    with self._catalog.writing() as connection:
+                        schema.create(connection, fingerprint)
+                        stored = schema.check(connection, place)
+        if fingerprint is not None:
             schema.check_fingerprint(stored, fingerprint, place)
         return stored
+
+    def _recognised(self) -> dict[str, Any] | None:
+        """The stored fingerprint; None where there is no collection yet, or one whose creation broke off."""
+        place = self._catalog.place
+        if not self._catalog.exists():
+            if self._files.names():
+                raise CorruptStoreError(
+                    f"{place} has token files but no {catalog.NAME}: restore it from a backup, or build the "
+                    "collection anew in another directory."
+                )
+            return None
+        with self._catalog.reading() as connection:
+            return None if schema.is_new(connection) else schema.check(connection, place)
 
     def _index(self, names: Sequence[str]) -> None:
         if not names:

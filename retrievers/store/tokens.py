@@ -97,7 +97,8 @@ class DiskFiles:
         return path.stat().st_size if path.exists() else 0
 
     def names(self) -> list[str]:
-        return sorted(name for name in os.listdir(self.directory) if NAME.fullmatch(name))
+        there = os.listdir(self.directory) if self.directory.exists() else []
+        return sorted(name for name in there if NAME.fullmatch(name))
 
     def remove(self, name: str) -> None:
         try:

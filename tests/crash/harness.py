@@ -1,0 +1,359 @@
+"""Kills, failing writes and full disks: after each, the store holds what was acknowledged, whole and exact.
+
+    python -m tests.crash.harness --kills 500
+
+A child makes changes and acknowledges each; it is killed at a random moment, or at a chosen call of
+retrievers.store._io (before it, after it, half-way through a write), or has that call fail, or meets a limit on
+the size of files. The parent then opens the directory: it must equal the model after the acknowledged changes,
+or after one more, and never anything between.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import random
+import resource
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from retrievers.errors import StoreError
+from retrievers.quantize import quantize
+from retrievers.store import Entry, Store, _io
+from retrievers.types import Document
+
+DIM = 8
+FINGERPRINT = {"model": "crash", "dim": DIM}
+CALLS = ("open_file", "write", "fsync", "fsync_directory", "remove", "begin", "commit")
+Model = dict[str, int]
+"""Revision of each document, in order of insertion; everything else follows from id and revision."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change and, for those that have documents, their ids and new revisions."""
+
+    kind: str
+    items: tuple[tuple[str, int], ...] = ()
+
+    def on(self, model: Model) -> Model:
+        """What the change makes of the model."""
+        after = dict(model)
+        for name, revision in self.items:
+            if self.kind == "delete":
+                after.pop(name, None)
+            elif self.kind == "append" or name in after:
+                after[name] = revision
+        return after
+
+
+def matrices(name: str, revision: int) -> list[np.ndarray]:
+    """One to three windows of random rows; a revision from 1000 on has another text and other rows."""
+    rng = np.random.default_rng([*name.encode(), revision // 1000])
+    counts = rng.integers(0, 9, rng.integers(1, 4))
+    return [rng.standard_normal((count, DIM), dtype=np.float32) for count in counts]
+
+
+def document(name: str, revision: int) -> Document:
+    text = f"text {revision // 1000} of {name} " * 9
+    return Document(text, name, {"revision": revision, "even": revision % 2 == 0, "by": {"name": name}})
+
+
+def entry(name: str, revision: int) -> Entry:
+    parts = matrices(name, revision)
+    spans = [(10 * n, 10 * n + 9) for n in range(len(parts))]
+    return Entry(document(name, revision), b"%16d" % (revision // 1000), spans, parts)
+
+
+def apply(store: Store, change: Change) -> None:
+    match change.kind:
+        case "append":
+            store.append([entry(*item) for item in change.items])
+        case "metadata":
+            store.append([], metadata_only=[document(*item) for item in change.items])
+        case "delete":
+            store.delete([name for name, _ in change.items])
+        case "compact":
+            store.compact()
+        case "optimize":
+            with store.writing(), store.read() as view:
+                centroids = np.eye(5, DIM, dtype=np.float32)
+                store.write_codes(centroids, np.zeros(len(view.rows), np.uint16))
+
+
+def changes(rng: random.Random, model: Model, count: int) -> list[Change]:
+    """Random changes that follow each other."""
+    made = []
+    for _ in range(count):
+        kind = rng.choices(["append", "metadata", "delete", "compact", "optimize"], [6, 1, 2, 1, 0.5])[0]
+        names = [f"d{rng.randrange(60)}" for _ in range(rng.randrange(1, 9))]
+        items = {}
+        for name in names:
+            old = model.get(name, 0)
+            items[name] = old + 1 if kind == "metadata" else (old // 1000 + 1) * 1000
+        made.append(Change(kind, tuple(items.items()) if kind in ("append", "metadata", "delete") else ()))
+        model = made[-1].on(model)
+    return made
+
+
+def compare(path: Path, models: Sequence[Model]) -> Model:
+    """Find the model that a directory holds, to the last byte of rows, texts and metadata.
+
+    Raises:
+        AssertionError: it holds none of them.
+    """
+    if not Store.exists(path):
+        assert {} in models, "the collection is gone"
+        return {}
+    store = Store(path, fingerprint=FINGERPRINT)
+    try:
+        found = [one.id for one in store.get([*{name for model in models for name in model}])]
+        with store.read() as view:
+            documents = view.matching(None)
+            order = [one.id for one in documents]
+            assert set(found) <= set(order)
+            fitting = [
+                model
+                for model in models
+                if list(model) == order and _revisions(documents) == [*model.values()]
+            ]
+            assert fitting, f"{_revisions(documents)} of {order} is none of {models}"
+            model = fitting[0]
+            positions = view.positions_of(order)
+            for one in documents:
+                assert one == document(one.id, model[one.id])
+                _compare_rows(view, positions[one.id], matrices(one.id, model[one.id]))
+            assert len(view.starts) == sum(len(part) for part in positions.values())
+            view.fetch(view.documents.tolist())
+            if view.codes is not None:
+                assert len(view.codes) == len(view.rows)
+        assert store.verify() == []
+    finally:
+        store.close()
+    return model
+
+
+def _revisions(documents: Sequence[Document]) -> list[int]:
+    return [one.metadata["revision"] for one in documents]
+
+
+def _compare_rows(view, positions: np.ndarray, wanted: list[np.ndarray]) -> None:
+    assert len(positions) == len(wanted)
+    for position, matrix in zip(positions, wanted, strict=True):
+        part = slice(view.starts[position], view.ends[position])
+        rows, scales = quantize(matrix)
+        assert np.array_equal(view.rows[part], rows)
+        assert np.array_equal(view.scales[part], scales)
+
+
+# Faults
+
+
+class Fault:
+    """Counts the calls of retrievers.store._io and does something at one of them."""
+
+    def __init__(self, at: int, how: str) -> None:
+        self.at, self.how, self.count = at, how, 0
+
+    def install(self) -> None:
+        for name in CALLS:
+            setattr(_io, name, self._wrapped(name, getattr(_io, name)))
+
+    def _wrapped(self, name: str, call: Callable) -> Callable:
+        def faulty(*arguments):
+            number, self.count = self.count, self.count + 1
+            if number != self.at:
+                return call(*arguments)
+            if self.how == "fail":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if self.how == "half" and name == "write":
+                descriptor, data, offset = arguments
+                call(descriptor, data[: len(data) // 2], offset)
+            if self.how == "after":
+                call(*arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+            return None
+
+        return faulty
+
+
+def child(
+    path: Path, made: Sequence[Change], prepare: Callable[[], None], kill_after: float | None
+) -> tuple[int, str]:
+    """Run changes in a process of their own.
+
+    Returns:
+        How many were acknowledged, and how it ended: "killed", "failed" with a StoreError, or "finished".
+    """
+    reading, writing = os.pipe()
+    process = os.fork()
+    if not process:
+        code = 3
+        try:
+            os.close(reading)
+            prepare()
+            store = Store(path, fingerprint=FINGERPRINT)
+            os.write(writing, b"o")
+            for change in made:
+                apply(store, change)
+                os.write(writing, b"a")
+            store.close()
+            code = 0
+        except StoreError as error:
+            os.write(writing, f"\n{error!r}".encode())
+            code = 2
+        finally:
+            os._exit(code)
+    os.close(writing)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(process, signal.SIGKILL)
+    acknowledged = b""
+    while part := os.read(reading, 4096):
+        acknowledged += part
+    os.close(reading)
+    _, status = os.waitpid(process, 0)
+    if os.WIFSIGNALED(status):
+        return acknowledged.count(b"a"), "killed"
+    ending = {0: "finished", 2: "failed"}.get(os.waitstatus_to_exitcode(status))
+    assert ending, f"the child ended with status {status}"
+    return acknowledged.partition(b"\n")[0].count(b"a"), ending
+
+
+def check(path: Path, model: Model, made: Sequence[Change], acknowledged: int, ending: str) -> Model:
+    """Compare the directory with the model after the acknowledged changes, or one more if it was killed."""
+    models = [model]
+    for change in made[: acknowledged + (ending == "killed")]:
+        models.append(change.on(models[-1]))
+    first = acknowledged
+    return compare(path, models[first:] if ending == "killed" else [models[acknowledged]])
+
+
+def nothing() -> None:
+    pass
+
+
+SCRIPT = (
+    Change("append", tuple((f"d{n}", 1000) for n in range(6))),
+    Change("append", (("d1", 2000), ("d7", 1000))),
+    Change("optimize"),
+    Change("append", (("d8", 1000), ("d2", 2000))),
+    Change("metadata", (("d8", 1001), ("d9", 1001))),
+    Change("delete", (("d3", 0), ("d8", 0), ("unknown", 0))),
+    Change("compact"),
+    Change("append", (("d8", 2000), ("d9", 1000))),
+    Change("delete", (("d1", 0),)),
+    Change("compact"),
+)
+
+
+def every_step(directory: Path, counts: Counter[str]) -> None:
+    """Kill at, and fail, each call that the script of all kinds of changes makes; then go on with it."""
+    total = calls_of_script(directory / "whole")
+    counts["calls that write, sync, commit or remove in the script"] = total
+    for how in ("before", "half", "after", "fail"):
+        for at in range(total):
+            path = directory / f"{how}-{at}"
+            acknowledged, ending = child(path, SCRIPT, Fault(at, how).install, None)
+            assert how == "fail" or ending == "killed"
+            model = check(path, {}, SCRIPT, acknowledged, ending)
+            counts[f"{ending}, {how} call"] += 1
+            for change in SCRIPT[acknowledged:]:
+                model = change.on(model)
+            ended = child(path, SCRIPT[acknowledged:], nothing, None)
+            assert ended[1] == "finished"
+            compare(path, [model])
+            shutil.rmtree(path)
+
+
+def calls_of_script(path: Path) -> int:
+    """How many calls of _io the undisturbed script makes."""
+    fault = Fault(-1, "count")
+    saved = {name: getattr(_io, name) for name in CALLS}
+    try:
+        fault.install()
+        store = Store(path, fingerprint=FINGERPRINT)
+        for change in SCRIPT:
+            apply(store, change)
+        store.close()
+    finally:
+        for name, call in saved.items():
+            setattr(_io, name, call)
+    return fault.count
+
+
+def full_disk(directory: Path, counts: Counter[str], rng: random.Random) -> None:
+    """Changes under limits on the size of files, which SQLite's own writes meet, too."""
+    for size in range(4096, 500_000, 16_000):
+        path = directory / f"full-{size}"
+        made = changes(rng, {}, 40)
+
+        def limit(size: int = size) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+        acknowledged, ending = child(path, made, limit, None)
+        model = check(path, {}, made, acknowledged, ending)
+        counts[f"{ending}, limited file size"] += 1
+        assert child(path, made[acknowledged:], nothing, None)[1] == "finished"
+        for change in made[acknowledged:]:
+            model = change.on(model)
+        compare(path, [model])
+        shutil.rmtree(path)
+
+
+def random_moments(directory: Path, counts: Counter[str], rng: random.Random, kills: int) -> None:
+    """Kill at random moments, again and again over the same directory."""
+    path, model, done, usual = directory / "random", {}, 0, 0.2
+    while done < kills:
+        made = changes(rng, model, 40)
+        began = time.perf_counter()
+        acknowledged, ending = child(path, made, nothing, rng.uniform(0, usual))
+        if ending == "finished":
+            usual = time.perf_counter() - began
+        else:
+            usual = max(usual, 0.05)
+        model = check(path, model, made, acknowledged, ending)
+        done += ending == "killed"
+        counts[f"{ending}, random moment"] += 1
+        counts["acknowledged changes before random kills"] += acknowledged
+        if rng.random() < 0.05:
+            shutil.rmtree(path)
+            model = {}
+
+
+def run(kills: int, seed: int = 0) -> Counter[str]:
+    """At least `kills` kills, all failing calls and full disks; counts by kind."""
+    counts: Counter[str] = Counter()
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as directory:
+        every_step(Path(directory), counts)
+        full_disk(Path(directory), counts, rng)
+        so_far = sum(count for name, count in counts.items() if name.startswith("killed"))
+        random_moments(Path(directory), counts, rng, max(50, kills - so_far))
+    return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    began = time.perf_counter()
+    counts = run(options.kills, options.seed)
+    for name, count in sorted(counts.items()):
+        print(f"{count:6} {name}")
+    killed = sum(count for name, count in counts.items() if name.startswith("killed"))
+    print(f"{killed:6} kills in {time.perf_counter() - began:.0f} s, nothing lost and nothing half there")
+
+
+if __name__ == "__main__":
+    main()
