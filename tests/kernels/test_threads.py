@@ -101,7 +101,9 @@ def test_32_threads_get_right_answers(always_helped):
     assert wrong == []
 
 
-def _scan_in_child(case, answers):
+def _work_in_child(case, answers):
+    together = threading.Barrier(2, timeout=30)  # passes only if a helper comes
+    threads.share(together.wait, 1)
     answers.put(maxsim(*case, paths.chosen()))
 
 
@@ -110,10 +112,10 @@ def _scan_in_child(case, answers):
 def test_a_forked_child_has_helpers_of_its_own(always_helped):
     case = make_case(seed=1, dim=64, lengths=[30] * 200, query_lengths=[14])
     expected = maxsim(*case, paths.chosen())  # the parent's pool has its threads now
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
     with threads._lock:  # as if another thread of the parent were making the pool
-        context = multiprocessing.get_context("fork")
-        answers = context.SimpleQueue()
-        child = context.Process(target=_scan_in_child, args=(case, answers))
+        child = context.Process(target=_work_in_child, args=(case, answers))
         child.start()
     child.join(timeout=60)
     assert child.exitcode == 0
