@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import torch
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
+from retrievers.multilingual.build import SPACE
+
 # What the model was trained to see in front of a text.
 PROMPTS = {"query": "query: ", "document": "passage: "}
 LENGTH = 256  # tokens of a window
-MARKERS = ("<s>", "</s>", "▁")
-PUNCTUATION = (*string.punctuation, *"。，、；：？！（）「」『』《》〈〉【】…—–‘’“”„«»‹›¡¿·•،؛؟٪٫٬।॥")
+MARKERS = ("<s>", "</s>")
 
 
 def modules(directory: Path) -> list[torch.nn.Module]:
@@ -26,10 +28,15 @@ def modules(directory: Path) -> list[torch.nn.Module]:
         query_length=LENGTH,
         model_kwargs={"add_pooling_layer": False},  # the checkpoint has none: it would be random
     )
-    pieces = transformer.tokenizer.get_vocab()
-    skipped = [*MARKERS, *PUNCTUATION, *(f"▁{sign}" for sign in PUNCTUATION)]
-    mask = ContentMask([piece for piece in skipped if piece in pieces], prompts=PROMPTS)
+    skipped = [piece for piece in transformer.tokenizer.get_vocab() if is_punctuation(piece)]
+    mask = ContentMask([*MARKERS, *skipped], prompts=PROMPTS)
     return [transformer, mask, Normalize("token_embeddings")]
+
+
+def is_punctuation(piece: str) -> bool:
+    """Whether a piece of the vocabulary has nothing but punctuation and the mark for a space."""
+    signs = piece.replace(SPACE, "")
+    return all(sign in string.punctuation or unicodedata.category(sign).startswith("P") for sign in signs)
 
 
 class ContentMask(MultiVectorMask):

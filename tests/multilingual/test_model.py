@@ -50,7 +50,9 @@ def test_pooled_vectors_are_those_of_the_packages_engine(multilingual, engine):
         (embed(TEXTS, True), engine.query(TEXTS)),
     ):
         cosines = (ours * theirs).sum(axis=1)
-        assert cosines.min() > 0.9999, dict(zip(TEXTS, cosines.tolist(), strict=True))
+        # The engine rounds what goes into each product to 8 bits; we do not.
+        assert cosines.mean() > 0.9999
+        assert cosines.min() > 0.9998, dict(zip(TEXTS, cosines.tolist(), strict=True))
 
 
 def test_texts_have_as_many_tokens_as_in_the_packages_engine(multilingual, engine):
@@ -85,7 +87,7 @@ def test_the_rows_of_a_document_stand_for_its_letters(multilingual, text):
     covered = {place for start, end in spans for place in range(start, end)}
     letters = {place for place, sign in enumerate(text) if sign.isalnum()}
     assert letters <= covered
-    assert all(any(sign.isalnum() for sign in text[start:end]) for start, end in spans if end - start > 1)
+    assert all(any(sign.isalnum() for sign in text[start:end]) for start, end in spans)
 
 
 def test_a_passage_about_queries_keeps_its_first_words(multilingual):
