@@ -71,6 +71,13 @@ def test_the_table_of_a_long_query_vector_does_not_overflow():
     assert table[:4, :3].tolist() == [[255, 0, 0], [0, 128, 0], [0, 0, 0], [0, 0, 0]]
 
 
+def test_a_product_that_rounding_lifts_above_the_longest_stays_a_byte():
+    vectors = unit(np.random.default_rng(0).standard_normal((3000, 4)))
+    prepared = kernel.prepare(vectors)
+    itself = [kernel.table(vectors[n : n + 1], prepared)[n, 0] for n in range(0, 3000, 30)]
+    assert min(itself) >= 250
+
+
 def test_arm_multiplies_and_takes_maxima_by_vector_instructions():
     path, triple = paths.PATHS["sdot"], "aarch64-unknown-linux-gnu"
     machine = build.target_machine(path, triple)
