@@ -57,7 +57,9 @@ class Collection:
             encoder = LateInteractionEncoder()
         fingerprint = None if encoder is None else encoder.fingerprint
         self._encoder = encoder
-        self.store = Store(directory, fingerprint=fingerprint, timeout=timeout, indexed=indexed)
+        self.store = Store(
+            directory, fingerprint=fingerprint, timeout=timeout, indexed=indexed, assign=_assign
+        )
 
     @property
     def path(self) -> Path | None:
@@ -360,6 +362,15 @@ class Collection:
                 f"{validate.shown(absent)} is not in this collection of {len(self)} documents."
             )
         return [found[key] for key in keys]
+
+
+def _assign(
+    rows: NDArray[np.uint8], scales: NDArray[np.float32], centroids: NDArray[np.float32]
+) -> NDArray[np.uint16]:
+    """The nearest centroid of each new row, by the native kernel, which loads with the first row."""
+    from retrievers.search.centroids import assign
+
+    return assign(rows, scales, centroids)
 
 
 def _directory(path: str | PathLike[str] | None) -> Path | None:
