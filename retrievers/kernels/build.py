@@ -1,4 +1,4 @@
-"""From a module of LLVM IR to a native function, with the machine code kept on disk."""
+"""From modules of LLVM IR to native functions, with the machine code kept on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import hashlib
 import os
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import resources
 from pathlib import Path as FilePath
 from threading import Lock
 from typing import Any
@@ -17,38 +19,37 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from retrievers.kernels.paths import Path
-from retrievers.kernels.scan import NAME, module
 
 VARIABLE = "RETRIEVERS_CACHE_DIR"
+
+Functions = dict[str, Callable[..., None]]
+
 _DIGEST = hashlib.sha256().digest_size
-
-
-@dataclass
-class Native:
-    """A compiled scan.
-
-    Attributes:
-        call: scan(task, counter, scratch), three addresses; runs without the GIL.
-        cached: whether its machine code came from disk.
-    """
-
-    call: Any
-    cached: bool
-    _keep: list[Any] = field(default_factory=list, repr=False)
-
-
 _lock = Lock()
-_built: dict[tuple[str, int], Native] = {}
+_loaded: dict[tuple[object, ...], Functions] = {}
+_keep: list[Any] = []  # engines, whose code the functions run
 
 
-def native(path: Path, row_bytes: int) -> Native:
-    """The scan of a path for one width of rows: built once a process, compiled once a machine."""
-    found = _built.get((path.name, row_bytes))
+def functions(
+    name: tuple[object, ...],
+    path: Path,
+    make: Callable[[str], ir.Module],
+    arguments: Sequence[tuple[str, int]],
+) -> Functions:
+    """Functions of a module, built once a process and compiled once a machine; they run without the GIL.
+
+    Args:
+        name: strings and numbers that, with this package's source, settle what `make` makes.
+        path: the processor to compile for.
+        make: the module for a machine, given what LLVM calls it.
+        arguments: names of the functions, and how many int64 each takes.
+    """
+    found = _loaded.get(name)
     if found is None:
         with _lock:
-            found = _built.get((path.name, row_bytes))
+            found = _loaded.get(name)
             if found is None:
-                found = _built[path.name, row_bytes] = _build(path, row_bytes)
+                found = _loaded[name] = _load(name, path, make, arguments)
     return found
 
 
@@ -56,12 +57,11 @@ def target_machine(path: Path, triple: str) -> llvm.TargetMachine:
     """LLVM's back end for a path, also for another architecture than this machine's."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    static = path.machine == "x86_64"
     return llvm.Target.from_triple(triple).create_target_machine(
         cpu=path.cpu,
         features=path.features,
         opt=3,
-        reloc="static" if static else "default",
+        reloc="static" if path.machine == "x86_64" else "default",
         codemodel="jitdefault",
         jit=True,
     )
@@ -95,42 +95,37 @@ def cache_directory() -> FilePath | None:
         return None
 
 
-def _build(path: Path, row_bytes: int) -> Native:
+def _load(
+    name: tuple[object, ...],
+    path: Path,
+    make: Callable[[str], ir.Module],
+    arguments: Sequence[tuple[str, int]],
+) -> Functions:
     triple = llvm.get_process_triple()
-    unit = module(path.arithmetic, path.lanes, path.tiles, row_bytes, triple)
     machine = target_machine(path, triple)
-    key = hashlib.sha256(
-        "\n".join([str(unit), path.cpu, path.features, llvmlite.__version__, sys.version]).encode()
-    ).hexdigest()
-    directory = cache_directory()
-    code = _read(directory, key)
-    cached = code is not None
+    parts = [_source(), repr(name), triple, path.cpu, path.features, llvmlite.__version__]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    code = _read(cache_directory(), key)
     if code is None:
-        code = machine.emit_object(optimised(unit, machine))
-        _write(directory, key, code)
-    return link(code, machine, cached=cached)
-
-
-def _unlock() -> None:
-    # A forked child inherits the lock as another thread held it.
-    global _lock
-    _lock = Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
-
-
-def link(code: bytes, machine: llvm.TargetMachine, *, cached: bool = False) -> Native:
-    """Load machine code into this process."""
+        code = machine.emit_object(optimised(make(triple), machine))
+        _write(cache_directory(), key, code)
     context = llvm.create_context()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", context=context), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
-        engine.get_function_address(NAME)
-    )
-    return Native(call, cached, [engine, context])
+    _keep.append((engine, context))
+    return {
+        function: ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(engine.get_function_address(function))
+        for function, count in arguments
+    }
+
+
+@cache
+def _source() -> str:
+    """A digest of this package: writing the IR takes longer than loading what was compiled from it."""
+    files = sorted(resources.files(__package__).iterdir(), key=lambda file: file.name)
+    content = [file.read_bytes() for file in files if file.name.endswith((".py", ".pyc"))]
+    return hashlib.sha256(b"\0".join(content)).hexdigest()
 
 
 def _read(directory: FilePath | None, key: str) -> bytes | None:
@@ -160,3 +155,13 @@ def _write(directory: FilePath | None, key: str, code: bytes) -> None:
             os.unlink(name)
     except OSError:
         return
+
+
+def _unlock() -> None:
+    # A forked child inherits the lock as another thread held it.
+    global _lock
+    _lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)

@@ -16,6 +16,7 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from retrievers.kernels.arithmetic import Arithmetic
+from retrievers.kernels.build import Functions, functions
 from retrievers.kernels.emit import (
     F32,
     I8,
@@ -33,7 +34,6 @@ from retrievers.kernels.emit import (
     store,
     vector,
 )
-from retrievers.kernels.native import Functions, functions
 from retrievers.kernels.pack import pack
 from retrievers.kernels.paths import Path, chosen
 from retrievers.quantize import ZERO, row_bytes

@@ -11,6 +11,7 @@ import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
+from retrievers.kernels.build import Functions, functions
 from retrievers.kernels.emit import (
     I8,
     I16,
@@ -30,7 +31,6 @@ from retrievers.kernels.emit import (
     store,
     vector,
 )
-from retrievers.kernels.native import Functions, functions
 from retrievers.kernels.paths import chosen
 
 WIDTHS = (16, 32)  # query tokens of a table: a short query needs half the cache

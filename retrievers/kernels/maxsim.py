@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import ShapeError
-from retrievers.kernels.build import native
 from retrievers.kernels.pack import Packed, pack
 from retrievers.kernels.paths import Path
-from retrievers.kernels.scan import scratch_floats
+from retrievers.kernels.scan import compiled, scratch_floats
 from retrievers.kernels.threads import cores, share
 from retrievers.types import TokenMatrix
 
@@ -73,7 +72,7 @@ class _Scan:
             offset=arithmetic.offset,
         )
         self.helpers, chunk = _split(starts, ends, packed, row_bytes * path.lanes)
-        self.call = native(path, row_bytes).call
+        self.call = compiled(path, row_bytes)
         self.floats = scratch_floats(arithmetic, path.tiles, row_bytes) + (packed.groups + 1) * path.lanes
         self.arrays = (rows, scales, starts, ends, scores)
         addresses = [array.ctypes.data for array in self.arrays]

@@ -12,9 +12,16 @@ from functools import cache
 
 from retrievers.errors import InvalidInputError
 from retrievers.kernels.arithmetic import Arithmetic, Avx2, Float, Sdot, Vnni
-from retrievers.kernels.scan import Tile
 
 VARIABLE = "RETRIEVERS_KERNEL"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Groups that a block takes at once, and how many rows: as many sums as fit in the registers."""
+
+    groups: int
+    rows: tuple[int, ...]  # sizes of blocks, largest first, 1 last
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from threading import Thread
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from retrievers.kernels.build import Native, link, optimised, target_machine
-from retrievers.kernels.emit import I64, POINTER, VOID, Variable, at, i64, load, repeat, splat, store
+from retrievers.kernels.build import functions
+from retrievers.kernels.emit import I64, POINTER, VOID, Variable, at, constant, i64, load, repeat, store
 from retrievers.kernels.paths import Path
 
+NAME = "peak"
 _SUMS = 12  # in flight at once: more than an instruction takes cycles on any processor, times two a cycle
 _UNROLL = 4
 
@@ -28,7 +30,7 @@ def peak(path: Path, threads: int, *, seconds: float = 0.2, repeats: int = 5) ->
     Returns:
         operations a second, a multiplication and an addition being two.
     """
-    kernel = _build(path)
+    kernel = functions((NAME, path.name), path, partial(_module, path), [(NAME, 1)])[NAME]
     trips = 1000
     while (taken := _run(kernel, trips, threads)) < seconds / 2:
         trips = int(trips * max(2.0, seconds / max(taken, 1e-4) / 2))
@@ -36,9 +38,9 @@ def peak(path: Path, threads: int, *, seconds: float = 0.2, repeats: int = 5) ->
     return threads * trips * _UNROLL * _SUMS * path.lanes * path.arithmetic.step * 2 / taken
 
 
-def _run(kernel: Native, trips: int, threads: int) -> float:
+def _run(kernel: Callable[[int], None], trips: int, threads: int) -> float:
     tasks = [np.full(256, trips, np.int64) for _ in range(threads)]  # each its own cache lines
-    workers = [Thread(target=kernel.call, args=(task.ctypes.data,) * 3) for task in tasks]
+    workers = [Thread(target=kernel, args=(task.ctypes.data,)) for task in tasks]
     begin = time.perf_counter()
     for worker in workers:
         worker.start()
@@ -47,33 +49,31 @@ def _run(kernel: Native, trips: int, threads: int) -> float:
     return time.perf_counter() - begin
 
 
-def _build(path: Path) -> Native:
-    """peak(task, task, task): task[0] trips; what comes out is written behind it, so that it must be made."""
-    triple = llvm.get_process_triple()
-    unit = ir.Module("peak")
+def _module(path: Path, triple: str) -> ir.Module:
+    """peak(task): task[0] is the number of trips; what comes out is written behind it, so that it is made."""
+    unit = ir.Module(NAME)
     unit.triple = triple
-    function = ir.Function(unit, ir.FunctionType(VOID, [POINTER] * 3), "scan")
+    function = ir.Function(unit, ir.FunctionType(VOID, [POINTER]), NAME)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     task = function.args[0]
     kind = path.arithmetic.accumulator(path.lanes)
-    query, document = load(b, task, kind), load(b, task, kind)
+    query, document = (_opaque(b, constant(kind.element, 1, path.lanes)) for _ in range(2))
     sums = [Variable(b, kind) for _ in range(_SUMS)]
-    for n, total in enumerate(sums):
-        total.set(splat(b, load(b, task, kind.element, n), path.lanes))
+    for total in sums:
+        total.set(query)
     with repeat(b, i64(0), load(b, task, I64)):
         for _ in range(_UNROLL):
             for total in sums:
-                document = _opaque(b, document, path)
+                document = _opaque(b, document)
                 total.set(path.arithmetic.multiply(b, total.get(), document, query))
     for n, total in enumerate(sums):
         store(b, total.get(), at(b, task, I64, 8), n)
     b.ret_void()
-    machine = target_machine(path, triple)
-    return link(machine.emit_object(optimised(unit, machine)), machine)
+    return unit
 
 
-def _opaque(b: ir.IRBuilder, value: ir.Value, path: Path) -> ir.Value:
+def _opaque(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
     """The same value, of which LLVM must not know it: else it multiplies once and adds the product often."""
-    register = "x" if path.machine == "x86_64" else "w"
+    register = "x" if b.module.triple.startswith("x86") else "w"
     kind = ir.FunctionType(value.type, [value.type])
     return b.asm(kind, "", f"={register},0", [value], side_effect=True)

@@ -11,12 +11,13 @@ run it on one task, and none waits for another.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 from llvmlite import ir
 
 from retrievers.kernels.arithmetic import Arithmetic
+from retrievers.kernels.build import functions
 from retrievers.kernels.emit import (
     F32,
     I8,
@@ -40,6 +41,8 @@ from retrievers.kernels.emit import (
 
 PREFETCH = int(os.environ.get("PF", "0"))
 LOCALITY = int(os.environ.get("LOC", "3"))
+from retrievers.kernels.paths import Path, Tile
+
 NAME = "scan"
 PREFETCH = 4096  # bytes ahead: by itself the processor does not look beyond a page in time
 LINE = 64  # bytes of a cache line
@@ -55,14 +58,6 @@ query: (groups, steps, lanes), see retrievers.kernels.pack.  excess: int32, (gro
 query_scales: float32, (groups, lanes).  offsets: int64, (queries + 1,): first lane of each query.
 out: float32, (queries, windows).
 """
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Groups that a block takes at once, and how many rows: as many sums as fit in the registers."""
-
-    groups: int
-    rows: tuple[int, ...]  # sizes of blocks, largest first, 1 last
 
 
 def module(
@@ -84,6 +79,15 @@ def module(
     function = ir.Function(unit, ir.FunctionType(VOID, [POINTER] * 3), NAME)
     _Scan(function, arithmetic, lanes, tiles, row_bytes).emit()
     return unit
+
+
+def compiled(path: Path, row_bytes: int) -> Callable[[int, int, int], None]:
+    """The scan of a path for one width of rows; its arguments are addresses: task, counter, scratch."""
+
+    def make(triple: str) -> ir.Module:
+        return module(path.arithmetic, path.lanes, path.tiles, row_bytes, triple)
+
+    return functions((NAME, path.name, row_bytes), path, make, [(NAME, 3)])[NAME]
 
 
 def scratch_floats(arithmetic: Arithmetic, tiles: tuple[Tile, ...], row_bytes: int) -> int:

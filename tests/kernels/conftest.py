@@ -14,4 +14,4 @@ def path(request):
 @pytest.fixture
 def unbuilt(monkeypatch):
     """As in a new process: nothing is compiled or loaded yet."""
-    monkeypatch.setattr(build, "_built", {})
+    monkeypatch.setattr(build, "_loaded", {})

@@ -12,6 +12,7 @@ from retrievers.kernels.maxsim import maxsim
 from tests.kernels.cases import make_case
 
 PATH = paths.PATHS["portable"]
+OPTIMISED = build.optimised
 CASE = make_case(seed=0, dim=20, lengths=[5, 0, 17], query_lengths=[4])
 
 
@@ -21,26 +22,28 @@ def directory(tmp_path, monkeypatch, unbuilt):
     return tmp_path / "code"
 
 
-def built():
-    """Whether the code came from disk; its scores are right in any case."""
-    scores = maxsim(*CASE, PATH)
-    np.testing.assert_allclose(scores, reference.maxsim(*CASE), rtol=1e-5)
-    return build.native(PATH, 20).cached
+@pytest.fixture
+def came_from_disk(monkeypatch):
+    """Scan as a new process would, and tell whether the code came from disk; the scores are right anyway."""
+
+    def scan():
+        compiled = []
+        monkeypatch.setattr(build, "_loaded", {})
+        monkeypatch.setattr(build, "optimised", lambda *given: compiled.append(1) or OPTIMISED(*given))
+        np.testing.assert_allclose(maxsim(*CASE, PATH), reference.maxsim(*CASE), rtol=1e-5)
+        return not compiled
+
+    return scan
 
 
-def forget(monkeypatch):
-    monkeypatch.setattr(build, "_built", {})
-
-
-def test_the_second_process_finds_the_code_of_the_first(directory, monkeypatch):
-    assert not built()
+def test_the_second_process_finds_the_code_of_the_first(directory, came_from_disk):
+    assert not came_from_disk()
     [file] = directory.iterdir()
-    forget(monkeypatch)
-    assert built()
+    assert came_from_disk()
     assert [file] == list(directory.iterdir())
 
 
-def test_code_is_kept_for_each_width_and_path(directory, monkeypatch):
+def test_code_is_kept_for_each_width_and_path(directory):
     for dim in (16, 20):
         maxsim(*make_case(seed=0, dim=dim, lengths=[5], query_lengths=[4]), PATH)
     maxsim(*CASE, paths.chosen())
@@ -48,28 +51,27 @@ def test_code_is_kept_for_each_width_and_path(directory, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
-def test_damaged_code_is_compiled_anew(directory, monkeypatch, damage):
-    built()
+def test_damaged_code_is_compiled_anew(directory, came_from_disk, damage):
+    came_from_disk()
     [file] = directory.iterdir()
     sound = file.read_bytes()
     flipped = bytes([sound[0], sound[1] ^ 1]) + sound[2:]
     file.write_bytes({"cut": sound[:-9], "flip": flipped, "empty": b"", "foreign": b"x" * 99}[damage])
-    forget(monkeypatch)
-    assert not built()
+    assert not came_from_disk()
     assert file.read_bytes() == sound
 
 
-def test_a_place_that_cannot_be_written_costs_a_compilation_and_no_error(directory):
+def test_a_place_that_cannot_be_written_costs_a_compilation_and_no_error(directory, came_from_disk):
     directory.write_text("a file where the directory should be")
-    assert not built()
+    assert not came_from_disk()
     assert directory.read_text() == "a file where the directory should be"
 
 
-def test_an_empty_variable_keeps_nothing(tmp_path, monkeypatch, unbuilt):
+def test_an_empty_variable_keeps_nothing(tmp_path, monkeypatch, came_from_disk):
     monkeypatch.setenv(build.VARIABLE, "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert build.cache_directory() is None
-    assert not built()
+    assert not came_from_disk()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -84,27 +86,32 @@ def test_the_users_cache_directory_is_the_default(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")
-def test_only_the_user_may_write_the_directory(directory):
-    built()
+def test_only_the_user_may_write_the_directory(directory, came_from_disk):
+    came_from_disk()
     assert directory.stat().st_mode & 0o077 == 0
 
 
-def test_nothing_is_left_of_a_write_that_failed(directory, monkeypatch):
+def test_nothing_is_left_of_a_write_that_failed(directory, monkeypatch, came_from_disk):
     def fail(source, target):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    assert not built()
+    assert not came_from_disk()
     assert list(directory.iterdir()) == []
 
 
-def test_another_process_starts_without_compiling(directory):
+def test_a_change_of_the_package_is_compiled(directory, came_from_disk, monkeypatch):
+    came_from_disk()
+    monkeypatch.setattr(build, "_source", lambda: "another version")
+    assert not came_from_disk()
+
+
+def test_another_process_starts_without_compiling(directory, came_from_disk):
     """Also from an install that cannot be written: nothing is ever kept beside the source."""
-    built()
+    came_from_disk()
     script = (
-        "import numpy as np\n"
-        "from retrievers.kernels import build, paths\n"
-        "print(build.native(paths.PATHS['portable'], 20).cached)\n"
+        "from retrievers.kernels import build, paths, scan\n"
+        "build.optimised = None\n"
+        "scan.compiled(paths.PATHS['portable'], 20)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True"]
+    subprocess.run([sys.executable, "-c", script], check=True)
