@@ -10,7 +10,6 @@ run it on one task, and none waits for another.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 
@@ -38,9 +37,6 @@ from retrievers.kernels.emit import (
     store,
     vector,
 )
-
-PREFETCH = int(os.environ.get("PF", "0"))
-LOCALITY = int(os.environ.get("LOC", "3"))
 from retrievers.kernels.paths import Path, Tile
 
 NAME = "scan"
