@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retrievers import Collection, filters
 from retrievers.kernels import codes as kernel
 from retrievers.kernels import paths
 from retrievers.quantize import quantize
-from retrievers.search import centroids, exact, pruned
+from retrievers.search import centroids, exact, pruned, rank
+from retrievers.testing import HashingEncoder
 
 
 def unit(matrix):
@@ -265,3 +267,40 @@ def test_threads_that_search_at_once_get_the_same_answers(clustered):
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda query: pruned.rank(fresh, [query], None, 5)[0], queries))
     assert found == expected
+
+
+def test_an_optimised_collection_follows_adds_deletes_and_filters():
+    rng = np.random.default_rng(0)
+    words = [f"word{n}" for n in range(60)]
+    texts = [" ".join(rng.choice(words, 12)) for _ in range(300)]
+    with Collection(None, HashingEncoder()) as collection:
+        collection.add(
+            texts, ids=[str(n) for n in range(300)], metadatas=[{"even": n % 2 == 0} for n in range(300)]
+        )
+        collection.optimize()
+        collection.delete([str(n) for n in range(0, 300, 5)])
+        collection.add(["word1 word2 word3 word2 word1"], ids=["new"], metadatas=[{"even": True}])
+        [query] = collection.encoder.encode_queries(["word1 word2 word3"])
+        with collection.store.read() as view:
+            for condition in (None, filters.parse({"even": True})):
+                selected = view.select(condition)
+                found = pruned.rank(view, [query], selected, 10, candidates=60)
+                assert found == exact.rank(view, [query], selected, 10)
+                keys = [int(view.documents[position]) for position, _ in found[0]]
+                ids = [view.fetch(keys)[key].id for key in keys]
+                assert ids[0] == "new"
+                assert not {key for key in ids if key != "new" and int(key) % 5 == 0}
+
+
+def test_search_prunes_where_it_pays_and_is_exact_on_request(clustered, monkeypatch):
+    view, queries = clustered
+    asked = []
+    original = pruned.rank
+    monkeypatch.setattr(pruned, "rank", lambda *given: asked.append(len(given[1])) or original(*given))
+    rank(view, queries, None, 10)
+    assert asked == []  # 2 000 windows are too few
+    monkeypatch.setattr(pruned, "PAYS", 1)
+    rank(view, queries, None, 10)
+    assert asked == [40]
+    assert rank(view, queries, None, 10, exact=True) == exact.rank(view, queries, None, 10)
+    assert asked == [40]
