@@ -7,16 +7,17 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from retrievers.errors import CorruptStoreError, StoreClosedError, StoreError
+from retrievers.errors import CorruptStoreError, StoreClosedError, StoreError, StoreLockedError
 from retrievers.store import _io, schema
 from retrievers.store.connection import Connection, open_file, open_memory, translated
 from retrievers.store.lock import ReadersWriter, WriterLock
 
 NAME = "catalog.sqlite"
 LOCK_NAME = "write.lock"
+LONGEST = 1e6  # seconds to wait: SQLite counts milliseconds in 32 bits
 
 
 class DiskCatalog:
@@ -31,7 +32,7 @@ class DiskCatalog:
         self.place = str(directory)
         self.directory = directory
         self.path = directory / NAME
-        self.timeout = timeout
+        self.timeout = min(timeout, LONGEST)
         self.lock = WriterLock(directory / LOCK_NAME)
         self._idle: list[Connection] = []
         self._mutex = threading.Lock()
@@ -143,11 +144,14 @@ class DiskCatalog:
             self._give(connection, process)
 
     def shrink(self) -> None:
-        """Give free pages of the file back to the disk, as far as readers allow."""
+        """Give free pages of the file back to the disk, as far as readers allow without waiting for them."""
         connection, process = self._take(), os.getpid()
         try:
-            connection.rows("PRAGMA incremental_vacuum")
-            connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.run("PRAGMA busy_timeout = 0")
+            with suppress(StoreLockedError):  # the next compaction tries again
+                connection.rows("PRAGMA incremental_vacuum")
+                connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.run(f"PRAGMA busy_timeout = {int(self.timeout * 1000):d}")
         finally:
             self._give(connection, process)
 

@@ -98,6 +98,10 @@ def write_rows(files: Files, state: State, dim: int, batch: Batch, assign: Assig
     if state.codes:
         names = code_names(state.codes)
         centroids = files.read(names[1], np.float32, (state.centroids, dim))
+        if checksum(centroids) != state.centroids_checksum:
+            raise CorruptStoreError(
+                f"{names[1]} does not fit its checksum. `retrievers optimize` writes it anew."
+            )
         codes = assign(batch.rows, batch.scales, centroids)
         check_codes(codes, len(batch.rows), state.centroids)
         codes_checksum = checksum(codes)

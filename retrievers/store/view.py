@@ -36,6 +36,7 @@ class View:
         self._connection = connection
         self._snapshot = snapshot
         self._open = True
+        self._filter: Filter | None = None
         self.dim = dim
         self.rows = snapshot.rows
         self.scales = snapshot.scales
@@ -59,6 +60,7 @@ class View:
         if not isinstance(filter, Filter):
             every = documents.every(self._sound())
             return self._positions([key for key, document in every if filter(document)])
+        self._filter = filter
         known, name = self._snapshot.selections, repr(filter)
         positions = known.pop(name, None)
         if positions is None:
@@ -92,6 +94,9 @@ class View:
         if len(found) != len(wanted):
             absent = [key for key in wanted if key not in found]
             raise CorruptStoreError(f"windows were found of documents that are not there: keys {absent[:5]}.")
+        for key, document in found.items():
+            if self._filter is not None and not self._filter.matches(document.metadata):
+                self._check_selected(key, self._filter)
         return found
 
     def get(self, ids: Sequence[str]) -> list[Document]:
@@ -135,6 +140,15 @@ class View:
     def _range(self, key: int) -> tuple[int, int]:
         first = int(np.searchsorted(self.documents, key, side="left"))
         return first, int(np.searchsorted(self.documents, key, side="right"))
+
+    def _check_selected(self, key: int, filter: Filter) -> None:
+        """Refuse a selection that has a document which its filter leaves out: `fields` is damaged."""
+        selected = self._snapshot.selections.get(repr(filter))
+        if selected is not None and np.isin(np.arange(*self._range(key)), selected).any():
+            raise CorruptStoreError(
+                f"a filter found document number {key}, which it does not keep: the catalogue is damaged. "
+                "Run `retrievers verify`, or restore the directory from a backup."
+            )
 
     def _check_rows(self, key: int) -> None:
         columns = self._snapshot.columns

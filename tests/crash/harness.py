@@ -317,10 +317,7 @@ def random_moments(directory: Path, counts: Counter[str], rng: random.Random, ki
         made = changes(rng, model, 40)
         began = time.perf_counter()
         acknowledged, ending = child(path, made, nothing, rng.uniform(0, usual))
-        if ending == "finished":
-            usual = time.perf_counter() - began
-        else:
-            usual = max(usual, 0.05)
+        usual = time.perf_counter() - began if ending == "finished" else max(usual, 0.05)
         model = check(path, model, made, acknowledged, ending)
         done += ending == "killed"
         counts[f"{ending}, random moment"] += 1

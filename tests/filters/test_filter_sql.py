@@ -17,12 +17,18 @@ numbers = (
     | st.integers()
     | st.integers(-(2**70), 2**70)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from([2**53, 2.0**53, 2**53 + 1, 2**63, -(2**63), 2.0**63, 0.1, -0.0, 5e-324, 1e308, 255, 256])
+    | st.sampled_from(
+        [2**53, 2.0**53, 2**53 + 1, 2**63, -(2**63), 2.0**63, 0.1, -0.0, 5e-324, 1e308, 255, 256]
+    )
 )
 scalars = texts | numbers | st.booleans() | st.none()
-names = st.sampled_from(["a", "b", "a.b", "a.b.c", "b.a", "", ".", "'", '"', 'x"y', "$", "ключ", "a b"]) | texts
+names = (
+    st.sampled_from(["a", "b", "a.b", "a.b.c", "b.a", "", ".", "'", '"', 'x"y', "$", "ключ", "a b"]) | texts
+)
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=5
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=5,
 )
 metadata = st.dictionaries(names, values, max_size=4)
 
@@ -40,10 +46,14 @@ comparisons = st.one_of(
 conditions = st.builds(lambda key, value: {key: value}, keys, comparisons)
 filters = st.recursive(
     conditions,
-    lambda inner: st.builds(
-        lambda word, parts: {word: parts}, st.sampled_from(["$and", "$or"]), st.lists(inner, min_size=1, max_size=3)
-    )
-    | st.builds(lambda part: {"$not": part}, inner),
+    lambda inner: (
+        st.builds(
+            lambda word, parts: {word: parts},
+            st.sampled_from(["$and", "$or"]),
+            st.lists(inner, min_size=1, max_size=3),
+        )
+        | st.builds(lambda part: {"$not": part}, inner)
+    ),
     max_leaves=4,
 )
 
@@ -115,7 +125,7 @@ def test_an_index_is_used_for_the_keys_that_were_chosen(indexed, tmp_path):
     store = Store(tmp_path / "c", fingerprint={"model": "none", "dim": 4}, indexed=indexed)
     sql, bound = to_sql(parse({"group": {"$gte": 3}}), indexed)
     with store._catalog.reading() as connection:
-        plan = connection.rows("EXPLAIN QUERY PLAN SELECT key FROM documents WHERE " + sql, bound)
+        plan = connection.rows("EXPLAIN QUERY PLAN SELECT key FROM documents WHERE " + sql, bound)  # noqa: S608
     store.close()
     assert ("field_values" in str(plan)) == bool(indexed)
 

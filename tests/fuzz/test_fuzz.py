@@ -1,0 +1,21 @@
+"""Some damaged and hostile directories in every test run; `make fuzz` tries 20 000."""
+
+import os
+import sys
+
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("the fuzzer forks", allow_module_level=True)
+
+from tests.fuzz.mutate import run
+
+COUNT = int(os.environ.get("RETRIEVERS_FUZZ", "1000"))
+
+
+def test_damaged_collections_give_named_errors_or_right_hits(capsys):
+    counts = run(COUNT)
+    with capsys.disabled():
+        print(f"\n{COUNT} damaged collections: {dict(sorted(counts.items()))}")
+    assert counts["search: CorruptStoreError"] > COUNT / 3
+    assert counts["search: answered"] > COUNT / 10
