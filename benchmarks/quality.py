@@ -27,7 +27,7 @@ from retrievers.evaluate.baselines import BM25
 from retrievers.evaluate.comparison import rank_documents
 
 HERE = Path(__file__).resolve().parent
-LANGUAGES = {"ar": "arabic", "zh": "english", "de": "german", "es": "spanish"}  # and BM25's stemmer
+OTHERS = ("ar", "zh", "de", "es")
 ENGLISH = ("xquad", "squad-sent", "cosqa", "scifact", "qmsum")
 SYSTEMS = ("late interaction", "single vector", "BM25")
 MULTILINGUAL, MINILM = "offline/multilingual", "offline/minilm"
@@ -78,7 +78,7 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
     encoders = Encoders()
     if "cross-lingual" in options.sets:
         pairs = [("en", "en")]
-        for other in LANGUAGES:
+        for other in OTHERS:
             pairs += [("en", other), (other, "en"), (other, other)]
         for asked, answered in pairs:
             yield (
@@ -127,7 +127,7 @@ class Job:
             benchmark.queries,
             benchmark.qrels,
             encoder,
-            language=LANGUAGES.get(str(self.answered), "english"),
+            language=self.answered or "en",
             cache=cache,
             show_progress=None,
         )

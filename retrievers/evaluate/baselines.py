@@ -46,12 +46,12 @@ class Baseline(Protocol):
         ...
 
 
-def words(text: str, language: str = "english") -> list[str]:
+def words(text: str, language: str = "en") -> list[str]:
     """The stems of a text's words, as BM25 counts them.
 
     Args:
         text: any script.
-        language: of the Snowball stemmer.
+        language: as ISO 639-1 writes it. One that Snowball has no stemmer for keeps its words whole.
     Raises:
         MissingExtraError: PyStemmer is not installed.
     """
@@ -61,7 +61,8 @@ def words(text: str, language: str = "english") -> list[str]:
         parts += rest
         for run in UNSPACED.findall(word):
             parts += [run[place : place + 2] for place in range(max(len(run) - 1, 1))]
-    return list(_stemmer(language).stemWords(parts))
+    stemmer = _stemmer(language)
+    return parts if stemmer is None else list(stemmer.stemWords(parts))
 
 
 class BM25:
@@ -69,14 +70,14 @@ class BM25:
 
     Args:
         windows: the texts to search.
-        language: of the Snowball stemmer.
+        language: see words.
     Raises:
         MissingExtraError: bm25s or PyStemmer is not installed.
     """
 
     name = "BM25"
 
-    def __init__(self, windows: Sequence[str], *, language: str = "english") -> None:
+    def __init__(self, windows: Sequence[str], *, language: str = "en") -> None:
         bm25s = _bm25s()
         self.language = language
         self.size = len(windows)
@@ -202,4 +203,7 @@ def _stemmer(language: str) -> Any:
         raise MissingExtraError(
             'the BM25 baseline needs PyStemmer: pip install "maxsim-retrievers[eval]"'
         ) from error
-    return Stemmer.Stemmer(language)
+    try:
+        return Stemmer.Stemmer(language)
+    except KeyError:
+        return None

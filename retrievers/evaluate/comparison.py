@@ -32,7 +32,7 @@ def compare(
     *,
     modes: Sequence[str] = ("exact",),
     baselines: Sequence[str] = BASELINES,
-    language: str = "english",
+    language: str = "en",
     cache: str | Path | None = None,
     show_progress: bool | None = False,
 ) -> Table:
@@ -48,7 +48,7 @@ def compare(
         encoder: one, or several to compare; a mapping names them, else they are called as their models.
         modes: of search: "exact" scores every window, "pruned" optimises the collection and lets it skip.
         baselines: any of BASELINES, or none.
-        language: of BM25's Snowball stemmer.
+        language: of the documents, as ISO 639-1 writes it: BM25 stems their words.
         cache: a directory that keeps what was encoded, for the next call; None keeps nothing.
         show_progress: a progress bar on standard error; None shows it where that is a terminal.
     Returns:
@@ -134,7 +134,6 @@ def main(
     baselines: Sequence[str] = BASELINES,
     language: str | None = None,
     query_language: str | None = None,
-    stemmer: str = "english",
     cache: str | Path | None = None,
     show_progress: bool | None = None,
 ) -> Table:
@@ -145,7 +144,6 @@ def main(
         queries, qrels, language, query_language: see load.
         models: names that LateInteractionEncoder takes.
         modes, baselines, cache, show_progress: see compare.
-        stemmer: language of BM25's Snowball stemmer.
     Returns:
         The table; `.markdown()` writes it.
     Raises:
@@ -162,7 +160,7 @@ def main(
         encoders,
         modes=modes,
         baselines=baselines,
-        language=stemmer,
+        language=language or "en",
         cache=cache,
         show_progress=show_progress,
     )

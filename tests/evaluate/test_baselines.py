@@ -18,7 +18,11 @@ def test_words_are_folded_and_stemmed():
 
 
 def test_words_of_another_language_have_its_stems():
-    assert words("Häuser", "german") == words("Hauses", "german") == ["haus"]
+    assert words("Häuser", "de") == words("Hauses", "de") == ["haus"]
+
+
+def test_words_of_a_language_without_a_stemmer_stay_whole():
+    assert words("running words", "xx") == ["running", "words"]
 
 
 def test_scripts_without_spaces_become_pairs_of_characters():
