@@ -187,11 +187,11 @@ def page(tables: dict[str, Table], options: argparse.Namespace) -> str:
     lines = [
         "# Quality",
         "",
-        "Written by `python -m benchmarks.quality`; every system searches the same windows, and a document scores as its",
-        "best window does. `exact` search over the stored 8-bit rows. BM25 is bm25s over Snowball stems (pairs of",
-        "characters for Chinese). The single vector is the mean of the same model's tokens, as the model was trained.",
-        f"Neither offline model was trained for late interaction. At most {options.queries:,} queries of a set, drawn",
-        "with a seed; all documents.",
+        "Written by `python -m benchmarks.quality`. Every system searches the same windows, and a document scores",
+        "as its best window does. Late interaction is exact search over the stored rows of 8 bits. The single vector",
+        "is the mean of the same model's tokens, as the model was trained. BM25 is bm25s over Snowball stems, for",
+        "Chinese over pairs of characters. Neither offline model was trained for late interaction.",
+        f"At most {options.queries:,} queries of a set, drawn with a seed; all documents.",
         "",
         f"Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
