@@ -109,7 +109,7 @@ def _build(source: Path, home: Path, ready, go) -> None:
 def test_processes_that_build_at_the_same_time_agree(source, cache):
     context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()
-    processes = [context.Process(target=_build, args=(source, cache, ready, go)) for _ in range(3)]
+    processes = [context.Process(target=_build, args=(source, cache, ready, go)) for _ in range(2)]
     for process in processes:
         process.start()
     for _ in processes:
@@ -117,7 +117,7 @@ def test_processes_that_build_at_the_same_time_agree(source, cache):
     go.set()
     for process in processes:
         process.join(timeout=120)
-    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert [process.exitcode for process in processes] == [0, 0]
     [place] = (cache / "maxsim-retrievers").iterdir()  # one directory, and nothing left of the others
     assert sorted(path.name for path in place.iterdir()) == [
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
