@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from langchain_core.cross_encoders import BaseCrossEncoder
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from retrievers.encoder import Encoder
 from retrievers.langchain.common import resolve
+
+# langchain-core has the interface only since its 1.2 series. Before, langchain-classic had it, whose
+# reranker takes no model of another class; without either there is nobody to ask for it.
+HOMES = ("langchain_core.cross_encoders", "langchain_classic.retrievers.document_compressors.cross_encoder")
+
+
+def _interface() -> type:
+    for home in HOMES:
+        try:
+            return import_module(home).BaseCrossEncoder
+        except ImportError:
+            continue
+    return object
+
+
+if TYPE_CHECKING:
+    from langchain_core.cross_encoders import BaseCrossEncoder
+else:
+    BaseCrossEncoder = _interface()
 
 
 class LateInteractionCrossEncoder(BaseCrossEncoder):
