@@ -72,8 +72,8 @@ class LateInteractionEncoder(Encoder):
     Args:
         model: name on the model hub, a directory, or "offline/minilm", which needs no network.
         document_length: most tokens of a window, markers included; None takes the checkpoint's.
-        query_length: tokens that a question is expanded to and cut at, as the checkpoint was trained; None
-            takes the checkpoint's and cuts nothing that the model can read.
+        query_length: tokens that a question is expanded to and cut at; None takes the checkpoint's width for
+            expansion, and cuts a question only where a document would be.
         overlap: most tokens that two neighbouring windows share; None shares an eighth.
         device: as torch names it; None takes a GPU if there is one. A list encodes documents in as many
             processes, see retrievers.pool; questions are encoded by this one.

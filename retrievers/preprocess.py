@@ -28,7 +28,7 @@ class Preprocessor:
         model: its first module reads text.
         document_length: most tokens of a document, markers included; None takes the checkpoint's.
         query_length: tokens that a question is expanded to and cut at; None takes the checkpoint's width for
-            expansion, and cuts only what the model cannot read.
+            expansion, and cuts a question only where a document would be.
 
     Attributes:
         document_length: as above, never None.
@@ -55,33 +55,31 @@ class Preprocessor:
             "query": model.prompts.get("query") or "",
             "document": next((prompt for prompt in document_prompts if prompt is not None), ""),
         }
-        readable = int(first.max_seq_length or 512)
-        self.document_length: int = document_length or first.document_length or min(readable, 512)
-        # Counted with a length set: sentence-transformers measures the prompt through the tokenizer too.
-        markers = self.count([""])[0]
-        _check_length("document_length", self.document_length, markers, readable)
+        readable = _readable(first)
+        own = first.document_length or min(int(first.max_seq_length or 512), readable, 512)
+        self.document_length: int = document_length or own
+        _check_length("document_length", self.document_length, self.count([""])[0], readable)
+        first.document_length = self.document_length
+        self.query_length: int
+        self._query_limit: int
         self._set_query_length(query_length, readable)
 
     def _set_query_length(self, query_length: int | None, readable: int) -> None:
-        expansion = self._transformer.query_expansion
+        first, expansion = self._transformer, self._transformer.query_expansion
         if query_length is not None:
             _check_length("query_length", query_length, len(self._whole("", "query")), readable)
-        self.query_length: int
-        self._query_limit: int
         if expansion is None:
-            self.query_length = self._query_limit = min(
-                query_length or self._transformer.query_length or readable, readable
-            )
-            self._transformer.query_length = self.query_length
+            own = first.query_length or min(int(first.max_seq_length or 512), readable, 512)
+            self.query_length = self._query_limit = first.query_length = query_length or own
         elif query_length is not None:
             self.query_length = self._query_limit = query_length
-            self._transformer.query_length = None
-            self._transformer.query_expansion = {**expansion, "strategy": "fixed", "length": query_length}
+            first.query_length = None
+            first.query_expansion = {**expansion, "strategy": "fixed", "length": query_length}
         else:
-            # The same rows as "fixed" up to the width; what is longer is read to its end instead of cut.
-            self.query_length, self._query_limit = expansion["length"], readable
-            self._transformer.query_length = None
-            self._transformer.query_expansion = {**expansion, "strategy": "min"}
+            # The same rows as "fixed" up to the width; what is longer is read on, as far as a document is.
+            self.query_length = expansion["length"]
+            self._query_limit = first.query_length = max(self.document_length, self.query_length)
+            first.query_expansion = {**expansion, "strategy": "min"}
 
     def __call__(self, texts: Sequence[str], task: Task, *, offsets: bool = False) -> list[Features]:
         """Features of each text, markers, prompt and query expansion included.
@@ -203,6 +201,27 @@ def _inside(text: str, start: int, end: int) -> Span:
     while start < end and text[start].isspace():
         start += 1
     return (start, end) if start < end else (0, 0)
+
+
+def _readable(transformer: Any) -> int:
+    """The most tokens that a model has positions for.
+
+    Not the tokenizer's limit: PyLate saves the one that it set last, a token less than document_length, or
+    than query_length.
+    """
+    from torch import nn
+
+    positions = getattr(transformer.model.config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions < 1:
+        return int(transformer.max_seq_length or 512)
+    # Backends that are not torch have no modules to look at.
+    modules = transformer.model.modules() if isinstance(transformer.model, nn.Module) else ()
+    for module in modules:
+        table = getattr(module, "position_embeddings", None)
+        # RoBERTa and its kin number positions from behind the padding's id.
+        if isinstance(table, nn.Embedding) and table.padding_idx is not None:
+            return positions - table.padding_idx - 1
+    return positions
 
 
 def _check_length(name: str, value: int, markers: int, readable: int) -> None:
