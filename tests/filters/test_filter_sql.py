@@ -73,6 +73,7 @@ def answers(documents, filter, indexed=()):
 @given(st.lists(metadata, max_size=6), filters, st.booleans())
 @example([{"a": 1}, {"a": True}, {"a": 1.0}, {"a": "1"}], {"a": 1}, False)
 @example([{"a": ["x\x00"]}, {"a": ["x", ""]}], {"a": {"$contains": "x"}}, True)
+@example([{"a": ["x\x00\x01\x04y"]}, {"a": ["x", "y"]}], {"a": {"$contains": "x"}}, False)
 @example([{"a": [True]}, {"a": [1]}], {"a": {"$contains": 1}}, False)
 @example([{"a.b": 1, "a": {"b": 2}}], {"a.b": {"$lt": 2}}, False)
 @example([{"a": {"b": {"c": 1}, "b.c": 2}}], {"a.b.c": 2}, True)

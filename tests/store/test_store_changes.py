@@ -61,6 +61,8 @@ def test_documents_are_deleted_by_filter(make):
 def test_metadata_change_without_rows(make):
     store = make()
     store.append([entry("a", 2, year=1)])
+    with store.read() as view:
+        assert view.select(parse({"year": 1})).tolist() == [0]
     store.append(
         [], metadata_only=[Document("ignored", "a", {"year": 2}), Document("x", "unknown", {"year": 2})]
     )
@@ -124,6 +126,56 @@ def test_a_view_stays_at_its_commit(make, request):
         assert np.array_equal(view.rows, quantize(matrix("a0some text", 2))[0])
         assert [document.id for document in view.matching(None)] == ["a"]
     assert ids(store) == ["a", "b"]
+
+
+def test_a_reader_that_a_compaction_overtakes_begins_again(make, request, monkeypatch):
+    if "memory" in request.node.name:
+        pytest.skip("in memory, a compaction waits for readers")
+    store, other = make(), make()
+    store.append([entry("a", 2), entry("b", 3)])
+    store.delete(["a"])
+    read = other._files.read
+
+    def overtaken(*arguments):
+        monkeypatch.undo()
+        store.compact()  # the reader has begun its transaction, but not opened its files
+        return read(*arguments)
+
+    monkeypatch.setattr(other._files, "read", overtaken)
+    with other.read() as view:
+        assert len(view.rows) == 3
+        assert [one.id for one in view.matching(None)] == ["b"]
+
+
+def test_an_interrupted_append_changes_nothing(make, monkeypatch):
+    store = make()
+    store.append([entry("a", 2)])
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("retrievers.store._io.commit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.append([entry("b", 1), entry("a", 1, text="new")])
+    monkeypatch.undo()
+    assert ids(store) == ["a"]
+    store.append([entry("c", 1)])
+    assert ids(store) == ["a", "c"]
+    assert store.verify() == []
+
+
+def test_a_selection_follows_each_commit(make):
+    store = make()
+    store.append([entry(f"d{n}", 1, 1, n=n) for n in range(4)])
+    late = parse({"n": {"$gte": 2}})
+    with store.read() as view:
+        assert view.select(late).tolist() == [4, 5, 6, 7]
+        assert view.select(late) is view.select(late)
+    store.append([entry("d0", 1, n=7)])
+    with store.read() as view:
+        assert view.select(late).tolist() == [0, 3, 4, 5, 6]
+        assert view.select(lambda document: document.id == "d1").tolist() == [1, 2]
+        assert view.select(None) is None
 
 
 def test_a_writer_in_memory_waits_for_readers_no_longer_than_the_timeout(make, request):
