@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import ShapeError
+from retrievers.kernels import amx
 from retrievers.kernels.pack import Packed, pack
 from retrievers.kernels.paths import Path
 from retrievers.kernels.scan import compiled, scratch_floats
@@ -72,7 +73,8 @@ class _Scan:
             offset=arithmetic.offset,
         )
         self.helpers, chunk = _split(starts, ends, packed, row_bytes * path.lanes)
-        self.call = compiled(path, row_bytes)
+        build = amx.compiled if path.name == "amx" and amx.fits(row_bytes) else compiled
+        self.call = build(path, row_bytes)
         self.floats = scratch_floats(arithmetic, path.tiles, row_bytes) + (packed.groups + 1) * path.lanes
         self.arrays = (rows, scales, starts, ends, scores)
         addresses = [array.ctypes.data for array in self.arrays]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,17 @@ PATHS = {
     path.name: path
     for path in (
         Path(
+            "amx",
+            "x86_64",
+            _AVX512 | {"avx512vnni", "amx-tile", "amx-int8"},
+            "skylake-avx512",
+            "+avx512vnni,+amx-tile,+amx-int8",
+            _VNNI512,
+            16,
+            _WIDE,
+            "avx512float",
+        ),
+        Path(
             "avx512vnni",
             "x86_64",
             _AVX512 | {"avx512vnni"},
@@ -123,6 +135,14 @@ def available() -> tuple[str, ...]:
     )
 
 
+def tiles_permitted() -> bool:
+    """Ask Linux, once for all threads of this process, to let it use matrix instructions."""
+    if not sys.platform.startswith("linux"):
+        return False
+    # arch_prctl(ARCH_REQ_XCOMP_PERM, tile data): from then on 8 KB more are saved where threads take turns.
+    return ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0
+
+
 def _usable(name: str) -> Path:
     if name not in available():
         raise InvalidInputError(
@@ -140,6 +160,8 @@ def _processor() -> tuple[str, frozenset[str]]:
         features = {name for name, present in llvm.get_host_cpu_features().items() if present}
     except RuntimeError:  # LLVM cannot ask this system
         features = set()
+    if "amx-tile" in features and not tiles_permitted():
+        features.remove("amx-tile")
     if machine == "arm64":  # as Apple calls it
         machine = "aarch64"
     if machine == "aarch64" and sys.platform == "darwin":

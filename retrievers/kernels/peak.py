@@ -10,8 +10,22 @@ from threading import Thread
 import numpy as np
 from llvmlite import ir
 
+from retrievers.kernels import amx
 from retrievers.kernels.build import functions
-from retrievers.kernels.emit import I64, POINTER, VOID, Variable, at, constant, i64, load, repeat, store
+from retrievers.kernels.emit import (
+    I8,
+    I64,
+    POINTER,
+    VOID,
+    Variable,
+    at,
+    constant,
+    i64,
+    intrinsic,
+    load,
+    repeat,
+    store,
+)
 from retrievers.kernels.paths import Path
 
 NAME = "peak"
@@ -35,7 +49,8 @@ def peak(path: Path, threads: int, *, seconds: float = 0.2, repeats: int = 5) ->
     while (taken := _run(kernel, trips, threads)) < seconds / 2:
         trips = int(trips * max(2.0, seconds / max(taken, 1e-4) / 2))
     taken = min(_run(kernel, trips, threads) for _ in range(repeats))
-    return threads * trips * _UNROLL * _SUMS * path.lanes * path.arithmetic.step * 2 / taken
+    products = amx.SIDE * amx.SIDE * amx.BYTES if path.name == "amx" else path.lanes * path.arithmetic.step
+    return threads * trips * _UNROLL * _SUMS * products * 2 / taken
 
 
 def _run(kernel: Callable[[int], None], trips: int, threads: int) -> float:
@@ -56,6 +71,9 @@ def _module(path: Path, triple: str) -> ir.Module:
     function = ir.Function(unit, ir.FunctionType(VOID, [POINTER]), NAME)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     task = function.args[0]
+    if path.name == "amx":
+        _matrices(b, load(b, task, I64))
+        return unit
     kind = path.arithmetic.accumulator(path.lanes)
     query, document = (_opaque(b, constant(kind.element, 1, path.lanes)) for _ in range(2))
     sums = [Variable(b, kind) for _ in range(_SUMS)]
@@ -70,6 +88,19 @@ def _module(path: Path, triple: str) -> ir.Module:
         store(b, total.get(), at(b, task, I64, 8), n)
     b.ret_void()
     return unit
+
+
+def _matrices(b: ir.IRBuilder, trips: ir.Value) -> None:
+    """The same with tiles: products in tiles 0 to 3, and the rows and queries of the scan's tiles."""
+    amx.configure(b)
+    for tile in range(8):
+        intrinsic(b, "llvm.x86.tilezero", VOID, ir.Constant(I8, tile))
+    with repeat(b, i64(0), trips):
+        for n in range(_UNROLL * _SUMS):
+            numbers = (n % 4, amx.ROWS + n // 2 % 2, amx.QUERY + n % 2)
+            intrinsic(b, "llvm.x86.tdpbusd", VOID, *(ir.Constant(I8, number) for number in numbers))
+    intrinsic(b, "llvm.x86.tilerelease", VOID)
+    b.ret_void()
 
 
 def _opaque(b: ir.IRBuilder, value: ir.Value) -> ir.Value:

@@ -70,11 +70,16 @@ def module(
     Returns:
         a module with the function scan(task: int64*, counter: int64*, scratch: float32*).
     """
+    unit, function = define(triple)
+    Scan(function, arithmetic, lanes, tiles, row_bytes).emit()
+    return unit
+
+
+def define(triple: str) -> tuple[ir.Module, ir.Function]:
+    """A module for a machine, and in it the function to write."""
     unit = ir.Module(NAME)
     unit.triple = triple
-    function = ir.Function(unit, ir.FunctionType(VOID, [POINTER] * 3), NAME)
-    _Scan(function, arithmetic, lanes, tiles, row_bytes).emit()
-    return unit
+    return unit, ir.Function(unit, ir.FunctionType(VOID, [POINTER] * 3), NAME)
 
 
 def compiled(path: Path, row_bytes: int) -> Callable[[int, int, int], None]:
@@ -91,7 +96,9 @@ def scratch_floats(arithmetic: Arithmetic, tiles: tuple[Tile, ...], row_bytes: i
     return 0 if arithmetic.limit else max(tile.rows[0] for tile in tiles) * row_bytes
 
 
-class _Scan:
+class Scan:
+    """Writes the function."""
+
     def __init__(
         self,
         function: ir.Function,
@@ -119,7 +126,11 @@ class _Scan:
             last = b.select(b.icmp_signed("<", behind, self.field["windows"]), behind, self.field["windows"])
             with repeat(b, first, last) as window:
                 self._window(window)
-        b.ret_void()
+        self.leave()
+
+    def leave(self) -> None:
+        """What the function ends with."""
+        self.b.ret_void()
 
     def _window(self, window: ir.Value) -> None:
         """Write one window's score for each query."""
@@ -187,6 +198,14 @@ class _Scan:
         latest = b.sub(end, i64(count))
         here = row.get()
         first = b.select(b.icmp_signed("<", here, latest), here, latest)
+        self.raise_maxima(tile, group, best, first, count)
+        row.set(b.add(first, i64(count)))
+
+    def raise_maxima(
+        self, tile: Tile, group: ir.Value, best: list[Variable], first: ir.Value, count: int
+    ) -> None:
+        """Raise the maxima of a tile's groups by `count` rows from `first` on."""
+        b = self.b
         rows = at(b, self.pointer["rows"], I8, b.mul(first, i64(self.row_bytes)))
         rows = self.arithmetic.prepare(b, rows, count, self.row_bytes, self.scratch)
         totals = self._products(tile, group, rows, count)
@@ -198,7 +217,6 @@ class _Scan:
                 value = b.fmul(number, splat(b, scale, self.lanes))
                 high = b.select(b.fcmp_ordered(">", value, high), value, high)
             maximum.set(high)
-        row.set(b.add(first, i64(count)))
 
     def _products(self, tile: Tile, group: ir.Value, rows: ir.Value, count: int) -> list[list[ir.Value]]:
         """Dot products of `count` rows and a tile's groups: [row][group] vectors."""
@@ -227,22 +245,21 @@ class _Scan:
 
         whole = self.steps // width * width
         with repeat(b, i64(0), i64(whole), width) as step:
-            self._prefetch(rows, step, count * width)
+            # As many bytes as are multiplied meanwhile; float32 multiplies a copy that is in the cache.
+            size = count * width * self.arithmetic.step
+            for line in range(0, size if self.arithmetic.limit else 0, LINE):
+                self.prefetch(rows, b.add(b.mul(step, i64(size // width)), i64(line)))
             take(step, width)
         if whole < self.steps:
             take(i64(whole), self.steps - whole)
         return [[self._add([part.get() for part in split]) for split in line] for line in totals]
 
-    def _prefetch(self, rows: ir.Value, step: ir.Value, steps: int) -> None:
-        """Ask for the rows that come next but some: as many bytes as are multiplied meanwhile."""
-        if self.arithmetic.limit == 0:  # its rows are a copy that is in the cache
-            return
-        b, size = self.b, self.arithmetic.step
-        place = b.add(b.mul(step, i64(steps // 4 * size)), i64(PREFETCH))
+    def prefetch(self, rows: ir.Value, place: ir.Value) -> None:
+        """Ask for the cache line that is wanted some way behind a place in the rows."""
+        b = self.b
         reading, nearest, of_data = (ir.Constant(I32, value) for value in (0, 3, 1))
-        for line in range(0, steps * size, LINE):
-            address = at(b, rows, I8, b.add(place, i64(line)))
-            intrinsic(b, "llvm.prefetch.p0", VOID, address, reading, nearest, of_data)
+        address = at(b, rows, I8, b.add(place, i64(PREFETCH)))
+        intrinsic(b, "llvm.prefetch.p0", VOID, address, reading, nearest, of_data)
 
     def _first(self, lane: ir.Value) -> ir.Value:
         """What a sum begins with: the excess of the rows' offset is taken off before anything is added."""

@@ -4,7 +4,7 @@ import llvmlite.binding as llvm
 import pytest
 
 from retrievers.errors import InvalidInputError
-from retrievers.kernels import build, paths, scan
+from retrievers.kernels import amx, build, paths, scan
 
 SERVER = "x86_64", frozenset(paths.PATHS["avx512vnni"].needs | paths.PATHS["avxvnni"].needs)
 
@@ -26,6 +26,8 @@ def processor(monkeypatch):
     ("machine", "features", "fastest"),
     [
         (*SERVER, "avx512vnni"),
+        ("x86_64", SERVER[1] | {"amx-tile", "amx-int8"}, "amx"),
+        ("x86_64", SERVER[1] | {"amx-int8"}, "avx512vnni"),
         ("x86_64", {"avx2", "fma", "avxvnni"}, "avxvnni"),
         ("x86_64", {"avx2", "fma"}, "avx2"),
         ("x86_64", {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}, "avx2"),
@@ -112,6 +114,23 @@ def test_x86_uses_the_instruction_that_the_path_is_named_after(name, instruction
     assert sum(instruction in line and register in line for line in lines) > 50
     widest = {"%zmm": (), "%ymm": ("%zmm",), "%xmm": ("%zmm", "%ymm")}[register]
     assert not any(wider in line for line in lines for wider in widest)
+
+
+def test_matrix_instructions_are_used_where_blocks_are_large_enough():
+    machine = build.target_machine(paths.PATHS["amx"], "x86_64-unknown-linux-gnu")
+    unit = amx.module(paths.PATHS["amx"], 128, "x86_64-unknown-linux-gnu")
+    text = machine.emit_assembly(build.optimised(unit, machine))
+    assert text.count("tdpbusd") > 20
+    assert text.count("vpdpbusd") > 100  # for the rows that are left
+
+
+def test_matrix_instructions_wait_for_the_systems_permission(monkeypatch):
+    monkeypatch.setattr(llvm, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
+    monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: {"amx-tile": True, "amx-int8": True})
+    monkeypatch.setattr(paths, "tiles_permitted", lambda: False)
+    assert paths._processor() == ("x86_64", {"amx-int8"})
+    monkeypatch.setattr(paths, "tiles_permitted", lambda: True)
+    assert paths._processor() == ("x86_64", {"amx-tile", "amx-int8"})
 
 
 def test_this_machine_is_known():
