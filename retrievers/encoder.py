@@ -163,7 +163,9 @@ class LateInteractionEncoder(Encoder):
         if self.token_budget < 1:
             raise InvalidInputError(f"token_budget is {token_budget}; it must be at least 1.")
 
-        self.dim = int(self.model.get_embedding_dimension() or 0)
+        # A first pass here says once, unheard, what transformers has to say about missing kernels.
+        with loading.quiet():
+            self.dim = self._forward(self._preprocess(["a"], "document"), "document")[0].shape[1]
         self.fingerprint = {
             "model": checkpoint.name,
             "weights": checkpoint.weights,
