@@ -17,6 +17,7 @@ from retrievers.store.lock import ReadersWriter, WriterLock
 
 NAME = "catalog.sqlite"
 LOCK_NAME = "write.lock"
+REFUSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)  # by the system: less may be allowed
 LONGEST = 1e6  # seconds to wait: SQLite counts milliseconds in 32 bits
 
 
@@ -90,27 +91,18 @@ class DiskCatalog:
             raise CorruptStoreError(f"{self.path} is gone: restore the directory from a backup.")
         first: sqlite3.Error | None = None
         log = self.path.with_name(NAME + "-wal")
-        for mode, immutable in (("rw", False), ("ro", False), ("ro", True)):
-            if immutable and log.exists() and log.stat().st_size:
-                break
-            connection = None
-            try:
-                connection = open_file(self.path, mode=mode, timeout=self.timeout, immutable=immutable)
-                connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-            except sqlite3.OperationalError as error:
-                if connection is not None:
-                    connection.close()
-                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-                    with translated(self.place):
+        with translated(self.place):
+            for mode, immutable in (("rw", False), ("ro", False), ("ro", True)):
+                if immutable and log.exists() and log.stat().st_size:
+                    break
+                try:
+                    raw = open_file(self.path, mode=mode, timeout=self.timeout, immutable=immutable)
+                except sqlite3.OperationalError as error:
+                    if getattr(error, "sqlite_errorcode", 0) & 0xFF not in REFUSED:
                         raise
-                first = first or error
-            except sqlite3.DatabaseError:
-                if connection is not None:
-                    connection.close()
-                with translated(self.place):
-                    raise
-            else:
-                return Connection(connection, self.place)
+                    first = first or error
+                else:
+                    return Connection(raw, self.place)
         raise StoreError(f"{self.path} cannot be opened: {first}. Is the directory readable?") from first
 
     def _give(self, connection: Connection, process: int) -> None:

@@ -91,10 +91,15 @@ def open_file(path: Path, *, mode: str, timeout: float, immutable: bool = False)
     connection = sqlite3.connect(
         path.as_uri() + options, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False
     )
-    # FULL: a commit returns when it has reached the disk. The other two keep a hostile file from calling
-    # functions, and make SQLite look before it follows a pointer.
-    for setting in ("synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON"):
-        connection.execute(f"PRAGMA {setting}")
+    try:
+        # FULL: a commit returns when it has reached the disk. The other two keep a hostile file from calling
+        # functions, and make SQLite look before it follows a pointer.
+        for setting in ("synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON"):
+            connection.execute(f"PRAGMA {setting}")
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # it opens its files only now
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
