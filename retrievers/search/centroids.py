@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,35 +64,9 @@ def train(
     References:
         Dhillon and Modha, Concept decompositions for large sparse text data, Machine Learning 42, 2001.
     """
-    from tqdm.auto import tqdm
-
     _check(rows, scales, dim)
-    count = min(default_count(len(rows)) if n_centroids is None else n_centroids, len(rows))
-    if n_centroids is not None and not 1 <= n_centroids <= MOST:
-        raise InvalidInputError(
-            f"n_centroids is {n_centroids}: 1 to {MOST} are possible, as a code has 16 bits."
-        )
-    if sample is not None and sample < 1:
-        raise InvalidInputError(f"sample is {sample}: at least 1 row is needed.")
-    if not count:
-        return np.zeros((0, dim), np.float32)
-    random = np.random.default_rng(seed)
-    size = min(len(rows), max(count, SAMPLE * count if sample is None else sample))
-    chosen = np.sort(random.choice(len(rows), size, replace=False)) if size < len(rows) else np.arange(size)
-    taken, taken_scales = rows[chosen], scales[chosen]
-    starts = random.choice(size, count, replace=False)
-    centroids = _directions(dequantize(taken[starts], taken_scales[starts], dim))
-    disabled = None if show_progress is None else not show_progress
-    for _ in tqdm(range(ROUNDS), desc="Centroids", unit="round", disable=disabled, delay=1, leave=False):
-        codes, similarity = _nearest(taken, prepare(centroids))
-        sums, members = _sums(taken, taken_scales, codes, count, dim)
-        empty = np.flatnonzero(members == 0)
-        if len(empty):
-            sums[empty] = centroids[empty]
-            moved = _worst_served(codes, similarity * taken_scales, len(empty))
-            sums[empty[: len(moved)]] = dequantize(taken[moved], taken_scales[moved], dim)
-        centroids = _directions(sums)
-    return centroids
+    whole = np.zeros(1, np.int64)
+    return _train(rows, scales, dim, whole, whole + len(rows), n_centroids, sample, seed, show_progress)
 
 
 def assign(
@@ -119,32 +94,94 @@ def assign(
 def optimize(store: Store, *, n_centroids: int | None = None, show_progress: bool | None = None) -> None:
     """Train centroids on a store's live rows and give every row its code; nothing to do in an empty store.
 
-    Holds the write lock throughout: other writers wait, readers do not.
+    The work is done beside readers and writers; the write lock is held for what was added meanwhile.
 
     Raises:
-        StoreLockedError: another writer did not finish within the store's timeout.
+        InvalidInputError: n_centroids is out of range.
+        StoreLockedError: another writer did not finish within the store's timeout; nothing was changed.
         StoreError: the disk is full or cannot be written; the codes of before stay.
     """
+    with store.read() as view:
+        dim, rows, scales, starts, ends = view.dim, view.rows, view.scales, view.starts, view.ends
+    # A view's arrays outlast it, and a view that stays open would keep writers waiting.
+    found = _train(rows, scales, dim, starts, ends, n_centroids, None, 0, show_progress)
+    if not len(found):
+        return
+    codes = _assign(rows, found, show_progress)
     with store.writing():
         with store.read() as view:
-            live = _live_rows(view.starts, view.ends, len(view.rows))
-            rows = view.rows if live is None else view.rows[live]
-            scales = view.scales if live is None else view.scales[live]
-            found = train(rows, scales, view.dim, n_centroids=n_centroids, show_progress=show_progress)
-            if not len(found):
-                return
-            codes = assign(view.rows, view.scales, found)
+            # Rows are only ever appended, unless a compaction moved them, which moves their scales too.
+            same = len(scales) if np.array_equal(scales, view.scales[: len(scales)]) else 0
+            codes = np.concatenate([codes[:same], _assign(view.rows[same:], found, show_progress)])
         store.write_codes(found, codes)
 
 
-def _live_rows(starts: NDArray[np.int64], ends: NDArray[np.int64], tokens: int) -> NDArray[np.int64] | None:
-    """Rows of live windows, ascending; None where all are."""
-    lengths = ends - starts
-    total = int(lengths.sum())
-    if total == tokens:
-        return None
-    offsets = np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.sort(np.repeat(starts, lengths) + offsets)
+def _train(
+    rows: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    dim: int,
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    n_centroids: int | None,
+    sample: int | None,
+    seed: int,
+    show_progress: bool | None,
+) -> NDArray[np.float32]:
+    """See train; from the rows of some windows."""
+    total = int((ends - starts).sum())
+    count = min(default_count(total) if n_centroids is None else n_centroids, total)
+    if n_centroids is not None and not 1 <= n_centroids <= MOST:
+        raise InvalidInputError(
+            f"n_centroids is {n_centroids}: 1 to {MOST} are possible, as a code has 16 bits."
+        )
+    if sample is not None and sample < 1:
+        raise InvalidInputError(f"sample is {sample}: at least 1 row is needed.")
+    if not count:
+        return np.zeros((0, dim), np.float32)
+    random = np.random.default_rng(seed)
+    size = min(total, max(count, SAMPLE * count if sample is None else sample))
+    chosen = _rows_of(starts, ends, np.sort(random.choice(total, size, replace=False)))
+    taken, taken_scales = rows[chosen], scales[chosen]
+    first = random.choice(size, count, replace=False)
+    centroids = _directions(dequantize(taken[first], taken_scales[first], dim))
+    for _ in _progress("Centroids", ROUNDS, show_progress):
+        codes, similarity = _nearest(taken, prepare(centroids))
+        sums, members = _sums(taken, taken_scales, codes, count, dim)
+        # A centroid that lost all its rows moves to the rows that are served worst.
+        empty = np.flatnonzero(members == 0)
+        if len(empty):
+            sums[empty] = centroids[empty]
+            moved = _worst_served(codes, similarity * taken_scales, len(empty))
+            sums[empty[: len(moved)]] = dequantize(taken[moved], taken_scales[moved], dim)
+        centroids = _directions(sums)
+    return centroids
+
+
+def _assign(
+    rows: NDArray[np.uint8], centroids: NDArray[np.float32], show_progress: bool | None
+) -> NDArray[np.uint16]:
+    """See assign; in a few steps, for the progress bar."""
+    prepared, codes = prepare(centroids), np.empty(len(rows), np.uint16)
+    size = PART * 4 * cores()
+    for step in _progress("Codes", -(-len(rows) // size), show_progress):
+        part = slice(step * size, (step + 1) * size)
+        codes[part] = _nearest(rows[part], prepared)[0]
+    return codes
+
+
+def _progress(name: str, steps: int, show: bool | None) -> Iterable[int]:
+    from tqdm.auto import tqdm
+
+    return tqdm(range(steps), desc=name, disable=None if show is None else not show, delay=1, leave=False)
+
+
+def _rows_of(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], places: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Numbers of rows, ascending, from their places when windows are laid end to end."""
+    behind = np.cumsum(ends - starts)
+    windows = np.searchsorted(behind, places, side="right")
+    return np.sort(ends[windows] - (behind[windows] - places))
 
 
 def _check(rows: NDArray[np.uint8], scales: NDArray[np.float32], dim: int) -> None:

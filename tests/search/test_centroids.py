@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -221,7 +219,29 @@ def test_optimizing_an_empty_store_changes_nothing(store):
         assert view.codes is None
 
 
-def test_live_rows_come_in_the_order_of_the_file():
-    view = SimpleNamespace(starts=np.array([5, 0, 3]), ends=np.array([7, 2, 3]))
-    assert centroids._live_rows(view.starts, view.ends, 8).tolist() == [0, 1, 5, 6]
-    assert centroids._live_rows(np.array([2, 0]), np.array([4, 2]), 4) is None
+def test_rows_of_windows_come_in_the_order_of_the_file():
+    starts, ends = np.array([5, 9, 0, 3]), np.array([7, 9, 2, 4])
+    assert centroids._rows_of(starts, ends, np.arange(5)).tolist() == [0, 1, 3, 5, 6]
+    assert centroids._rows_of(starts, ends, np.array([1, 2])).tolist() == [0, 6]
+
+
+@pytest.mark.parametrize("change", ["append", "compact", "nothing"])
+def test_a_change_during_optimize_leaves_every_row_its_nearest_centroid(store, change, monkeypatch):
+    rng = np.random.default_rng(0)
+    store.append(entries(rng, ["a", "b", "c", "d"]))
+    store.delete(["b"])
+    original = centroids._train
+
+    def change_then_train(*given):
+        if change == "append":
+            store.append(entries(rng, ["e", "f"]))
+        if change == "compact":
+            store.compact()
+            store.append(entries(rng, ["e", "f"]))
+        return original(*given)
+
+    monkeypatch.setattr(centroids, "_train", change_then_train)
+    centroids.optimize(store, n_centroids=8)
+    with store.read() as view:
+        assert len(view.codes) == len(view.rows) == {"append": 54, "compact": 45, "nothing": 36}[change]
+        assert view.codes.tolist() == centroids.assign(view.rows, view.scales, view.centroids).tolist()
