@@ -23,10 +23,10 @@ bench: $(VENV)/bench.stamp  ## search speed against other engines; takes long
 	$(BIN)/python -m benchmarks.search
 
 crash: $(VENV)/test.stamp  ## kill a writing process 500 times
-	$(BIN)/python -m pytest tests/crash --kills=500 -s
+	$(BIN)/python -m tests.crash.harness --kills 500
 
 fuzz: $(VENV)/test.stamp  ## open 20 000 damaged collections
-	$(BIN)/python -m pytest tests/fuzz --mutations=20000 -s
+	$(BIN)/python -m tests.fuzz.mutate --count 20000
 
 # torch goes first and alone: a resolver that meets it as a dependency may choose another build.
 $(BIN)/python:
