@@ -253,7 +253,7 @@ class LateInteractionEncoder(Encoder):
         features = self._preprocess([texts[i] for i in filled], task)
         lengths = [len(one["input_ids"]) for one in features]
         if task == "document":
-            self._check_fit([texts[i] for i in filled], lengths)
+            self._preprocess.check_fit([texts[i] for i in filled], lengths)
         if task == "document" and self._pool is not None:
             pooled = self._pool.encode([texts[i] for i in filled], lengths, self.token_budget, self._pooling)
             for i, matrix in zip(filled, pooled, strict=True):
@@ -282,14 +282,6 @@ class LateInteractionEncoder(Encoder):
             if self._pooling is not None:
                 rows = self._pooling.pool(rows, task=task)
             return [row.cpu().numpy() for row in rows]
-
-    def _check_fit(self, texts: Sequence[str], lengths: Sequence[int]) -> None:
-        for text, length in zip(texts, lengths, strict=True):
-            if length > self.document_length:
-                raise InvalidInputError(
-                    f"A text of {length} tokens does not fit in a window of {self.document_length}: "
-                    f"{text[:60]!r}… Cut it with split, and encode each window."
-                )
 
 
 def _pooling(factor: float | None) -> BaseTokenPooling | None:

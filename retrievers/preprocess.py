@@ -179,6 +179,19 @@ class Preprocessor:
             for one in self(texts[start : start + CHUNK], "document")
         ]
 
+    def check_fit(self, texts: Sequence[str], lengths: Sequence[int]) -> None:
+        """Refuse documents that would have to be cut.
+
+        Raises:
+            InvalidInputError: a text has more tokens than document_length.
+        """
+        for text, length in zip(texts, lengths, strict=True):
+            if length > self.document_length:
+                raise InvalidInputError(
+                    f"A text of {length} tokens does not fit in a window of {self.document_length}: "
+                    f"{text[:60]!r}… Cut it with split, and encode each window."
+                )
+
     def _whole(self, text: str, task: Task) -> list[int]:
         with self._lock:
             encoding = self._tokenizer(self.prompts[task] + text, truncation=False, verbose=False)
