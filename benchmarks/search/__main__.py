@@ -73,6 +73,9 @@ def main(given: Sequence[str] | None = None) -> None:
         near = limits(passages, count, index / "ours")
         sections.append(_section(passages, count, results, share, report.limit_table(near)))
         panels.append((f"{count:,} passages", results))
+        chosen.results.mkdir(parents=True, exist_ok=True)
+        report.plot(panels, chosen.results / "search.png")
+        _write(chosen.results, whole, sections)
     if chosen.build_only:
         return
     crowds = scale.crowds(passages, index / "ours-optimised")
@@ -83,15 +86,21 @@ def main(given: Sequence[str] | None = None) -> None:
         medium = sample(whole, int(chosen.optimize / (whole.offsets[-1] / len(whole))), cache=chosen.cache)
         found = scale.optimise(medium, chosen.cache)
         sections.append(f"## Building the centroids\n\n{report.optimise_line(found)}")
+    _write(chosen.results, whole, sections)
     if chosen.large:
         sections.append(_large(whole, chosen))
+    _write(chosen.results, whole, sections)
     if chosen.windows:
         many = scale.open_many(chosen.windows, chosen.cache)
         sections.append(f"## Many windows\n\n{report.open_line(many)}")
-    chosen.results.mkdir(parents=True, exist_ok=True)
-    report.plot(panels, chosen.results / "search.png")
-    (chosen.results / "search.md").write_text(_page(whole, sections))
+        _write(chosen.results, whole, sections)
     print((chosen.results / "search.md").read_text())
+
+
+def _write(results: Path, whole: Passages, sections: Sequence[str]) -> None:
+    """After each section: an hour's work is not lost when the last part fails."""
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "search.md").write_text(_page(whole, sections))
 
 
 def _page(whole: Passages, sections: Sequence[str]) -> str:
