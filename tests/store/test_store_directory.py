@@ -16,6 +16,7 @@ from retrievers.errors import (
     ModelMismatchError,
     StoreError,
 )
+from retrievers.filters import parse
 from retrievers.store import Store
 from tests.store.rows import FINGERPRINT, entry
 
@@ -171,6 +172,19 @@ def test_verify_finds_what_was_changed_in_the_catalogue(path, statement, ids):
     found = store.verify()
     assert found
     assert found[0].ids == ids
+    store.close()
+
+
+def test_a_filter_that_finds_what_it_does_not_keep_is_an_error(path):
+    filled(path)
+    store = Store(path, fingerprint=None)
+    store.append([], metadata_only=[entry(name, n=n).document for n, name in enumerate("abc")])
+    sql(path, "UPDATE fields SET value = (SELECT value FROM fields WHERE key = 1) WHERE key = 2")
+    with store.read() as view:
+        found = view.documents[view.select(parse({"n": 0}))]
+        assert found.tolist() == [1, 2]
+        with pytest.raises(CorruptStoreError, match="does not keep"):
+            view.fetch(found)
     store.close()
 
 
