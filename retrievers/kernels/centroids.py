@@ -15,6 +15,7 @@ import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
+from retrievers.kernels import amx
 from retrievers.kernels.arithmetic import Arithmetic
 from retrievers.kernels.build import Functions, functions
 from retrievers.kernels.emit import (
@@ -43,7 +44,7 @@ WIDTHS = (16, 32)
 GROUPS = 4  # vectors of rows that nearest keeps beside each other
 _ROWS = {16: 4, 8: 2, 4: 4}  # centroids in a block, by lanes: with GROUPS, as many sums as registers hold
 _TABLE_ROWS = {1: 8, 2: 4, 4: 2}  # the same for table, by vectors of query tokens: 8 sums in flight
-_PADDING = 8
+_PADDING = 32  # every block of centroids is full
 _LEAST = -(1 << 31)
 
 
@@ -104,7 +105,7 @@ def nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.i
     packed = np.ascontiguousarray(units.reshape(whole // lanes, lanes, -1).transpose(0, 2, 1))
     numbers, products = np.empty(whole, np.int32), np.empty(whole, np.float32)
     _functions(path, width)["nearest"](
-        _place(packed), whole // size, _place(_stored(path, centroids)), len(centroids.rows),
+        _place(packed), whole // lanes, _place(_stored(path, centroids)), len(centroids.rows),
         _place(numbers), _place(products),
     )  # fmt: skip
     if arithmetic.offset:  # what the 128 of a centroid's bytes added, the same for all centroids
@@ -156,23 +157,28 @@ def _place(array: NDArray[np.generic]) -> int:
 
 def _functions(path: Path, width: int) -> Functions:
     def make(triple: str) -> ir.Module:
-        return module(path.arithmetic, path.lanes, width, triple)
+        from retrievers.kernels.amx_centroids import MatrixEmitter  # which builds on this file
+
+        kind = MatrixEmitter if path.name == "amx" and amx.fits(width) else Emitter
+        return module(path.arithmetic, path.lanes, width, triple, kind)
 
     arguments = [("nearest", 6), *((f"table{size}", 6) for size in WIDTHS)]
     return functions(("centroids", path.name, width), path, make, arguments)
 
 
-def module(arithmetic: Arithmetic, lanes: int, width: int, triple: str) -> ir.Module:
-    """The functions nearest and table16, table32 for one width of rows in LLVM IR."""
+def module(
+    arithmetic: Arithmetic, lanes: int, width: int, triple: str, kind: type[Emitter] | None = None
+) -> ir.Module:
+    """The functions nearest, by a kind of emitter, and table16, table32 for one width of rows in LLVM IR."""
     unit = ir.Module("centroids")
     unit.triple = triple
-    _Emitter(unit, "nearest", arithmetic, lanes, width).nearest()
+    (kind or Emitter)(unit, "nearest", arithmetic, lanes, width).nearest()
     for size in WIDTHS:
-        _Emitter(unit, f"table{size}", arithmetic, lanes, width).table(size)
+        Emitter(unit, f"table{size}", arithmetic, lanes, width).table(size)
     return unit
 
 
-class _Emitter:
+class Emitter:
     def __init__(self, unit: ir.Module, name: str, arithmetic: Arithmetic, lanes: int, width: int) -> None:
         function = ir.Function(unit, ir.FunctionType(VOID, [I64] * 6), name)
         self.b = b = ir.IRBuilder(function.append_basic_block("entry"))
@@ -183,22 +189,22 @@ class _Emitter:
         self.totals = arithmetic.accumulator(lanes)
         self.floats = vector(F32, lanes)
         self.unit = I8 if arithmetic.limit else F32
+        self.groups, self.block = GROUPS, _ROWS[lanes]  # of nearest: vectors of rows, and centroids
 
     def nearest(self) -> None:
-        """nearest(rows, tiles, centroids, K, numbers, products)."""
-        b, size, vectors = self.b, _ROWS[self.lanes], range(GROUPS)
+        """nearest(rows, vectors, centroids, K, numbers, products); vectors is a multiple of GROUPS."""
+        b, size, vectors = self.b, self.block, range(self.groups)
         rows, _, centroids, _, numbers, products = self.pointers
         best = [Variable(b, self.totals) for _ in vectors]
         whose = [Variable(b, vector(I32, self.lanes)) for _ in vectors]
-        with repeat(b, i64(0), self.values[1]) as tile:
-            group = b.mul(tile, i64(GROUPS))
+        with repeat(b, i64(0), self.values[1], self.groups) as group:
             query = at(b, rows, self.totals, b.mul(group, i64(self.steps)))
             for n in vectors:
                 least = float("-inf") if self.totals == self.floats else _LEAST
                 best[n].set(constant(self.totals.element, least, self.lanes))
                 whose[n].set(constant(I32, 0, self.lanes))
             with repeat(b, i64(0), self.values[3], size) as first:
-                sums = self._products(query, GROUPS, self._rows(centroids, first), size, None)
+                sums = self.products(query, self.groups, self._rows(centroids, first), size, None)
                 for n in vectors:
                     high, number = best[n].get(), whose[n].get()
                     for m in range(size):
@@ -211,7 +217,10 @@ class _Emitter:
                 place = b.add(group, i64(n))
                 store(b, whose[n].get(), numbers, place)
                 store(b, self._float(best[n].get()), products, place)
-        b.ret_void()
+        self.leave()
+
+    def leave(self) -> None:
+        self.b.ret_void()
 
     def table(self, size: int) -> None:
         """table(query, excess, factors, centroids, K, out)."""
@@ -223,7 +232,7 @@ class _Emitter:
             rows = self._rows(centroids, first)
             for group in range(0, groups, at_once):
                 part = at(b, query, self.totals, group * self.steps)
-                sums = self._products(
+                sums = self.products(
                     part, at_once, rows, count, at(b, excess, vector(I32, self.lanes), group)
                 )
                 for m in range(count):
@@ -236,7 +245,7 @@ class _Emitter:
     def _rows(self, centroids: ir.Value, first: ir.Value) -> ir.Value:
         return at(self.b, centroids, self.unit, self.b.mul(first, i64(self.width)))
 
-    def _products(
+    def products(
         self, query: ir.Value, groups: int, rows: ir.Value, count: int, excess: ir.Value | None
     ) -> list[list[ir.Value]]:
         """Dot products of `count` centroids and `groups` vectors of lanes: [centroid][group]."""
