@@ -29,6 +29,9 @@ def main() -> None:
     )
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--model", default="offline/minilm")
+    parser.add_argument(
+        "--only", default="", help="words in the names of the ways to measure; a bar parts them"
+    )
     arguments = parser.parse_args()
     ids, texts, questions, relevant = retrieval_set(arguments.data / "qmsum", "corpus", 10**6, 10**6)
     ids, texts = ids[:: arguments.every], texts[:: arguments.every]
@@ -39,6 +42,8 @@ def main() -> None:
     print(f"{len(texts)} transcripts, {words:.0f} words at the median, {len(questions)} questions")
     print("| way | windows | rows | nDCG@10 | success@1 | seconds |\n|---|---|---|---|---|---|")
     for way, options, run in WAYS:
+        if not any(words in way for words in arguments.only.split("|")):
+            continue
         encoder = LateInteractionEncoder(arguments.model, **options)
         queries = encoder.encode_queries(questions)
         scores = np.full((len(questions), len(texts)), -np.inf, np.float32)
