@@ -38,7 +38,10 @@ def documents(
             raise InvalidInputError(f"{len(items)} documents but {len(values)} {name}: give one a document.")
     checked = [
         _document(
-            place, item, ids[place] if ids is not None else None, metadatas[place] if metadatas is not None else None
+            place,
+            item,
+            ids[place] if ids is not None else None,
+            metadatas[place] if metadatas is not None else None,
         )
         for place, item in enumerate(items)
     ]
@@ -46,11 +49,15 @@ def documents(
     for place, document in enumerate(checked):
         first = seen.setdefault(str(document.id), place)
         if first != place:
-            raise InvalidInputError(f"id {document.id!r} stands twice in one call, at places {first} and {place}.")
+            raise InvalidInputError(
+                f"id {document.id!r} stands twice in one call, at places {first} and {place}."
+            )
     return checked
 
 
-def _document(place: int, item: str | Document, given: str | None, metadata: Mapping[str, Any] | None) -> Document:
+def _document(
+    place: int, item: str | Document, given: str | None, metadata: Mapping[str, Any] | None
+) -> Document:
     if isinstance(item, str):
         item = Document(item)
     if not isinstance(item, Document):
@@ -71,7 +78,9 @@ def identifier(value: object) -> str:
     """An id: a str that is not empty."""
     checked = text(value, "an id")
     if not checked:
-        raise InvalidInputError("an id is empty: give a str of at least one character, or None to have one made.")
+        raise InvalidInputError(
+            "an id is empty: give a str of at least one character, or None to have one made."
+        )
     return checked
 
 
@@ -120,7 +129,9 @@ def json_object(value: object, name: str) -> None:
         raise InvalidTypeError(f"{name} is {shown(value)} of type {type(value).__name__}: a dict is needed.")
     for key, item in value.items():
         if not isinstance(key, str):
-            raise InvalidTypeError(f"{name} has the key {shown(key)} of type {type(key).__name__}: JSON keys are str.")
+            raise InvalidTypeError(
+                f"{name} has the key {shown(key)} of type {type(key).__name__}: JSON keys are str."
+            )
         text(key, f"a key of {name}")
         _json_value(item, f"{name} under {key!r}", 0)
 
@@ -134,7 +145,9 @@ def _json_value(value: object, name: str, depth: int) -> None:
         text(value, name)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidInputError(f"{name} is {value}, which JSON cannot hold: use None, or leave the key out.")
+            raise InvalidInputError(
+                f"{name} is {value}, which JSON cannot hold: use None, or leave the key out."
+            )
     elif isinstance(value, list):
         for item in value:
             _json_value(item, name, depth + 1)

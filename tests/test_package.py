@@ -7,7 +7,16 @@ import sys
 
 import retrievers
 
-HEAVY = ("torch", "numba", "transformers", "sentence_transformers", "langchain_core", "llama_index", "numpy")
+HEAVY = (
+    "torch",
+    "numba",
+    "llvmlite",
+    "transformers",
+    "sentence_transformers",
+    "langchain_core",
+    "llama_index",
+    "numpy",
+)
 
 
 def run_python(code: str) -> str:
