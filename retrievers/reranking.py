@@ -11,7 +11,6 @@ from retrievers import hits, indexing, validate
 from retrievers.encoder import Encoder
 from retrievers.errors import InvalidTypeError
 from retrievers.quantize import quantize
-from retrievers.search import score as score_windows
 from retrievers.store import Store
 from retrievers.types import Document, Hit, TokenMatrix
 
@@ -41,6 +40,8 @@ def score(store: Store, encoder: Encoder, query: TokenMatrix, documents: Sequenc
         query: float32, (query_tokens, dim).
         documents: one whose id and content are stored is scored from its stored rows.
     """
+    from retrievers.search import score as score_windows  # compiles the kernels
+
     hashes = [indexing.content_hash(document) for document in documents]
     found: dict[int, Hit] = {}
     with store.read() as view:
