@@ -36,6 +36,10 @@ class Collection:
         encoder: the model; None means the one that wrote the directory, or the default model for a new one.
         indexed: metadata keys (dots reach into nested ones) that filters use often, indexed on disk.
         timeout: seconds to wait for another writer.
+        device: a GPU that keeps the token rows and searches them, as torch names it ("cuda"); None searches on
+            the processor. The encoder has a device of its own.
+        device_memory: bytes of that GPU which search may use; None means nearly all that is free. A collection
+            that does not fit is a DeviceMemoryError on the first search.
     Raises:
         ModelMismatchError: the directory was written with another encoder.
         FormatVersionError: the directory was written by a newer version.
@@ -49,6 +53,8 @@ class Collection:
         *,
         indexed: Sequence[str] = (),
         timeout: float = 10.0,
+        device: str | None = None,
+        device_memory: int | None = None,
     ) -> None:
         directory = _directory(path)
         if isinstance(encoder, str):
@@ -57,6 +63,7 @@ class Collection:
             encoder = LateInteractionEncoder()
         fingerprint = None if encoder is None else encoder.fingerprint
         self._encoder = encoder
+        self._device, self._device_memory = device, device_memory
         self.store = Store(
             directory, fingerprint=fingerprint, timeout=timeout, indexed=indexed, assign=_assign
         )
@@ -216,7 +223,16 @@ class Collection:
         condition = _predicate_or_filter(filter)
         matrices = self._encode_queries(queries)
         with self.store.read() as view:
-            ranked = rank(view, matrices, view.select(condition), k, exact=exact, candidates=candidates)
+            ranked = rank(
+                view,
+                matrices,
+                view.select(condition),
+                k,
+                exact=exact,
+                candidates=candidates,
+                device=self._device,
+                memory_limit=self._device_memory,
+            )
             return [
                 hits.from_search(view, matrix, found, lowest)
                 for matrix, found in zip(matrices, ranked, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from retrievers import Collection, Document
+from retrievers.errors import DeviceMemoryError
 from retrievers.testing import HashingEncoder
 
 TEXTS = [
@@ -256,3 +257,22 @@ def test_matrices_are_the_stored_rows(capitals, encoder):
 def test_the_repr_names_place_size_and_model(capitals):
     assert "3 documents" in repr(capitals)
     assert "testing/hashing" in repr(capitals)
+
+
+def test_a_device_finds_what_the_processor_finds(capitals, encoder):
+    with Collection(None, encoder, device="cpu") as other:
+        other.add(
+            TEXTS, ids=["a", "b", "c"], metadatas=[{"topic": "city"}, {"topic": "city"}, {"topic": "food"}]
+        )
+        there, here = (
+            c.search("the capital of France", k=2, filter={"topic": "city"}) for c in (other, capitals)
+        )
+    assert ids(there) == ids(here) == ["a", "b"]
+    assert [hit.score for hit in there] == pytest.approx([hit.score for hit in here], abs=1e-3)
+
+
+def test_a_collection_that_does_not_fit_on_its_device_says_so(encoder):
+    with Collection(None, encoder, device="cpu", device_memory=100) as collection:
+        collection.add(TEXTS)
+        with pytest.raises(DeviceMemoryError, match="0.1 kB may be used"):
+            collection.search("capital")

@@ -29,6 +29,8 @@ def rank(
     *,
     exact: bool = False,
     candidates: int | None = None,
+    device: str | None = None,
+    memory_limit: int | None = None,
 ) -> list[Ranking]:
     """The k best documents of each query, each by its best window.
 
@@ -38,7 +40,10 @@ def rank(
         selected: int64: positions of the windows to search; None for all.
         k: the most documents a query.
         exact: score every selected window, also where the pruned scan would pay.
-        candidates: windows that the pruned scan scores exactly; None lets it choose from k.
+        candidates: windows that the pruned scan scores exactly, and that it is to be used wherever the view has
+            codes; None lets it choose both by what was measured.
+        device: a GPU that keeps the rows and scores all of them, as torch names it; None uses the processor.
+        memory_limit: bytes of the device that may be used; None means nearly all that is free.
     Returns:
         a list a query of (window position, score), one a document, higher score first; equal scores in
         order of the document keys. Windows without tokens never appear; a query without tokens finds
@@ -48,7 +53,12 @@ def rank(
     asked = [number for number, query in enumerate(queries) if len(query)]
     if k > 0 and asked and len(view.starts if selected is None else selected):
         some = [queries[number] for number in asked]
-        if view.codes is not None and not exact and pruned.worthwhile(view, selected, k):
+        pays = candidates is not None or pruned.worthwhile(view, selected, k)
+        if device is not None:
+            from retrievers.search import gpu
+
+            found = gpu.rank(view, some, selected, k, device=device, memory_limit=memory_limit)
+        elif view.codes is not None and not exact and pays:
             found = pruned.rank(view, some, selected, k, candidates)
         else:
             found = exact_search.rank(view, some, selected, k)
