@@ -32,7 +32,12 @@ def entries(first: int, count: int, tokens: int, dim: int) -> list[Entry]:
             Document(
                 f"passage {n} " * 20,
                 f"id-{n}",
-                {"group": n % 100, "lang": ["en", "de", "fr"][n % 3], "source": f"file-{n // 10}.txt", "n": n},
+                {
+                    "group": n % 100,
+                    "lang": ["en", "de", "fr"][n % 3],
+                    "source": f"file-{n // 10}.txt",
+                    "n": n,
+                },
             ),
             n.to_bytes(16, "little"),
             [(0, 100)],
@@ -128,7 +133,9 @@ def filtering(directory: Path, windows: int) -> None:
         for again in (False, True):
             took = seconds(lambda f=filter, a=again: search(f, a))  # type: ignore[misc]
             when = "seen before" if again else "new"
-            print(f"  filter that keeps 1 %, {name}, {when}: {took * 1e3:.1f} ms, {whole / took:.0f}x as fast")
+            print(
+                f"  filter that keeps 1 %, {name}, {when}: {took * 1e3:.1f} ms, {whole / took:.0f}x as fast"
+            )
     store.close()
 
 

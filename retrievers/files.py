@@ -84,7 +84,22 @@ class _Text(HTMLParser):
     HIDDEN = frozenset({"script", "style", "head", "template", "noscript"})
     BLOCKS = frozenset(
         {"address", "article", "aside", "blockquote", "br", "caption", "dd", "div", "dl", "dt", "figcaption"}
-        | {"figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav"}
+        | {
+            "figure",
+            "footer",
+            "form",
+            "h1",
+            "h2",
+            "h3",
+            "h4",
+            "h5",
+            "h6",
+            "header",
+            "hr",
+            "li",
+            "main",
+            "nav",
+        }
         | {"ol", "option", "p", "pre", "section", "table", "td", "th", "title", "tr", "ul"}
     )
 

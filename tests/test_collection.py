@@ -274,5 +274,5 @@ def test_a_device_finds_what_the_processor_finds(capitals, encoder):
 def test_a_collection_that_does_not_fit_on_its_device_says_so(encoder):
     with Collection(None, encoder, device="cpu", device_memory=100) as collection:
         collection.add(TEXTS)
-        with pytest.raises(DeviceMemoryError, match="0.1 kB may be used"):
+        with pytest.raises(DeviceMemoryError, match=r"0\.1 kB may be used"):
             collection.search("capital")
