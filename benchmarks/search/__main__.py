@@ -38,10 +38,12 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--large", type=int, default=200_000, help="passages of the large set; 0 leaves it out"
     )
+    parser.add_argument("--optimize", type=int, default=3_000_000, help="tokens to optimize; 0: none")
     parser.add_argument("--windows", type=int, default=1_000_000, help="windows to open; 0 leaves that out")
     parser.add_argument("--no-peers", action="store_true", help="only what this environment has")
     parser.add_argument("--install", action="store_true", help="install missing peers first: gigabytes")
     parser.add_argument("--fresh", action="store_true", help="build every index again")
+    parser.add_argument("--no-build", action="store_true", help="leave out engines that have no index yet")
     parser.add_argument("--build-only", action="store_true", help="build the indexes of --passages, and stop")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -67,7 +69,7 @@ def main(given: Sequence[str] | None = None) -> None:
             build(passages, count, contenders, chosen.cache)
             continue
         others = Others()
-        results = measure(passages, count, contenders, chosen.cache)
+        results = measure(passages, count, contenders, chosen.cache, building=not chosen.no_build)
         share = others.share()
         index = chosen.cache / "indexes" / passages.directory.name
         near = limits(passages, count, index / "ours")

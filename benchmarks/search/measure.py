@@ -22,12 +22,12 @@ from benchmarks.search.load import Others
 
 K = 10
 ROUNDS = 5
-SECONDS_A_BLOCK = 2.5
+SECONDS_A_BLOCK = 2.0
 QUIET = 0.3
 """Seconds between two engines' turns: OpenMP threads of the one before spin for up to 0.2 s."""
 PATIENCE = 1800.0
 """Seconds that an index may take to build."""
-SECONDS_FOR_ANSWERS = 25.0
+SECONDS_FOR_ANSWERS = 12.0
 """A slow operating point answers as many questions as fit, once for recall and once all at a time."""
 LEAST = 20
 """Questions that even the slowest answers."""
@@ -86,13 +86,14 @@ def measure(
     cache: Path = CACHE,
     *,
     rounds: int = ROUNDS,
+    building: bool = True,
 ) -> list[Result]:
     """Measure engines on the first `count` passages of a set; the rest are there to be added and deleted."""
     scores = true_scores(passages, count)
     results = [Result(contender) for contender in contenders]
     clients: dict[int, Client] = {}
     for n, result in enumerate(results):
-        client = _start(result, passages, count, cache)
+        client = _start(result, passages, count, cache, building)
         if client is not None:
             clients[n] = client
             _attempt(result, clients, n, _answer, scores)
@@ -111,7 +112,9 @@ def measure(
     return results
 
 
-def _start(result: Result, passages: Passages, count: int, cache: Path) -> Client | None:
+def _start(
+    result: Result, passages: Passages, count: int, cache: Path, building: bool = True
+) -> Client | None:
     """Build the index in one process, open it in another."""
     contender = result.contender
     index = cache / "indexes" / passages.directory.name / (contender.index or "none")
@@ -119,6 +122,8 @@ def _start(result: Result, passages: Passages, count: int, cache: Path) -> Clien
     try:
         python = _python(contender)
         if contender.index and not (index.parent / f"{contender.index}.json").exists():
+            if not building:
+                raise WorkerError("not measured: its index was not built for this run")
             _build(result, python, passages, count, index)
         if contender.index:
             result.build = _read(index.parent / f"{contender.index}.json")
@@ -127,6 +132,7 @@ def _start(result: Result, passages: Passages, count: int, cache: Path) -> Clien
         result.note, result.open_seconds = opened["note"], opened["seconds"]
     except WorkerError as error:
         result.failure = str(error)
+        _say(f"  {result.failure}")
         return None
     return client
 
@@ -157,6 +163,7 @@ def _attempt(result: Result, clients: dict[int, Client], n: int, step: Any, *arg
         step(result, clients[n], *arguments)
     except WorkerError as error:
         result.failure = str(error)
+        _say(f"  {result.contender.name}: {result.failure}")
         clients.pop(n).close()
 
 

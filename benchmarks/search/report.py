@@ -12,6 +12,7 @@ from benchmarks.search.engine import THREADS
 from benchmarks.search.limit import Limit
 from benchmarks.search.measure import Point, Result
 from benchmarks.search.scale import Crowd, Filtered, Opened, Optimised
+from retrievers._version import __version__
 
 RIVALS = ("numpy float32", "torch bfloat16", "maxsim-cpu")
 """Brute force that the exact scan is compared with."""
@@ -28,7 +29,7 @@ def machine() -> str:
     )
     return (
         f"{model}, {os.cpu_count()} cores, {THREADS} threads each; Python {platform.python_version()}, {versions}; "
-        f"maxsim-retrievers {version('maxsim-retrievers')}."
+        f"maxsim-retrievers {__version__}."
     )
 
 
