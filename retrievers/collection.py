@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from retrievers import evidence, filters, hits, indexing, reranking, validate
 from retrievers.encoder import Encoder, LateInteractionEncoder
-from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError
+from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreClosedError
 from retrievers.quantize import dequantize
 from retrievers.store import Store, View
 from retrievers.types import Document, Evidence, Hit, TokenMatrix
@@ -356,7 +356,11 @@ class Collection:
 
     def __repr__(self) -> str:
         place = "in memory" if self.path is None else repr(str(self.path))
-        return f"Collection({place}, {len(self)} documents, {self.store.fingerprint['model']!r})"
+        try:
+            size = f"{len(self)} documents"
+        except StoreClosedError:
+            size = "closed"
+        return f"Collection({place}, {size}, {self.store.fingerprint['model']!r})"
 
     # Help
 

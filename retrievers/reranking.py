@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +43,13 @@ def score(store: Store, encoder: Encoder, query: TokenMatrix, documents: Sequenc
     """
     from retrievers.search import score as score_windows  # compiles the kernels
 
-    hashes = [indexing.content_hash(document) for document in documents]
     found: dict[int, Hit] = {}
     with store.read() as view:
         named = [document.id for document in documents if document.id is not None]
         known, positions = view.content_hashes(named), view.positions_of(named)
+        twins = {document.id: document for document in view.get(list(known))}
+        documents = [_with_context(document, twins.get(document.id)) for document in documents]
+        hashes = [indexing.content_hash(document) for document in documents]
         places, windows = [], [np.zeros(0, np.int64)]
         for place, (document, digest) in enumerate(zip(documents, hashes, strict=True)):
             if document.id is not None and known.get(document.id) == digest:
@@ -65,6 +68,13 @@ def score(store: Store, encoder: Encoder, query: TokenMatrix, documents: Sequenc
     spans = [span for entry in encoded for span in entry.windows]
     _collect(found, documents, query, missing, [len(entry.windows) for entry in encoded], spans, scores)
     return [found[place] for place in range(len(documents))]
+
+
+def _with_context(document: Document, stored: Document | None) -> Document:
+    """A document as it is stored: a framework that knows no context hands the text alone around."""
+    if stored is None or document.context or stored.text != document.text:
+        return document
+    return replace(document, context=stored.context)
 
 
 def _collect(

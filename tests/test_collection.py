@@ -182,6 +182,14 @@ def test_rerank_of_another_text_under_a_stored_id_scores_the_text_given(capitals
     assert capitals.get(["a"])[0].text == TEXTS[0]
 
 
+def test_rerank_of_a_stored_text_without_its_context_encodes_nothing(collection, encoder):
+    collection.add([Document("It rises at dawn.", "a", {}, context="sun ")])
+    before = encoder.encoded_documents
+    [hit] = collection.rerank("sun dawn", [Document("It rises at dawn.", "a")])
+    assert hit.score == collection.search("sun dawn")[0].score
+    assert encoder.encoded_documents == before
+
+
 def test_rerank_keeps_texts_without_tokens_at_the_end(capitals):
     hits = capitals.rerank("flour", ["", "flour"])
     assert [(hit.position, hit.normalized_score > 0.9) for hit in hits] == [(1, True), (0, False)]
@@ -257,6 +265,8 @@ def test_matrices_are_the_stored_rows(capitals, encoder):
 def test_the_repr_names_place_size_and_model(capitals):
     assert "3 documents" in repr(capitals)
     assert "testing/hashing" in repr(capitals)
+    capitals.close()
+    assert "closed" in repr(capitals)
 
 
 def test_a_device_finds_what_the_processor_finds(capitals, encoder):

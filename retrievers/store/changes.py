@@ -197,6 +197,12 @@ def delete(connection: Connection, state: State, keys: Sequence[int]) -> State:
 def _bury(connection: Connection, state: State, row: tuple[int, int, int], last_batch: int) -> State:
     """Mark the windows that a document has up to a batch as dead."""
     key, windows, tokens = row
+    counts = ((windows, state.live_windows), (tokens, state.live_tokens))
+    if not all(type(count) is int and 0 <= count <= most for count, most in counts):
+        raise CorruptStoreError(
+            f"the catalogue says that document {key} has {windows!r} windows and {tokens!r} token rows: it is "
+            "damaged. Restore the directory from a backup."
+        )
     if not windows:
         return state
     connection.run("INSERT INTO dead VALUES (?, ?, ?)", [state.last_dead + 1, key, last_batch])

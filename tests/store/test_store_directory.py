@@ -297,3 +297,16 @@ def test_a_read_only_directory_can_be_read_and_not_changed(tmp_path):
     )
     assert done.stdout.splitlines() == ["['a', 'b', 'c']", *["StoreError"] * 4], done.stderr
     assert len(Store(path, fingerprint=None)) == 3
+
+
+def test_a_count_of_token_rows_that_is_no_number_is_refused_by_name(tmp_path):
+    path = filled(tmp_path / "index")
+    with sqlite3.connect(path / "catalog.sqlite") as catalog:
+        catalog.execute("UPDATE documents SET tokens = 'x' WHERE id = 'a'")
+    catalog.close()
+    store = Store(path, fingerprint=FINGERPRINT)
+    with pytest.raises(CorruptStoreError, match="'x' token rows"):
+        store.append([entry("a", 1)])
+    with pytest.raises(CorruptStoreError, match="'x' token rows"):
+        store.delete(["a"])
+    assert len(store) == 3
