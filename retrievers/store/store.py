@@ -110,15 +110,18 @@ class Store:
     def _recognised(self) -> dict[str, Any] | None:
         """The stored fingerprint; None where there is no collection yet, or one whose creation broke off."""
         place = self._catalog.place
-        if not self._catalog.exists():
-            if self._files.names():
-                raise CorruptStoreError(
-                    f"{place} has token files but no {catalog.NAME}: restore it from a backup, or build the "
-                    "collection anew in another directory."
-                )
-            return None
-        with self._catalog.reading() as connection:
-            return None if schema.is_new(connection) else schema.check(connection, place)
+        orphans = self._files.names()  # looked for first: whoever creates a collection writes them last
+        if self._catalog.exists():
+            with self._catalog.reading() as connection:
+                if not schema.is_new(connection):
+                    return schema.check(connection, place)
+        # Token files without a catalogue are somebody's documents, not a place for a new collection.
+        if orphans:
+            raise CorruptStoreError(
+                f"{place} has token files but no {catalog.NAME}, or an empty one: restore it from a backup, or "
+                "build the collection anew in another directory."
+            )
+        return None
 
     def _index(self, names: Sequence[str]) -> None:
         if not names:

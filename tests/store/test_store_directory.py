@@ -310,3 +310,12 @@ def test_a_count_of_token_rows_that_is_no_number_is_refused_by_name(tmp_path):
     with pytest.raises(CorruptStoreError, match="'x' token rows"):
         store.delete(["a"])
     assert len(store) == 3
+
+
+def test_an_emptied_catalogue_beside_token_files_is_no_new_collection(tmp_path):
+    path = filled(tmp_path / "index")
+    rows = (path / "tokens-000001.u8").read_bytes()
+    (path / "catalog.sqlite").write_bytes(b"")
+    with pytest.raises(CorruptStoreError, match="or an empty one"):
+        Store(path, fingerprint=FINGERPRINT)
+    assert (path / "tokens-000001.u8").read_bytes() == rows
