@@ -97,7 +97,7 @@ class DiskFiles:
         return path.stat().st_size if path.exists() else 0
 
     def names(self) -> list[str]:
-        there = os.listdir(self.directory) if self.directory.exists() else []
+        there = os.listdir(self.directory) if self.directory.is_dir() else []
         return sorted(name for name in there if NAME.fullmatch(name))
 
     def remove(self, name: str) -> None:
