@@ -203,7 +203,7 @@ def edit(path: Path, rng: random.Random) -> str:
         statement = f"UPDATE OR IGNORE {table} SET {column} = ?{where}"
         connection.execute(statement, [value])
         return f"{statement} [{value!r}]"
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a message of SQLite can quote damaged bytes
         return f"refused: {error}"
     finally:
         connection.close()
