@@ -14,7 +14,7 @@ from retrievers.evaluate import compare, load
 
 OTHERS = ("ar", "zh", "de", "es")
 PARAGRAPHS, QUESTIONS = 60, 100  # of the 240 and 1 190: the whole set is in benchmarks/quality.py
-FLOOR, LEAD = 0.9, 0.02  # nDCG@10 of late interaction, and how far the single vector stays behind
+FLOOR, LEAD = 0.96, 0.015  # nDCG@10 of late interaction, and how far the single vector stays behind
 
 
 def test_across_languages_late_interaction_beats_the_single_vector(shared_data, tmp_path, capsys):
@@ -42,4 +42,4 @@ def test_across_languages_late_interaction_beats_the_single_vector(shared_data, 
             print(f"{pair}: {late[pair]:.3f} {single[pair]:.3f}")
     assert mean(late.values()) >= FLOOR
     assert mean(late.values()) >= mean(single.values()) + LEAD
-    assert min(late.values()) >= FLOOR - 0.1
+    assert min(late.values()) >= FLOOR - 0.05
