@@ -135,7 +135,7 @@ def _section(passages: Passages, count: int, results: Sequence[Result], others: 
 
 {report.speed_table(results)}
 
-Other processes kept {others:.2f} cores busy meanwhile, on average.
+{report.company(others)}
 
 {report.cost_table(results)}
 

@@ -45,7 +45,7 @@ def speed_table(results: Sequence[Result]) -> str:
             numbers = f"{point.quantile(0.5) * 1e3:.2f} | {point.quantile(0.95) * 1e3:.2f}"
             lines.append(
                 f"| {name} | {_options(point)} | {point.recall:.4f} | {point.asked} | {numbers} "
-                f"| {len(point.times)} | {point.throughput:.1f} |"
+                f"| {len(point.times)} | {_number(point.throughput, 1)} |"
             )
         if result.failure:
             lines.append(f"| {name} | {result.failure} | | | | | | |")
@@ -127,6 +127,17 @@ def _against(peer: Result, ours: Sequence[Point]) -> str:
     spread = f"{min(ratios):.1f} to {max(ratios):.1f} times as fast over its {len(ratios)} operating points"
     text = f"- Against {name} at equal or better recall: {spread}."
     return f"{text} It wins at {'; '.join(lost)}." if lost else text
+
+
+def company(others: float) -> str:
+    """How busy the machine was with other work, and what that means for the figures."""
+    text = f"Other processes kept {others:.2f} cores busy meanwhile, on average."
+    if others > 0.2:
+        text += (
+            " **That is too much to quote a ratio:** engines that wait for all their threads at every step (torch, "
+            "fast-plaid) lose more by it than others. Run it again on an idle machine."
+        )
+    return text
 
 
 def limit_table(limits: Sequence[Limit]) -> str:
