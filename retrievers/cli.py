@@ -196,7 +196,8 @@ def _verify(options: argparse.Namespace) -> int:
     with _open(options.collection) as collection:
         damages = collection.verify()
         for damage in damages:
-            print(damage)
+            affected = f"; documents: {', '.join(damage.ids)}" if damage.ids else ""
+            print(f"{damage.file}: {damage.problem}{affected}")
         if not damages:
             print(f"sound: {len(collection)} documents, every byte as it was written")
     return 1 if damages else 0

@@ -138,6 +138,30 @@ def test_an_unchanged_text_is_not_encoded_again_but_its_metadata_is_updated(capi
     assert capitals.get(["a"])[0].metadata == {"v": 2}
 
 
+def test_an_interrupted_add_that_is_called_again_encodes_only_what_is_missing(
+    collection, encoder, monkeypatch
+):
+    monkeypatch.setattr("retrievers.collection.BATCH_DOCUMENTS", 10)
+    documents = [Document(f"text number {n}", id=str(n)) for n in range(35)]
+    encode = encoder.encode_documents
+
+    def interrupted(texts):
+        for matrix in encode(texts):
+            if encoder.encoded_documents > 25:
+                raise KeyboardInterrupt
+            yield matrix
+
+    monkeypatch.setattr(encoder, "encode_documents", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        collection.add(documents)
+    assert [document.id for document in collection.get()] == [str(n) for n in range(20)]
+    monkeypatch.setattr(encoder, "encode_documents", encode)
+    before = encoder.encoded_documents
+    collection.add(documents)
+    assert encoder.encoded_documents - before == 15
+    assert [document.id for document in collection.get()] == [str(n) for n in range(35)]
+
+
 def test_delete_by_ids_ignores_unknown_ones(capitals):
     assert capitals.delete(["a", "nowhere"]) == 1
     assert "a" not in capitals

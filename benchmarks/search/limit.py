@@ -13,11 +13,12 @@ from benchmarks.search.engine import THREADS
 from benchmarks.search.measure import K
 from benchmarks.search.ours import Recorded
 from retrievers import Collection
-from retrievers.kernels.paths import chosen
-from retrievers.kernels.peak import peak
+from retrievers.kernels.paths import available, forced
+from retrievers.kernels.peak import peak, reading
 from retrievers.search import rank
 
 REPEATS = 9
+SHOWN = 2  # paths, the processor's fastest
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Limit:
         path: the kernel path, whose multiply instruction the peak is of.
         query_tokens: of the questions, a multiple of the lanes: nothing is padding.
         peak: of the instruction in registers only.
+        memory: what could be multiplied with one question while the rows are read, and nothing else is done.
         scan: of a whole call of search.rank with one question.
         several: of a call with eight questions.
     """
@@ -35,25 +37,29 @@ class Limit:
     path: str
     query_tokens: int
     peak: float
+    memory: float
     scan: float
     several: float
 
 
 def limits(passages: Passages, count: int, index: Path) -> list[Limit]:
-    """Measure the instruction's peak and the scan, in turns, on an index that ours:Exact built."""
+    """Measure the instruction's peak, the memory and the scan, in turns, on an index that ours:Exact built."""
     tokens = np.concatenate(passages.questions())
-    path, results = chosen(), []
+    results = []
     with Collection(index, Recorded(passages)) as collection, collection.store.read() as view:
         stored = int((view.ends - view.starts).sum())
-        for width in (16, 32):
-            questions = [tokens[n * width : (n + 1) * width] for n in range(8)]
-            peaks, scans, batches = [], [], []
-            for _ in range(REPEATS):
-                peaks.append(peak(path, THREADS, seconds=0.1, repeats=1))
-                for asked, speeds in ((questions[:1], scans), (questions, batches)):
-                    begin = time.perf_counter()
-                    rank(view, asked, None, K, exact=True)
-                    operations = 2 * stored * DIM * width * len(asked)
-                    speeds.append(operations / (time.perf_counter() - begin))
-            results.append(Limit(path.name, width, *(float(np.median(x)) for x in (peaks, scans, batches))))
+        for name in available()[:SHOWN]:
+            with forced(name) as path:
+                for width in (16, 32):
+                    questions = [tokens[n * width : (n + 1) * width] for n in range(8)]
+                    work = 2 * stored * DIM * width  # of one question
+                    speeds: list[list[float]] = [[], [], [], []]
+                    for _ in range(REPEATS):
+                        speeds[0].append(peak(path, THREADS, seconds=0.1, repeats=1))
+                        speeds[1].append(reading(path, view.rows, THREADS) / view.rows.nbytes * work)
+                        for asked, rates in ((questions[:1], speeds[2]), (questions, speeds[3])):
+                            begin = time.perf_counter()
+                            rank(view, asked, None, K, exact=True)
+                            rates.append(len(asked) * work / (time.perf_counter() - begin))
+                    results.append(Limit(name, width, *(float(np.median(rates)) for rates in speeds)))
     return results

@@ -71,6 +71,12 @@ def intrinsic(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: ir.Value)
     return b.call(declared, arguments)
 
 
+def prefetch(b: ir.IRBuilder, address: ir.Value) -> None:
+    """Ask for the cache line at an address, which may lie behind the end of what there is."""
+    reading, nearest, of_data = (ir.Constant(I32, value) for value in (0, 3, 1))
+    intrinsic(b, "llvm.prefetch.p0", VOID, address, reading, nearest, of_data)
+
+
 class Variable:
     """A mutable value: memory in the function's entry block, which LLVM turns into a register."""
 

@@ -1,14 +1,15 @@
-"""The processor's limit: how fast it multiplies when nothing has to be read."""
+"""The machine's limits: how fast it multiplies when nothing is read, and reads when nothing is multiplied."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Thread
 
 import numpy as np
 from llvmlite import ir
+from numpy.typing import NDArray
 
 from retrievers.kernels import amx
 from retrievers.kernels.build import functions
@@ -23,14 +24,18 @@ from retrievers.kernels.emit import (
     i64,
     intrinsic,
     load,
+    prefetch,
     repeat,
     store,
+    vector,
 )
 from retrievers.kernels.paths import Path
+from retrievers.kernels.scan import LINE, PREFETCH
 
-NAME = "peak"
+NAME, READING = "peak", "reading"
 _SUMS = 12  # in flight at once: more than an instruction takes cycles on any processor, times two a cycle
 _UNROLL = 4
+_LINES = 16  # cache lines that are read in a trip
 
 
 def peak(path: Path, threads: int, *, seconds: float = 0.2, repeats: int = 5) -> float:
@@ -53,8 +58,26 @@ def peak(path: Path, threads: int, *, seconds: float = 0.2, repeats: int = 5) ->
     return threads * trips * _UNROLL * _SUMS * products * 2 / taken
 
 
+def reading(path: Path, rows: NDArray[np.uint8], threads: int) -> float:
+    """Measure once how fast some threads at once read an array, each its part of it: bytes a second."""
+    kernel = functions((READING, path.name), path, _reading, [(READING, 1)])[READING]
+    tasks, trips = [], 0
+    for part in np.array_split(rows.reshape(-1), threads):
+        task = np.zeros(256, np.int64)
+        task[:2] = len(part) // (_LINES * LINE), part.ctypes.data
+        trips += int(task[0])
+        tasks.append(task)
+    return trips * _LINES * LINE / _together(kernel, tasks)
+
+
 def _run(kernel: Callable[[int], None], trips: int, threads: int) -> float:
-    tasks = [np.full(256, trips, np.int64) for _ in range(threads)]  # each its own cache lines
+    return _together(
+        kernel, [np.full(256, trips, np.int64) for _ in range(threads)]
+    )  # each its own cache lines
+
+
+def _together(kernel: Callable[[int], None], tasks: Sequence[NDArray[np.int64]]) -> float:
+    """Seconds of a kernel in as many threads as there are tasks."""
     workers = [Thread(target=kernel, args=(task.ctypes.data,)) for task in tasks]
     begin = time.perf_counter()
     for worker in workers:
@@ -84,6 +107,28 @@ def _module(path: Path, triple: str) -> ir.Module:
             for total in sums:
                 document = _opaque(b, document)
                 total.set(path.arithmetic.multiply(b, total.get(), document, query))
+    for n, total in enumerate(sums):
+        store(b, total.get(), at(b, task, I64, 8), n)
+    b.ret_void()
+    return unit
+
+
+def _reading(triple: str) -> ir.Module:
+    """reading(task): task[0] trips, from the address task[1] on; a number made of all that was read is left."""
+    unit = ir.Module(READING)
+    unit.triple = triple
+    function = ir.Function(unit, ir.FunctionType(VOID, [POINTER]), READING)
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    task = function.args[0]
+    place, kind = b.inttoptr(load(b, task, I64, 1), POINTER), vector(I64, LINE // 8)
+    sums = [Variable(b, kind) for _ in range(_LINES)]
+    for total in sums:
+        total.set(constant(I64, 0, LINE // 8))
+    with repeat(b, i64(0), load(b, task, I64)) as trip:
+        first = at(b, place, kind, b.mul(trip, i64(_LINES)))
+        for n, total in enumerate(sums):
+            prefetch(b, at(b, first, kind, n + PREFETCH // LINE))
+            total.set(b.xor(total.get(), load(b, first, kind, n)))
     for n, total in enumerate(sums):
         store(b, total.get(), at(b, task, I64, 8), n)
     b.ret_void()

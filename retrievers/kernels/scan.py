@@ -29,9 +29,9 @@ from retrievers.kernels.emit import (
     constant,
     forever,
     i64,
-    intrinsic,
     leave_if,
     load,
+    prefetch,
     repeat,
     splat,
     store,
@@ -256,10 +256,7 @@ class Scan:
 
     def prefetch(self, rows: ir.Value, place: ir.Value) -> None:
         """Ask for the cache line that is wanted some way behind a place in the rows."""
-        b = self.b
-        reading, nearest, of_data = (ir.Constant(I32, value) for value in (0, 3, 1))
-        address = at(b, rows, I8, b.add(place, i64(PREFETCH)))
-        intrinsic(b, "llvm.prefetch.p0", VOID, address, reading, nearest, of_data)
+        prefetch(self.b, at(self.b, rows, I8, self.b.add(place, i64(PREFETCH))))
 
     def _first(self, lane: ir.Value) -> ir.Value:
         """What a sum begins with: the excess of the rows' offset is taken off before anything is added."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,37 @@ def test_eight_threads_at_once_get_the_right_rows(bert):
             wrong.append(error)
 
     threads = [threading.Thread(target=work, args=(first,)) for first in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_one_thread_at_a_time_uses_the_tokenizer(bert, monkeypatch):
+    # The error above comes by chance; that two threads are inside at once is seen every time.
+    inside = threading.Lock()
+    wrong: list[str] = []
+    tokenizer = type(bert._preprocess._tokenizer)
+    call = tokenizer.__call__
+
+    def watched(*arguments, **options):
+        if not inside.acquire(blocking=False):
+            wrong.append("two threads at once")
+            return call(*arguments, **options)
+        time.sleep(0.002)
+        try:
+            return call(*arguments, **options)
+        finally:
+            inside.release()
+
+    monkeypatch.setattr(tokenizer, "__call__", watched)
+
+    def work():
+        bert.encode_queries(["who wrote it?"])
+        bert.split("Ada wrote the first program.")
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
