@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from retrievers import evidence, filters, hits, indexing, reranking, validate
 from retrievers.encoder import Encoder, LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreClosedError
+from retrievers.kernels.threads import turn
 from retrievers.quantize import dequantize
 from retrievers.store import Store, View
 from retrievers.types import Document, Evidence, Hit, TokenMatrix
@@ -222,7 +224,9 @@ class Collection:
         candidates = None if candidates is None else validate.count(candidates, "candidates")
         condition = _predicate_or_filter(filter)
         matrices = self._encode_queries(queries)
-        with self.store.read() as view:
+        # A function of the user's own may search as well: nobody is to wait for it.
+        waiting = nullcontext() if callable(condition) else turn()
+        with waiting, self.store.read() as view:
             ranked = rank(
                 view,
                 matrices,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore
+
 import pytest
 
 from retrievers import Collection, Document
 from retrievers.errors import DeviceMemoryError
+from retrievers.kernels import threads
 from retrievers.testing import HashingEncoder
 
 TEXTS = [
@@ -75,6 +79,16 @@ def test_a_function_of_a_document_is_a_filter(capitals):
         "b",
         "c",
     ]
+
+
+def test_a_function_that_filters_may_search_too_even_on_other_threads(capitals, monkeypatch):
+    monkeypatch.setattr(threads, "_turns", BoundedSemaphore(1))
+
+    def is_the_best(document):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(capitals.search, "capital of France", k=1).result(30)[0].id == document.id
+
+    assert ids(capitals.search("capital", k=5, filter=is_the_best)) == ["a"]
 
 
 def test_a_threshold_drops_documents_that_match_too_little(capitals):

@@ -37,7 +37,7 @@ class Brute(Engine):
         self.place = np.empty(count, np.int64)
         self.place[self.order] = np.arange(count)
         self.load(list(passages.matrices(0, count)))
-        took = {}
+        self.took = took = {}
         for name in self.ways:
             way: Callable[[NDArray], NDArray] = getattr(self, name)
             times = []
@@ -56,7 +56,10 @@ class Brute(Engine):
         return best(self.way(self.questions[question]), k)
 
     def note(self) -> str:
-        return self.chosen.replace("_", " ") if len(self.ways) > 1 else ""
+        if len(self.ways) == 1:
+            return ""
+        others = [f"{name} {1e3 * self.took[name]:.0f} ms" for name in self.ways if name != self.chosen]
+        return f"{self.chosen}, as {', '.join(others)}".replace("_", " ")
 
     def by_length(self) -> list[tuple[int, int, int, int, int]]:
         """Runs of passages of equal length, once sorted: first and last token, first and last passage, length."""

@@ -1,5 +1,6 @@
 """Many callers at once, forked children, and helpers that never come."""
 
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -101,10 +102,33 @@ def test_32_threads_get_right_answers(always_helped):
     assert wrong == []
 
 
+def test_no_more_callers_than_cores_are_inside_at_once(monkeypatch):
+    monkeypatch.setattr(threads, "_turns", threading.BoundedSemaphore(3))
+    inside, most, lock = [], [], threading.Lock()
+
+    def work():
+        with threads.turn():
+            with lock:
+                inside.append(1)
+                most.append(len(inside))
+            time.sleep(0.01)
+            with lock:
+                inside.pop()
+
+    callers = [threading.Thread(target=work) for _ in range(12)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=60)
+    assert max(most) == 3
+    assert len(most) == 12
+
+
 def _work_in_child(case, answers):
     together = threading.Barrier(2, timeout=30)  # passes only if a helper comes
     threads.share(together.wait, 1)
-    answers.put(maxsim(*case, paths.chosen()))
+    with threads.turn():
+        answers.put(maxsim(*case, paths.chosen()))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -114,7 +138,12 @@ def test_a_forked_child_has_helpers_of_its_own(always_helped):
     expected = maxsim(*case, paths.chosen())  # the parent's pool has its threads now
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
-    with threads._lock:  # as if another thread of the parent were making the pool
+    with (
+        contextlib.ExitStack() as held
+    ):  # as if other threads of the parent were searching, and making the pool
+        for _ in range(threads.cores()):
+            held.enter_context(threads.turn())
+        held.enter_context(threads._lock)
         child = context.Process(target=_work_in_child, args=(case, answers))
         child.start()
     child.join(timeout=60)
