@@ -25,7 +25,7 @@ def machine() -> str:
     named = {line.split(":")[0].strip(): line.split(":")[-1].strip() for line in lines}
     model = f"{named.get('model name', platform.processor())} (model {named.get('model', '?')})"
     versions = ", ".join(
-        f"{name} {version(name)}" for name in ("numpy", "numba", "torch", "sentence-transformers")
+        f"{name} {version(name)}" for name in ("numpy", "llvmlite", "torch", "sentence-transformers")
     )
     return (
         f"{model}, {os.cpu_count()} cores, {THREADS} threads each; Python {platform.python_version()}, {versions}; "
