@@ -71,9 +71,8 @@ def reading(path: Path, rows: NDArray[np.uint8], threads: int) -> float:
 
 
 def _run(kernel: Callable[[int], None], trips: int, threads: int) -> float:
-    return _together(
-        kernel, [np.full(256, trips, np.int64) for _ in range(threads)]
-    )  # each its own cache lines
+    tasks = [np.full(256, trips, np.int64) for _ in range(threads)]  # each its own cache lines
+    return _together(kernel, tasks)
 
 
 def _together(kernel: Callable[[int], None], tasks: Sequence[NDArray[np.int64]]) -> float:
