@@ -43,7 +43,6 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-peers", action="store_true", help="only what this environment has")
     parser.add_argument("--install", action="store_true", help="install missing peers first: gigabytes")
     parser.add_argument("--fresh", action="store_true", help="build every index again")
-    parser.add_argument("--no-build", action="store_true", help="leave out engines that have no index yet")
     parser.add_argument("--build-only", action="store_true", help="build the indexes of --passages, and stop")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -69,7 +68,7 @@ def main(given: Sequence[str] | None = None) -> None:
             build(passages, count, contenders, chosen.cache)
             continue
         others = Others()
-        results = measure(passages, count, contenders, chosen.cache, building=not chosen.no_build)
+        results = measure(passages, count, contenders, chosen.cache)
         share = others.share()
         index = chosen.cache / "indexes" / passages.directory.name
         near = limits(passages, count, index / "ours")
@@ -139,7 +138,8 @@ def _section(passages: Passages, count: int, results: Sequence[Result], others: 
 
 {report.cost_table(results)}
 
-The exact scan against the multiply instruction alone (registers only, {report.THREADS} threads, in turns):
+The exact scan against the multiply instruction alone (registers only) and against reading the rows alone, on \
+{report.THREADS} threads, in turns:
 
 {limit}"""
 

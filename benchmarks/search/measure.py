@@ -86,14 +86,13 @@ def measure(
     cache: Path = CACHE,
     *,
     rounds: int = ROUNDS,
-    building: bool = True,
 ) -> list[Result]:
     """Measure engines on the first `count` passages of a set; the rest are there to be added and deleted."""
     scores = true_scores(passages, count)
     results = [Result(contender) for contender in contenders]
     clients: dict[int, Client] = {}
     for n, result in enumerate(results):
-        client = _start(result, passages, count, cache, building)
+        client = _start(result, passages, count, cache)
         if client is not None:
             clients[n] = client
             _attempt(result, clients, n, _answer, scores)
@@ -112,9 +111,7 @@ def measure(
     return results
 
 
-def _start(
-    result: Result, passages: Passages, count: int, cache: Path, building: bool = True
-) -> Client | None:
+def _start(result: Result, passages: Passages, count: int, cache: Path) -> Client | None:
     """Build the index in one process, open it in another."""
     contender = result.contender
     index = cache / "indexes" / passages.directory.name / (contender.index or "none")
@@ -122,8 +119,6 @@ def _start(
     try:
         python = _python(contender)
         if contender.index and not (index.parent / f"{contender.index}.json").exists():
-            if not building:
-                raise WorkerError("not measured: its index was not built for this run")
             _build(result, python, passages, count, index)
         if contender.index:
             result.build = _read(index.parent / f"{contender.index}.json")

@@ -52,19 +52,43 @@ def configure(b: ir.IRBuilder) -> None:
     intrinsic(b, "llvm.x86.ldtilecfg", VOID, place)
 
 
-class _MatrixScan(Scan):
-    def emit(self) -> None:
-        b = self.b
+class Tiles:
+    """The tiles within one function, and memory that four of products are stored to."""
+
+    def __init__(self, b: ir.IRBuilder) -> None:
+        self.b = b
         self.products = b.alloca(ir.ArrayType(I32, 4 * SIDE * SIDE))
         self.products.align = BYTES
         # Other libraries of this process use tiles too, and may rely on how they left them.
-        self.before = b.alloca(ir.ArrayType(I8, 64))
-        intrinsic(b, "llvm.x86.sttilecfg", VOID, self.before)
+        self._before = b.alloca(ir.ArrayType(I8, 64))
+        intrinsic(b, "llvm.x86.sttilecfg", VOID, self._before)
         configure(b)
+
+    def give_back(self) -> None:
+        intrinsic(self.b, "llvm.x86.ldtilecfg", VOID, self._before)
+
+    def zero(self, product: int) -> None:
+        intrinsic(self.b, "llvm.x86.tilezero", VOID, ir.Constant(I8, product))
+
+    def load(self, number: int, place: ir.Value, stride: int) -> None:
+        intrinsic(self.b, "llvm.x86.tileloadd64", VOID, ir.Constant(I8, number), place, i64(stride))
+
+    def multiply(self, product: int, rows: int, query: int) -> None:
+        numbers = (ir.Constant(I8, number) for number in (product, rows, query))
+        intrinsic(self.b, "llvm.x86.tdpbusd", VOID, *numbers)
+
+    def store(self, product: int) -> None:
+        place = at(self.b, self.products, I32, product * SIDE * SIDE)
+        intrinsic(self.b, "llvm.x86.tilestored64", VOID, ir.Constant(I8, product), place, i64(BYTES))
+
+
+class _MatrixScan(Scan):
+    def emit(self) -> None:
+        self.registers = Tiles(self.b)
         super().emit()
 
     def leave(self) -> None:
-        intrinsic(self.b, "llvm.x86.ldtilecfg", VOID, self.before)
+        self.registers.give_back()
         super().leave()
 
     def raise_maxima(
@@ -79,35 +103,30 @@ class _MatrixScan(Scan):
             for m in range(count):
                 scale = load(b, self.pointer["scales"], F32, b.add(first, i64(m)))
                 place = (m // SIDE * tile.groups + n) * SIDE * SIDE + m % SIDE * SIDE
-                number = b.sitofp(load(b, self.products, I32, place, self.totals), self.floats)
+                number = b.sitofp(load(b, self.registers.products, I32, place, self.totals), self.floats)
                 value = b.fmul(number, splat(b, scale, self.lanes))
                 high = maximum.get()
                 maximum.set(b.select(b.fcmp_ordered(">", value, high), value, high))
 
     def _multiply(self, groups: int, blocks: int, group: ir.Value, first: ir.Value) -> None:
-        """Products of `blocks` times 16 rows from `first` on and `groups` groups, left in self.products."""
-        b = self.b
+        """Products of `blocks` times 16 rows from `first` on and `groups` groups, left in memory."""
+        b, tiles = self.b, self.registers
         cells = [(m, n, m * groups + n) for m in range(blocks) for n in range(groups)]
         for _, n, product in cells:
             lanes = at(b, self.pointer["excess"], I32, b.mul(b.add(group, i64(n)), i64(self.lanes)))
-            self._load(product, lanes, 0)  # the same row 16 times
+            tiles.load(product, lanes, 0)  # the same row 16 times
         rows = at(b, self.pointer["rows"], I8, b.mul(first, i64(self.row_bytes)))
         query = at(b, self.pointer["query"], self.totals, b.mul(group, i64(self.steps)))
         for part in range(self.row_bytes // BYTES):
             for n in range(groups):
-                self._load(QUERY + n, at(b, query, self.totals, n * self.steps + part * SIDE), BYTES)
+                tiles.load(QUERY + n, at(b, query, self.totals, n * self.steps + part * SIDE), BYTES)
             for m, n, product in cells:
                 taken = ROWS + m % 2
                 if n == 0:
                     place = m * SIDE * self.row_bytes + part * BYTES
-                    self._load(taken, at(b, rows, I8, place), self.row_bytes)
+                    tiles.load(taken, at(b, rows, I8, place), self.row_bytes)
                     for row in range(SIDE):
                         self.prefetch(rows, i64(place + row * self.row_bytes))
-                numbers = (ir.Constant(I8, number) for number in (product, taken, QUERY + n))
-                intrinsic(b, "llvm.x86.tdpbusd", VOID, *numbers)
+                tiles.multiply(product, taken, QUERY + n)
         for _, _, product in cells:
-            place = at(b, self.products, I32, product * SIDE * SIDE)
-            intrinsic(b, "llvm.x86.tilestored64", VOID, ir.Constant(I8, product), place, i64(BYTES))
-
-    def _load(self, number: int, place: ir.Value, stride: int) -> None:
-        intrinsic(self.b, "llvm.x86.tileloadd64", VOID, ir.Constant(I8, number), place, i64(stride))
+            tiles.store(product)

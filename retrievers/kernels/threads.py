@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from threading import BoundedSemaphore, Lock
 
 
@@ -33,16 +33,13 @@ def share(work: Callable[[], object], helpers: int) -> None:
                 other.result()
 
 
-@contextmanager
-def turn() -> Iterator[None]:
-    """Let no more callers into the block at once than there are cores; the others wait outside.
+def turn() -> AbstractContextManager[object]:
+    """A context that holds no more callers at once than there are cores; the others wait outside.
 
     Dozens of threads that search at once would fight for the interpreter and for the caches: 32 on 2 cores
     answered half as many questions a second as 2 do.
     """
-    turns = _turns
-    with turns:
-        yield
+    return _turns
 
 
 def _submit(work: Callable[[], object], helpers: int) -> list[Future[object]]:

@@ -28,7 +28,7 @@ from retrievers.types import TokenMatrix
 if TYPE_CHECKING:
     from retrievers.store import View
 
-PAYS = 16  # windows a candidate from which pruning pays for being approximate: at 10 nothing is gained, at 30 fivefold
+PAYS = 16  # windows a candidate from which pruning is worth being approximate: at 10 nothing is gained, at 42 threefold
 PART = 2048  # windows that are worth a thread
 
 

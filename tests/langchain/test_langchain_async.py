@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import time
-from typing import Any
 
 import pytest
 from langchain_core.documents import Document
@@ -18,32 +16,7 @@ from retrievers.langchain import (
     PassageCompressor,
 )
 from retrievers.testing import HashingEncoder
-
-
-def refuse_on_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise AssertionError("this ran in the thread of the event loop, and blocks it")
-
-
-class OffLoop:
-    """A collection whose every call fails where an event loop runs."""
-
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._collection, name)
-        if not callable(value):
-            return value
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            refuse_on_loop()
-            return value(*args, **kwargs)
-
-        return call
+from tests.loops import OffLoop, SlowEncoder, refuse_on_loop, ticking
 
 
 class OffLoopEncoder(HashingEncoder):
@@ -116,32 +89,14 @@ async def test_async_twins_give_what_the_others_give(store):
     assert store.get_by_ids(["mars"]) == [Document(id="mars", page_content="Mars again")]
 
 
-class SlowEncoder(HashingEncoder):
-    """As slow as a model, and like one without the interpreter's lock meanwhile."""
-
-    def encode_queries(self, texts):
-        time.sleep(0.02)
-        return super().encode_queries(texts)
-
-
 async def test_fifty_concurrent_calls_leave_the_loop_responsive_and_agree_with_a_sequence():
     with Collection(None, SlowEncoder()) as collection:
         collection.add([f"document {number} of class {number % 7}" for number in range(500)])
         retriever = LateInteractionRetriever(collection=collection, k=3)
         questions = [f"which document is number {number}" for number in range(50)]
         expected = [retriever.invoke(question) for question in questions]
-        latencies: list[float] = []
-
-        async def tick() -> None:
-            while True:
-                before = time.perf_counter()
-                await asyncio.sleep(0.001)
-                latencies.append(time.perf_counter() - before - 0.001)
-
-        ticker = asyncio.create_task(tick())
-        await asyncio.sleep(0)
-        found = await asyncio.gather(*(retriever.ainvoke(question) for question in questions))
-        ticker.cancel()
+        async with ticking() as latencies:
+            found = await asyncio.gather(*(retriever.ainvoke(question) for question in questions))
     assert found == expected
     # The calls take over 0.1 s of waiting together: a loop that they block ticks once or twice.
     assert len(latencies) >= 5

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import time
 
 import pytest
 from langchain_core.documents import Document
 
 from retrievers import Collection
 from retrievers.langchain import LateInteractionReranker, LateInteractionRetriever, LateInteractionVectorStore
+from tests.loops import ticking
 
 TOPICS = ["break", "del", "lambda", "while", "global", "assert", "return", "pass", "in", "with", "yield"]
 QUESTIONS = {
@@ -70,18 +70,8 @@ async def test_the_loop_stays_responsive_while_fifty_questions_are_encoded(refer
     retriever = LateInteractionRetriever(collection=reference.collection, k=3)
     questions = [f"{question} (number {n})" for n in range(10) for question in QUESTIONS]
     expected = [retriever.invoke(question) for question in questions]
-    latencies: list[float] = []
-
-    async def tick() -> None:
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.001)
-            latencies.append(time.perf_counter() - before - 0.001)
-
-    ticker = asyncio.create_task(tick())
-    await asyncio.sleep(0)
-    found = await asyncio.gather(*(retriever.ainvoke(question) for question in questions))
-    ticker.cancel()
+    async with ticking() as latencies:
+        found = await asyncio.gather(*(retriever.ainvoke(question) for question in questions))
     assert found == expected
     assert len(latencies) >= 5
     assert statistics.median(latencies) < 0.02

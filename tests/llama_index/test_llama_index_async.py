@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import time
-from typing import Any
 
 import pytest
 from llama_index.core.ingestion import IngestionPipeline
@@ -22,35 +20,8 @@ from retrievers.llama_index import (
     LateInteractionVectorStore,
     PassagePostprocessor,
 )
-from retrievers.testing import HashingEncoder
 from retrievers.testing.llama_index import ANIMALS, F, ask, where
-
-
-def refuse_on_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise AssertionError("this ran in the thread of the event loop, and blocks it")
-
-
-class OffLoop:
-    """A collection whose every call fails where an event loop runs."""
-
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._collection, name)
-        if not callable(value):
-            return value
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            refuse_on_loop()
-            return value(*args, **kwargs)
-
-        return call
-
+from tests.loops import OffLoop, SlowEncoder, ticking
 
 NODE = TextNode(id_="new", text="A new owl.")
 FOUND = [NodeWithScore(node=node, score=1.0) for node in ANIMALS]
@@ -116,14 +87,6 @@ def test_the_guard_of_these_tests_notices_a_call_on_the_loop(collection):
         asyncio.run(blocking())
 
 
-class SlowEncoder(HashingEncoder):
-    """As slow as a model, and like one without the interpreter's lock meanwhile."""
-
-    def encode_queries(self, texts):
-        time.sleep(0.02)
-        return super().encode_queries(texts)
-
-
 async def test_fifty_concurrent_calls_leave_the_loop_responsive_and_agree_with_a_sequence():
     with Collection(None, SlowEncoder()) as collection:
         LateInteractionVectorStore(collection).add(
@@ -135,18 +98,8 @@ async def test_fifty_concurrent_calls_leave_the_loop_responsive_and_agree_with_a
         retriever = LateInteractionRetriever(collection, similarity_top_k=3)
         questions = [f"which document is number {number}" for number in range(50)]
         expected = [retriever.retrieve(question) for question in questions]
-        latencies: list[float] = []
-
-        async def tick() -> None:
-            while True:
-                before = time.perf_counter()
-                await asyncio.sleep(0.001)
-                latencies.append(time.perf_counter() - before - 0.001)
-
-        ticker = asyncio.create_task(tick())
-        await asyncio.sleep(0)
-        found = await asyncio.gather(*(retriever.aretrieve(question) for question in questions))
-        ticker.cancel()
+        async with ticking() as latencies:
+            found = await asyncio.gather(*(retriever.aretrieve(question) for question in questions))
     assert found == expected
     # The calls take over 0.1 s of waiting together: a loop that they block ticks once or twice.
     assert len(latencies) >= 5
