@@ -59,5 +59,7 @@ async def ticking() -> AsyncIterator[list[float]]:
 
     ticker = asyncio.create_task(tick())
     await asyncio.sleep(0)
-    yield latencies
-    ticker.cancel()
+    try:
+        yield latencies
+    finally:
+        ticker.cancel()
