@@ -194,8 +194,8 @@ class Collection:
                 before scoring, so that k is honoured.
             score_threshold: keep hits whose normalized_score is at least this.
             exact: score every window even where an optimised collection would prune.
-            candidates: windows that a pruned search scores exactly, more for more recall; None lets it follow
-                from k as measured. It changes nothing where every window is scored.
+            candidates: windows that a pruned search scores exactly, more for more recall; None lets each query
+                take as many as may be among its best. It changes nothing where every window is scored.
         Returns:
             Best first; equal scores in the order in which the documents were first added.
         Raises:

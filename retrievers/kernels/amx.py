@@ -115,7 +115,8 @@ class _MatrixScan(Scan):
         for _, n, product in cells:
             lanes = at(b, self.pointer["excess"], I32, b.mul(b.add(group, i64(n)), i64(self.lanes)))
             tiles.load(product, lanes, 0)  # the same row 16 times
-        rows = at(b, self.pointer["rows"], I8, b.mul(first, i64(self.row_bytes)))
+        begin = b.mul(first, i64(self.row_bytes))
+        rows = at(b, self.pointer["rows"], I8, begin)
         query = at(b, self.pointer["query"], self.totals, b.mul(group, i64(self.steps)))
         for part in range(self.row_bytes // BYTES):
             for n in range(groups):
@@ -126,7 +127,7 @@ class _MatrixScan(Scan):
                     place = m * SIDE * self.row_bytes + part * BYTES
                     tiles.load(taken, at(b, rows, I8, place), self.row_bytes)
                     for row in range(SIDE):
-                        self.prefetch(rows, i64(place + row * self.row_bytes))
+                        self.prefetch(b.add(begin, i64(place + row * self.row_bytes)))
                 tiles.multiply(product, taken, QUERY + n)
         for _, _, product in cells:
             tiles.store(product)

@@ -22,19 +22,21 @@ from retrievers.kernels.emit import (
     Variable,
     at,
     constant,
-    forever,
     i64,
     intrinsic,
-    leave_if,
     load,
+    portions,
     repeat,
+    splat,
     store,
     vector,
 )
 from retrievers.kernels.paths import chosen
+from retrievers.kernels.threads import cores, share
 
 WIDTHS = (16, 32)  # query tokens of a table: a short query needs half the cache
 UNROLL = 8  # codes that one turn of the loop takes
+PORTION = 512  # windows that a thread takes at once
 MOST_CENTROIDS = 1 << 16
 
 
@@ -43,18 +45,20 @@ def distinct(
 ) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
     """The different codes of each window, in the order in which they first appear.
 
+    The first one fills a window's codes up to a multiple of UNROLL: maxima do not mind one that stands twice, and
+    the scan has no remainders, whose number no processor can guess.
+
     Args:
         codes: uint16, (tokens,).
         starts, ends: int64, (windows,): token span of each window.
     Returns:
         different: uint16, (sum of counts,), window after window.
-        counts: int64, (windows,).
+        counts: int64, (windows,), multiples of UNROLL.
     """
     codes = np.ascontiguousarray(codes, np.uint16)
     starts, ends = np.ascontiguousarray(starts, np.int64), np.ascontiguousarray(ends, np.int64)
-    different = np.empty(
-        int((ends - starts).sum()) + 1, np.uint16
-    )  # one more: each code is written before it counts
+    # Room for each window filled up, and once more: what is written may only then turn out not to count.
+    different = np.empty(int((ends - starts).sum()) + UNROLL * (len(starts) + 1), np.uint16)
     counts = np.empty(len(starts), np.int64)
     # For each code the last window that had it, so that nothing is cleared between windows.
     seen = np.full(MOST_CENTROIDS, -1, np.int32)
@@ -69,18 +73,18 @@ def add_maxima(
     table: NDArray[np.uint8],
     totals: NDArray[np.uint32],
 ) -> None:
-    """Add to each total its window's sum of byte maxima.
+    """Add to each total its window's sum of byte maxima, on all cores.
 
     Args:
-        codes: uint16, different codes of all windows, each less than len(table).
+        codes: uint16, different codes of all windows, as distinct gives them, each less than len(table).
         offsets: int64, (all windows + 1,): where each window's codes begin.
         positions: int64, (windows,): which windows to score.
         table: uint8, (K, width), width one of WIDTHS; 0 in the columns that are not used.
         totals: uint32, (windows,), changed in place. A window without codes adds 0.
     """
-    _functions()[f"maxima{table.shape[1]}"](
-        *_places(codes, offsets, positions), len(positions), *_places(table, totals)
-    )
+    kernel, counter = _functions()[f"maxima{table.shape[1]}"], np.zeros(1, np.int64)
+    arguments = [*_places(codes, offsets, positions, table, totals, counter), len(positions)]
+    share(lambda: kernel(*arguments), min(cores(), -(-len(positions) // (4 * PORTION))) - 1)
 
 
 def module(triple: str) -> ir.Module:
@@ -89,13 +93,13 @@ def module(triple: str) -> ir.Module:
     unit.triple = triple
     _distinct(_begin(unit, "distinct", 7))
     for width in WIDTHS:
-        _maxima(_begin(unit, f"maxima{width}", 6), width)
+        _maxima(_begin(unit, f"maxima{width}", 7), width)
     return unit
 
 
 def _functions() -> Functions:
     path = chosen()
-    arguments = [("distinct", 7), *((f"maxima{width}", 6) for width in WIDTHS)]
+    arguments = [("distinct", 7), *((f"maxima{width}", 7) for width in WIDTHS)]
     return functions(("codes", path.name), path, module, arguments)
 
 
@@ -124,19 +128,23 @@ def _distinct(b: ir.IRBuilder) -> None:
             # Written either way: a branch on something so random costs more than the store.
             store(b, code, different, behind.get())
             behind.set(b.add(behind.get(), b.zext(new, I64)))
-        store(b, b.sub(behind.get(), before), counts, window)
+        first = b.load(at(b, different, I16, before), align=2, typ=I16)
+        store(b, splat(b, first, UNROLL), different, behind.get(), unit=I16)
+        filled = b.and_(b.add(b.sub(behind.get(), before), i64(UNROLL - 1)), i64(-UNROLL))
+        store(b, filled, counts, window)
+        behind.set(b.add(before, filled))
     b.ret_void()
 
 
 def _maxima(b: ir.IRBuilder, width: int) -> None:
     values = b.function.args
     codes, offsets, positions = (b.inttoptr(value, POINTER) for value in values[:3])
-    totals = b.inttoptr(values[5], POINTER)
+    totals, counter = (b.inttoptr(value, POINTER) for value in values[4:6])
     row, wide = vector(I8, width), vector(I16, width)  # 32 * 255 fits in 16 bits
     best = Variable(b, row)
 
     def table_row(code: ir.Value) -> ir.Value:
-        place = b.add(values[4], b.mul(code, i64(width)))
+        place = b.add(values[3], b.mul(code, i64(width)))
         return b.load(b.inttoptr(place, POINTER), align=1, typ=row)
 
     def raise_by(rows: list[ir.Value]) -> None:
@@ -144,23 +152,17 @@ def _maxima(b: ir.IRBuilder, width: int) -> None:
             rows = [_larger(b, x, y) for x, y in zip(rows[::2], rows[1::2], strict=True)]
         best.set(_larger(b, best.get(), rows[0]))
 
-    with repeat(b, i64(0), values[3]) as number:
+    with portions(b, counter, i64(PORTION), values[6]) as (first, last), repeat(b, first, last) as number:
         window = load(b, positions, I64, number)
-        here, end = Variable(b, I64), load(b, offsets, I64, b.add(window, i64(1)))
-        here.set(load(b, offsets, I64, window))
         best.set(constant(I8, 0, width))
-        with forever(b) as done:
-            place = here.get()
-            leave_if(b, b.icmp_signed(">", b.add(place, i64(UNROLL)), end), done)
+        start, end = (load(b, offsets, I64, b.add(window, i64(n))) for n in (0, 1))
+        with repeat(b, start, end, UNROLL) as place:
             rows = []
             for four in range(0, UNROLL, 4):  # one load of 64 bits for 4 codes
                 packed = b.load(at(b, codes, I16, b.add(place, i64(four))), align=1, typ=I64)
                 shifted = [b.lshr(packed, i64(16 * n)) for n in range(4)]
                 rows += [table_row(b.and_(code, i64(0xFFFF))) for code in shifted]
             raise_by(rows)
-            here.set(b.add(place, i64(UNROLL)))
-        with repeat(b, here.get(), end) as place:
-            raise_by([table_row(b.zext(load(b, codes, I16, place), I64))])
         total = intrinsic(b, f"llvm.vector.reduce.add.v{width}i16", I16, b.zext(best.get(), wide))
         store(b, b.add(load(b, totals, I32, number), b.zext(total, I32)), totals, number)
     b.ret_void()

@@ -125,3 +125,16 @@ def leave_if(b: ir.IRBuilder, condition: ir.Value, done: ir.Block) -> None:
     on = b.append_basic_block("on")
     b.cbranch(condition, done, on)
     b.position_at_end(on)
+
+
+@contextmanager
+def portions(
+    b: ir.IRBuilder, counter: ir.Value, size: ir.Value, total: ir.Value
+) -> Iterator[tuple[ir.Value, ir.Value]]:
+    """The block runs with (first, last) of the next `size` of `total` pieces, taken from a counter that threads
+    share, until none is left."""
+    with forever(b) as done:
+        first = b.atomic_rmw("add", counter, size, "monotonic")
+        leave_if(b, b.icmp_signed(">=", first, total), done)
+        behind = b.add(first, size)
+        yield first, b.select(b.icmp_signed("<", behind, total), behind, total)

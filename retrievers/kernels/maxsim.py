@@ -12,10 +12,9 @@ from retrievers.kernels import amx
 from retrievers.kernels.pack import Packed, pack
 from retrievers.kernels.paths import Path
 from retrievers.kernels.scan import compiled, scratch_floats
-from retrievers.kernels.threads import cores, share
+from retrievers.kernels.threads import helpers, share
 from retrievers.types import TokenMatrix
 
-WORTH_A_THREAD = 1 << 26  # multiplications, some 100 microseconds; waking a thread takes half of that
 PORTIONS = 16  # chunks a thread, so that threads end together although windows differ
 
 
@@ -108,8 +107,8 @@ def _split(
 ) -> tuple[int, int]:
     """Threads that help, and windows in a chunk; `products` are multiplications a token and group."""
     work = int(ends.sum() - starts.sum()) * packed.groups * products
-    threads = min(cores(), 1 + work // WORTH_A_THREAD)
-    return threads - 1, max(1, len(starts) // (threads * PORTIONS))
+    others = helpers(work)
+    return others, max(1, len(starts) // ((1 + others) * PORTIONS))
 
 
 def _check(

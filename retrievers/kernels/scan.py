@@ -4,8 +4,8 @@ Query tokens lie in the lanes of vectors, a group a vector. A block multiplies a
 a few groups (a tile) with every product sum in a register, scales them, and raises the groups' maxima. Rows
 are read once a tile while they are in the first-level cache, and never copied.
 
-The function takes windows in chunks from a shared counter until none is left, so any number of threads may
-run it on one task, and none waits for another.
+The function takes windows in chunks from a shared counter until none is left, so any number of threads may run it
+on one task, and none waits for another.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from retrievers.kernels.emit import (
     i64,
     leave_if,
     load,
+    portions,
     prefetch,
     repeat,
     splat,
@@ -40,7 +41,7 @@ from retrievers.kernels.emit import (
 from retrievers.kernels.paths import Path, Tile
 
 NAME = "scan"
-PREFETCH = 4096  # bytes ahead: by itself the processor does not look beyond a page in time
+PREFETCH = 8192  # bytes ahead: what the fastest processors scan while memory answers
 LINE = 64  # bytes of a cache line
 FIELDS = (
     "rows", "scales", "starts", "ends", "windows", "chunk",
@@ -119,23 +120,21 @@ class Scan:
 
     def emit(self) -> None:
         b = self.b
-        with forever(b) as done:
-            first = b.atomic_rmw("add", self.counter, self.field["chunk"], "monotonic")
-            leave_if(b, b.icmp_signed(">=", first, self.field["windows"]), done)
-            behind = b.add(first, self.field["chunk"])
-            last = b.select(b.icmp_signed("<", behind, self.field["windows"]), behind, self.field["windows"])
-            with repeat(b, first, last) as window:
-                self._window(window)
+        chunk, windows = self.field["chunk"], self.field["windows"]
+        with portions(b, self.counter, chunk, windows) as (first, last), repeat(b, first, last) as window:
+            behind = b.add(window, i64(1))
+            self._window(window, b.select(b.icmp_signed("<", behind, last), behind, window))
         self.leave()
 
     def leave(self) -> None:
         """What the function ends with."""
         self.b.ret_void()
 
-    def _window(self, window: ir.Value) -> None:
-        """Write one window's score for each query."""
+    def _window(self, window: ir.Value, following: ir.Value) -> None:
+        """Write one window's score for each query; the following window is the one that is scored then."""
         b = self.b
         start, end = (load(b, self.pointer[name], I64, window) for name in ("starts", "ends"))
+        self._look_ahead(start, end, load(b, self.pointer["starts"], I64, following))
         with b.if_else(b.icmp_signed("<", start, end)) as (some, none):
             with some:
                 group = Variable(b, I64)
@@ -150,6 +149,17 @@ class Scan:
                     store(b, self._sum(query), self._place(query, window))
             with none, repeat(b, i64(0), self.field["queries"]) as query:
                 store(b, ir.Constant(F32, float("-inf")), self._place(query, window))
+
+    def _look_ahead(self, start: ir.Value, end: ir.Value, following: ir.Value) -> None:
+        """Settle what prefetch asks for while one window is scored: what comes behind it, wherever that lies."""
+        b = self.b
+        self.behind, length = (b.mul(tokens, i64(self.row_bytes)) for tokens in (end, b.sub(end, start)))
+        self.jump = b.mul(b.sub(following, end), i64(self.row_bytes))
+        # Not further than the window is long where the next one lies elsewhere: it may be no longer, and what
+        # lies behind it is not wanted.
+        near = b.icmp_signed("<", length, i64(PREFETCH))
+        elsewhere = b.icmp_signed("!=", self.jump, i64(0))
+        self.reach = b.select(b.and_(near, elsewhere), length, i64(PREFETCH))
 
     def _place(self, query: ir.Value, window: ir.Value) -> ir.Value:
         b = self.b
@@ -208,7 +218,7 @@ class Scan:
         b = self.b
         rows = at(b, self.pointer["rows"], I8, b.mul(first, i64(self.row_bytes)))
         rows = self.arithmetic.prepare(b, rows, count, self.row_bytes, self.scratch)
-        totals = self._products(tile, group, rows, count)
+        totals = self._products(tile, group, rows, first, count)
         for n, maximum in enumerate(best):
             high = maximum.get()
             for m in range(count):
@@ -218,9 +228,12 @@ class Scan:
                 high = b.select(b.fcmp_ordered(">", value, high), value, high)
             maximum.set(high)
 
-    def _products(self, tile: Tile, group: ir.Value, rows: ir.Value, count: int) -> list[list[ir.Value]]:
-        """Dot products of `count` rows and a tile's groups: [row][group] vectors."""
+    def _products(
+        self, tile: Tile, group: ir.Value, rows: ir.Value, first: ir.Value, count: int
+    ) -> list[list[ir.Value]]:
+        """Dot products of `count` rows from number `first` on and a tile's groups: [row][group] vectors."""
         b, groups, width = self.b, range(tile.groups), 4
+        place = b.mul(first, i64(self.row_bytes))
         query = at(b, self.pointer["query"], self.totals, b.mul(group, i64(self.steps)))
         parts = self._parts(tile, count)
         totals = [[[Variable(b, self.totals) for _ in range(parts)] for _ in groups] for _ in range(count)]
@@ -248,15 +261,19 @@ class Scan:
             # As many bytes as are multiplied meanwhile; float32 multiplies a copy that is in the cache.
             size = count * width * self.arithmetic.step
             for line in range(0, size if self.arithmetic.limit else 0, LINE):
-                self.prefetch(rows, b.add(b.mul(step, i64(size // width)), i64(line)))
+                self.prefetch(b.add(place, b.add(b.mul(step, i64(size // width)), i64(line))))
             take(step, width)
         if whole < self.steps:
             take(i64(whole), self.steps - whole)
         return [[self._add([part.get() for part in split]) for split in line] for line in totals]
 
-    def prefetch(self, rows: ir.Value, place: ir.Value) -> None:
-        """Ask for the cache line that is wanted some way behind a place in the rows."""
-        prefetch(self.b, at(self.b, rows, I8, self.b.add(place, i64(PREFETCH))))
+    def prefetch(self, place: ir.Value) -> None:
+        """Ask for the cache line that is wanted some time after the byte at a place in all rows."""
+        b = self.b
+        ahead = b.add(place, self.reach)
+        beyond = b.icmp_signed(">=", ahead, self.behind)
+        ahead = b.add(ahead, b.select(beyond, self.jump, i64(0)))
+        prefetch(b, at(b, self.pointer["rows"], I8, ahead))
 
     def _first(self, lane: ir.Value) -> ir.Value:
         """What a sum begins with: the excess of the rows' offset is taken off before anything is added."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from threading import BoundedSemaphore, Lock
+from contextlib import AbstractContextManager, suppress
+from functools import cache
+from threading import BoundedSemaphore, Lock, get_native_id
+
+WORTH_A_THREAD = 1 << 25  # multiplications, 40 to 80 microseconds: with fewer, a helper comes too late
 
 
 def cores() -> int:
@@ -14,23 +18,36 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def share(work: Callable[[], object], helpers: int) -> None:
-    """Run `work` in this thread and in up to `helpers` others; return when every run has ended.
+def helpers(multiplications: int) -> int:
+    """Threads, besides the caller's, that are worth waking for so many multiplications."""
+    return min(cores() - 1, multiplications // WORTH_A_THREAD)
+
+
+def share(work: Callable[[], object], others: int) -> None:
+    """Run `work` in this thread and in up to `others`; return when every run has ended.
 
     `work` takes from a common stock until nothing is left and must not call share. Helpers that are busy
     elsewhere are not waited for: the caller does their part, so no number of callers can block another.
 
     Args:
         work: releases the GIL, and holds references to all that it reads and writes.
-        helpers: threads besides this one.
+        others: threads besides this one.
     """
-    others = _submit(work, helpers)
+    # The helpers of one caller alone are moved about: those of another may be in the middle of its work.
+    steering = others > 0 and _steering.acquire(blocking=False)
     try:
-        work()
+        if steering:
+            _keep_apart()
+        runs = _submit(work, others)
+        try:
+            work()
+        finally:
+            for run in runs:
+                if not run.cancel():
+                    run.result()
     finally:
-        for other in others:
-            if not other.cancel():
-                other.result()
+        if steering:
+            _steering.release()
 
 
 def turn() -> AbstractContextManager[object]:
@@ -42,16 +59,49 @@ def turn() -> AbstractContextManager[object]:
     return _turns
 
 
-def _submit(work: Callable[[], object], helpers: int) -> list[Future[object]]:
+def _submit(work: Callable[[], object], count: int) -> list[Future[object]]:
     try:
-        return [_executor().submit(work) for _ in range(helpers)]
+        return [_executor().submit(work) for _ in range(count)]
     except RuntimeError:  # the interpreter is ending and starts no more threads
         return []
 
 
-_lock = Lock()
+def _keep_apart() -> None:
+    """Bar the helpers from the core that the caller runs on.
+
+    Linux likes to wake a thread where the one that wakes it runs. After some idle time it put both on one core
+    and left them there for a hundred scans of a millisecond each, with the other core idle.
+    """
+    global _barred
+    here = _core()
+    if here == _barred:
+        return
+    others = os.sched_getaffinity(0) - {here}
+    if others:
+        for helper in _numbers:
+            with suppress(OSError):  # it has ended, or may not be moved: then it helps from where it is
+                os.sched_setaffinity(helper, others)
+        _barred = here
+
+
+def _core() -> int:
+    """Number of the core that this thread runs on; -1 where the system does not tell."""
+    ask = _ask_for_core()
+    return -1 if ask is None else ask()
+
+
+@cache
+def _ask_for_core() -> Callable[[], int] | None:
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
+
+
+_lock, _steering = Lock(), Lock()
 _pool: ThreadPoolExecutor | None = None
 _turns = BoundedSemaphore(cores())
+_numbers: list[int] = []  # of the pool's threads, as the system counts them
+_barred = -1  # the core that they were last barred from
 
 
 def _executor() -> ThreadPoolExecutor:
@@ -59,14 +109,23 @@ def _executor() -> ThreadPoolExecutor:
     if _pool is None:
         with _lock:
             if _pool is None:
-                _pool = ThreadPoolExecutor(max(1, cores() - 1), thread_name_prefix="retrievers")
+                _pool = ThreadPoolExecutor(
+                    max(1, cores() - 1), thread_name_prefix="retrievers", initializer=_enlist
+                )
     return _pool
+
+
+def _enlist() -> None:
+    global _barred
+    _numbers.append(get_native_id())
+    _barred = -1  # this one is to be told, too
 
 
 def _forget() -> None:
     # A forked child has the pool's object, but none of its threads, and the locks as other threads held them.
-    global _lock, _pool, _turns
-    _lock, _pool, _turns = Lock(), None, BoundedSemaphore(cores())
+    global _lock, _steering, _pool, _turns, _numbers, _barred
+    _lock, _steering, _pool, _turns = Lock(), Lock(), None, BoundedSemaphore(cores())
+    _numbers, _barred = [], -1
 
 
 if hasattr(os, "register_at_fork"):

@@ -41,7 +41,7 @@ def rank(
         k: the most documents a query.
         exact: score every selected window, also where the pruned scan would pay.
         candidates: windows that the pruned scan scores exactly, and that it is to be used wherever the view has
-            codes; None lets it choose both by what was measured.
+            codes; None lets it choose both.
         device: a GPU that keeps the rows and scores all of them, as torch names it; None uses the processor.
         memory_limit: bytes of the device that may be used; None means nearly all that is free.
     Returns:

@@ -33,22 +33,39 @@ def rank(
         selected: int64: positions of the windows to search; None for all.
         k: the most documents a query.
     """
-    starts, ends, documents = view.starts, view.ends, view.documents
+    starts, ends = view.starts, view.ends
     if selected is not None:
-        starts, ends, documents = starts[selected], ends[selected], documents[selected]
-    path = chosen()
+        starts, ends = starts[selected], ends[selected]
     step = max(1, SCORES_A_PASS // max(1, len(starts)))
     rankings = []
     for first in range(0, len(queries), step):
         some = queries[first : first + step]
-        for query, rough in zip(some, maxsim(view.rows, view.scales, starts, ends, some, path), strict=True):
-            near = shortlist(rough, documents, candidates(k))
-            scores = rough[near]
-            if path.final != path.name:
-                [scores] = score(view.rows, view.scales, starts[near], ends[near], [query])
-            positions = near if selected is None else selected[near]
-            rankings.append(best_documents(scores, positions, documents[near], k))
+        scores = maxsim(view.rows, view.scales, starts, ends, some, chosen())
+        rankings += [
+            settle(view, query, selected, rough, k) for query, rough in zip(some, scores, strict=True)
+        ]
     return rankings
+
+
+def settle(
+    view: View, query: TokenMatrix, selected: NDArray[np.int64] | None, rough: NDArray[np.float32], k: int
+) -> Ranking:
+    """The k best documents by float32 scores, given the scores of a rounded query.
+
+    Args:
+        view: a view of the store.
+        query: float32, (query_tokens, dim).
+        selected: int64, ascending: positions of the windows that were scored; None for all.
+        rough: float32, (windows,): their scores by the chosen path.
+        k: the most documents.
+    """
+    documents = view.documents if selected is None else view.documents[selected]
+    near = shortlist(rough, documents, candidates(k))
+    best = near if selected is None else selected[near]
+    scores, path = rough[near], chosen()
+    if path.final != path.name:
+        [scores] = score(view.rows, view.scales, view.starts[best], view.ends[best], [query])
+    return best_documents(scores, best, documents[near], k)
 
 
 def candidates(k: int) -> int:

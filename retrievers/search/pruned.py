@@ -4,6 +4,9 @@ Each token has the number of its nearest centroid (its code). A query becomes a 
 similarities to every centroid; a window's approximate score is the sum over query tokens of the largest byte
 among its different codes, about half as many as its tokens. No lists are probed, so that nothing is missed
 but by the approximation; a filter is a subset of windows, and a deletion one window less.
+
+How many windows are scored exactly depends on the query. The first few hundred show how exact and approximate
+scores go together for it, and so which of the others may still be among the best: for most queries none.
 """
 
 from __future__ import annotations
@@ -19,27 +22,28 @@ from numpy.typing import NDArray
 
 from retrievers.kernels.centroids import WIDTHS, Centroids, prepare, table
 from retrievers.kernels.codes import add_maxima, distinct
+from retrievers.kernels.maxsim import maxsim
+from retrievers.kernels.paths import chosen
 from retrievers.kernels.threads import cores
 from retrievers.search import exact
 from retrievers.search.parts import each, ranges
-from retrievers.search.ranking import Ranking
+from retrievers.search.ranking import Ranking, best_documents
 from retrievers.types import TokenMatrix
 
 if TYPE_CHECKING:
     from retrievers.store import View
 
-PAYS = 16  # windows a candidate from which pruning is worth being approximate: at 10 nothing is gained, at 42 threefold
-PART = 2048  # windows that are worth a thread
+PAYS = 48  # windows a candidate from which pruning is worth being approximate
+SPREADS = 3.5  # standard deviations that a window may be better than it looks
+MOST = 12  # times the first candidates: what a query may take in all
 
 
 def default_candidates(k: int, tokens: int, centroids: int) -> int:
-    """Windows to score exactly for the best k documents: 15 * sqrt(k * tokens / centroids).
+    """Windows to score exactly at first for the best k documents: 5 * sqrt(k * tokens / centroids).
 
-    Fitted to what finds 99.5 % of the true best k on real passages, from k = 1 to 300, 4 096 to 32 768
-    centroids, and with copies under noise up to 200 000 passages: the more tokens share a centroid, the less
-    their order says, and the further down a true hit may be.
+    The more tokens share a centroid, the less their order says, and the further down a true hit may be.
     """
-    return max(k, round(15 * (k * tokens / max(centroids, 1)) ** 0.5))
+    return max(2 * k, round(5 * (k * tokens / max(centroids, 1)) ** 0.5))
 
 
 def worthwhile(view: View, selected: NDArray[np.int64] | None, k: int) -> bool:
@@ -64,15 +68,13 @@ def rank(
         queries: matrices, float32, (query_tokens_i, dim), each with at least one token.
         selected: int64: positions of the windows to search; None for all.
         k: the most documents a query.
-        candidates: windows to score exactly; None means default_candidates. Where they hold fewer than k
-            documents, more are taken until k are found or no window is left.
+        candidates: windows to score exactly; None means default_candidates, and then those that may still be
+            among the best. Where they hold fewer than k documents, more are taken until k are found or no
+            window is left.
     """
     index = _index(view)
     positions = index.everything if selected is None else np.ascontiguousarray(selected, np.int64)
-    if candidates is None:
-        candidates = default_candidates(k, len(view.rows), index.centroids.count)
-    count = max(k, candidates)
-    return [_rank(view, index, query, positions, k, count) for query in queries]
+    return [_rank(view, index, query, positions, k, candidates) for query in queries]
 
 
 def approximate(index: Index, query: TokenMatrix, positions: NDArray[np.int64]) -> NDArray[np.uint32]:
@@ -80,12 +82,8 @@ def approximate(index: Index, query: TokenMatrix, positions: NDArray[np.int64]) 
     widest = WIDTHS[-1]
     tables = [table(query[first : first + widest], index.centroids) for first in range(0, len(query), widest)]
     totals = np.zeros(len(positions), np.uint32)
-
-    def part(first: int, last: int) -> None:
-        for bytes_ in tables:
-            add_maxima(index.codes, index.offsets, positions[first:last], bytes_, totals[first:last])
-
-    each(part, ranges(len(positions), min(cores(), -(-len(positions) // PART))))
+    for bytes_ in tables:
+        add_maxima(index.codes, index.offsets, positions, bytes_, totals)
     return totals
 
 
@@ -95,7 +93,7 @@ class Index:
 
     Attributes:
         starts, ends: int64, (windows,): the commit's, not copied.
-        codes: uint16: the different codes of each live window, window after window.
+        codes: uint16: the different codes of each live window, as the kernel takes them.
         offsets: int64, (windows + 1,): where each window's codes begin.
         everything: int64, (windows,): all positions.
         centroids: as the kernels read them.
@@ -154,15 +152,77 @@ def _begins_with(view: View, index: Index) -> bool:
 
 
 def _rank(
-    view: View, index: Index, query: TokenMatrix, positions: NDArray[np.int64], k: int, count: int
+    view: View,
+    index: Index,
+    query: TokenMatrix,
+    positions: NDArray[np.int64],
+    k: int,
+    candidates: int | None,
 ) -> Ranking:
-    totals = approximate(index, query, positions)
-    while True:
-        best = positions[_highest(totals, count)]
-        [ranking] = exact.rank(view, [query], best, k)
-        if len(ranking) >= k or count >= len(positions):
-            return ranking
+    count = max(k, candidates or default_candidates(k, len(view.rows), index.centroids.count))
+    scored = _Scored(view, query, positions, approximate(index, query, positions))
+    scored.take(count)
+    while (worst := scored.worst(k)) is None and count < len(positions):
         count *= 4
+        scored.take(count)
+    if candidates is None and worst is not None:
+        scored.take(min(scored.promising(worst), MOST * count))
+    return exact.settle(view, query, positions[scored.places], scored.scores, k)
+
+
+class _Scored:
+    """The windows of one search that are scored exactly so far: those with the highest approximate scores.
+
+    Attributes:
+        places: int64, ascending: which of the positions.
+        scores: float32, (len(places),): by the path that is chosen, of the rounded query.
+    """
+
+    def __init__(
+        self, view: View, query: TokenMatrix, positions: NDArray[np.int64], totals: NDArray[np.uint32]
+    ) -> None:
+        self.view, self.query, self.positions, self.totals = view, query, positions, totals
+        self.places, self.scores = np.zeros(0, np.int64), np.zeros(0, np.float32)
+
+    def take(self, count: int) -> None:
+        """Score the `count` windows that look best, as far as they are not scored yet."""
+        if count <= len(self.places):
+            return
+        places = _highest(self.totals, count)
+        new = np.ones(len(places), np.bool_)
+        new[np.searchsorted(places, self.places)] = False  # the highest of before are among the highest now
+        view, windows = self.view, self.positions[places[new]]
+        starts, ends = view.starts[windows], view.ends[windows]
+        scores = np.empty(len(places), np.float32)
+        scores[~new] = self.scores
+        scores[new] = maxsim(view.rows, view.scales, starts, ends, [self.query], chosen())[0]
+        self.places, self.scores = places, scores
+
+    def worst(self, k: int) -> float | None:
+        """The lowest score among the k best documents; None while there are fewer."""
+        documents = self.view.documents[self.positions[self.places]]
+        best = best_documents(self.scores, self.places, documents, k)
+        return best[-1][1] if len(best) == k else None
+
+    def promising(self, worst: float) -> int:
+        """How many windows may score more than `worst`, by how their scores follow from the approximate ones.
+
+        That is a line through the windows scored so far, by least squares. A window may be better than the line
+        says by SPREADS standard deviations of those.
+        """
+        filled = self.scores > -np.inf
+        seen = self.totals[self.places[filled]].astype(np.float64)
+        scores = self.scores[filled].astype(np.float64)
+        middle, level = seen.sum() / len(seen), scores.sum() / len(seen)
+        seen -= middle
+        scores -= level
+        slope = float(seen @ scores) / max(float(seen @ seen), 1.0)
+        if slope <= 0:
+            return len(self.totals)  # the approximate scores say nothing about this query
+        scores -= slope * seen
+        spread = (float(scores @ scores) / len(scores)) ** 0.5
+        edge = middle + (worst - level - SPREADS * spread) / slope
+        return int(np.count_nonzero(self.totals > edge))
 
 
 def _highest(totals: NDArray[np.uint32], count: int) -> NDArray[np.int64]:

@@ -32,7 +32,7 @@ def tiles():
 
 
 def test_a_scan_leaves_the_tiles_as_another_library_configured_them(tiles, monkeypatch):
-    monkeypatch.setattr(maxsim, "cores", lambda: 1)
+    monkeypatch.setattr(maxsim, "helpers", lambda multiplications: 0)
     theirs, after = np.zeros(64, np.uint8), np.zeros(64, np.uint8)
     theirs[0], theirs[16], theirs[48] = 1, 32, 8  # tile 0: 8 rows of 32 bytes
     tiles["set"](theirs.ctypes.data)
@@ -42,7 +42,7 @@ def test_a_scan_leaves_the_tiles_as_another_library_configured_them(tiles, monke
 
 
 def test_a_scan_leaves_no_tiles_in_use(tiles, monkeypatch):
-    monkeypatch.setattr(maxsim, "cores", lambda: 1)
+    monkeypatch.setattr(maxsim, "helpers", lambda multiplications: 0)
     after = np.ones(64, np.uint8)
     maxsim.maxsim(*make_case(0, 128, [70], [20]), PATH)
     tiles["get"](after.ctypes.data)

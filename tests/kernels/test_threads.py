@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,9 +19,8 @@ from tests.kernels.cases import make_case
 
 @pytest.fixture
 def always_helped(monkeypatch):
-    """Every scan is worth a thread, and there are eight cores."""
-    monkeypatch.setattr(module, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr(module, "cores", lambda: 8)
+    """Every scan is worth seven threads."""
+    monkeypatch.setattr(module, "helpers", lambda multiplications: 7)
 
 
 def test_cores_are_those_that_the_process_may_use():
@@ -51,6 +51,24 @@ def test_a_caller_does_not_wait_for_busy_helpers(monkeypatch):
     free.set()
 
 
+@pytest.mark.skipif(threads._core() < 0 or threads.cores() < 2, reason="one core, or none can be chosen")
+def test_helpers_stay_off_the_core_of_their_caller(monkeypatch):
+    monkeypatch.setattr(threads, "_pool", None)
+    allowed, places = os.sched_getaffinity(0), {}
+
+    def work(together):
+        together.wait()  # passes only if a helper comes
+        places[threading.current_thread()] = os.sched_getaffinity(0)
+
+    threads.share(partial(work, threading.Barrier(2, timeout=30)), 1)  # from now on there is a helper
+    for core in sorted(allowed)[:2] * 2:
+        monkeypatch.setattr(threads, "_core", lambda here=core: here)
+        places.clear()
+        threads.share(partial(work, threading.Barrier(2, timeout=30)), 1)
+        assert places.pop(threading.current_thread()) == allowed  # a caller runs where it likes
+        assert list(places.values()) == [allowed - {core}]
+
+
 def test_an_error_of_a_helper_reaches_the_caller(monkeypatch):
     monkeypatch.setattr(threads, "_pool", ThreadPoolExecutor(1))
     started, caller = threading.Event(), threading.current_thread()
@@ -78,7 +96,7 @@ def test_without_any_helper_the_caller_does_it_alone(monkeypatch):
 def test_helped_scans_equal_lone_ones(path, always_helped, monkeypatch):
     case = make_case(seed=0, dim=48, lengths=list(range(90)), query_lengths=[14, 20])
     helped = maxsim(*case, path)
-    monkeypatch.setattr(module, "cores", lambda: 1)
+    monkeypatch.setattr(module, "helpers", lambda multiplications: 0)
     assert (maxsim(*case, path) == helped).all()
 
 

@@ -72,6 +72,7 @@ def test_distinct_keeps_each_code_of_a_window_once(path, seed, lengths, count):
     with paths.forced(path):
         different, counts = kernel.distinct(codes, starts[order], ends[order])
     expected = [list(dict.fromkeys(codes[starts[n] : ends[n]].tolist())) for n in order]
+    expected = [line + line[:1] * (-len(line) % kernel.UNROLL) for line in expected]
     assert counts.tolist() == [len(line) for line in expected]
     assert different.tolist() == [code for line in expected for code in line]
 
@@ -82,7 +83,7 @@ def test_distinct_keeps_each_code_of_a_window_once(path, seed, lengths, count):
 @pytest.mark.parametrize("path", paths.available())
 def test_maxima_are_summed_over_the_codes_of_the_chosen_windows(path, width, seed, lengths, count):
     rng = np.random.default_rng(seed)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64) * kernel.UNROLL
     codes = rng.integers(0, count, offsets[-1]).astype(np.uint16)
     table = rng.integers(0, 256, (count, width)).astype(np.uint8)
     positions = rng.permutation(len(lengths))[: len(lengths) // 2 + 1].astype(np.int64)
@@ -176,14 +177,54 @@ def test_no_window_gives_no_hit(clustered):
 @pytest.mark.parametrize(
     ("k", "tokens", "count", "expected"),
     [
-        (10, 1_700_000, 16_384, 483),
-        (1, 1_700_000, 16_384, 153),
-        (10, 1_700_000, 4096, 966),
-        (500, 1000, 1000, 500),
+        (10, 1_700_000, 16_384, 161),
+        (1, 1_700_000, 16_384, 51),
+        (10, 1_700_000, 4096, 322),
+        (500, 1000, 1000, 1000),
     ],
 )
 def test_candidates_grow_with_k_and_with_the_tokens_of_a_centroid(k, tokens, count, expected):
     assert pruned.default_candidates(k, tokens, count) == expected
+
+
+def scored(totals, scores):
+    """The first windows of some, with the scores given."""
+    found = pruned._Scored(None, None, None, np.array(totals, np.uint32))
+    found.places, found.scores = np.arange(len(scores)), np.array(scores, np.float32)
+    return found
+
+
+def test_windows_that_cannot_be_better_than_the_worst_hit_are_not_promising():
+    # Scores follow from the totals without a doubt: the window of 70 would score 7.
+    found = scored([100, 90, 80, 70, 60], [10, 9, 8])
+    assert found.promising(6.5) == 4
+    assert found.promising(7.5) == 3
+
+
+def test_the_less_the_totals_say_the_more_windows_are_promising():
+    # 100 to 80 by tens, and a half up or down: the standard deviation is 0.47, and 3.5 of those 1.65.
+    found = scored([100, 90, 80, 70, 60, 50, 40], [10.33, 8.33, 8.33])
+    assert found.promising(7.5) == 5
+    assert scored([100, 90, 80, 70], [8, 9, 10]).promising(9) == 4  # the wrong way round: they say nothing
+
+
+def test_a_window_without_tokens_says_nothing_about_the_others():
+    assert scored([100, 90, 80, 0, 70], [10, 9, 8, -np.inf]).promising(7.5) == 3
+
+
+def test_a_query_takes_as_many_windows_as_it_needs(clustered, monkeypatch):
+    view, queries = clustered
+    monkeypatch.setattr(pruned, "default_candidates", lambda k, tokens, centroids: 12)
+    few = pruned.rank(view, queries, None, 10, candidates=12)
+    found, best = pruned.rank(view, queries, None, 10), exact.rank(view, queries, None, 10)
+
+    def common(answers):
+        return sum(len(dict(a).keys() & dict(b).keys()) for a, b in zip(answers, best, strict=True))
+
+    assert common(found) > common(few)
+    assert all(
+        [score for _, score in a] <= [score for _, score in b] for a, b in zip(few, found, strict=True)
+    )
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 7])
