@@ -20,7 +20,7 @@ from retrievers.llama_index import (
     LateInteractionVectorStore,
     PassagePostprocessor,
 )
-from retrievers.testing.llama_index import ANIMALS, F, ask, where
+from retrievers.testing.llama_index.cases import ANIMALS, F, ask, where
 from tests.loops import OffLoop, SlowEncoder, ticking
 
 NODE = TextNode(id_="new", text="A new owl.")

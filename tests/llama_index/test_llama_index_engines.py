@@ -32,7 +32,7 @@ from retrievers.llama_index import (
     LateInteractionVectorStore,
     PassagePostprocessor,
 )
-from retrievers.testing.llama_index import ANIMALS
+from retrievers.testing.llama_index.cases import ANIMALS
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from llama_index.core.schema import Document, IndexNode, TextNode
 from retrievers import Collection
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index import LateInteractionIndex, LateInteractionRetriever, LateInteractionVectorStore
-from retrievers.testing.llama_index import ANIMALS, F, where
+from retrievers.testing.llama_index.cases import ANIMALS, F, where
 
 
 @pytest.fixture(autouse=True)

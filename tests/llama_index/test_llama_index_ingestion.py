@@ -9,7 +9,7 @@ from llama_index.core.schema import Document, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 
 from retrievers.llama_index import LateInteractionTransform, LateInteractionVectorStore
-from retrievers.testing.llama_index import ask
+from retrievers.testing.llama_index.cases import ask
 
 
 @pytest.fixture

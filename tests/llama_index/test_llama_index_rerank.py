@@ -17,7 +17,7 @@ from retrievers import Collection
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index import LateInteractionRerank, LateInteractionVectorStore, PassagePostprocessor
 from retrievers.testing import HashingEncoder
-from retrievers.testing.llama_index import ANIMALS, as_dict
+from retrievers.testing.llama_index.cases import ANIMALS, as_dict
 
 WORDS = 50
 

@@ -14,7 +14,7 @@ from llama_index.core.schema import IndexNode, QueryBundle, TextNode
 
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index import LateInteractionRetriever, LateInteractionVectorStore
-from retrievers.testing.llama_index import ANIMALS, F, as_dict, where
+from retrievers.testing.llama_index.cases import ANIMALS, F, as_dict, where
 
 
 @pytest.fixture

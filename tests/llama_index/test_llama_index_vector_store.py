@@ -13,7 +13,7 @@ from retrievers import Collection
 from retrievers.errors import FilterError, InvalidInputError, ModelMismatchError
 from retrievers.llama_index import LateInteractionVectorStore
 from retrievers.testing import HashingEncoder
-from retrievers.testing.llama_index import ANIMALS, F, ask, where
+from retrievers.testing.llama_index.cases import ANIMALS, F, ask, where
 
 
 def test_a_path_makes_a_store_and_opens_it_again(tmp_path, encoder):
