@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers import evidence, filters, hits, indexing, reranking, validate
+from retrievers import evidence, filters, hits, indexing, matrices, reranking, validate
 from retrievers.encoder import Encoder, LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreClosedError
 from retrievers.kernels.threads import turn
-from retrievers.quantize import dequantize
-from retrievers.store import Store, View
+from retrievers.store import Store
 from retrievers.types import Document, Evidence, Hit, TokenMatrix
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class Collection:
         device: str | None = None,
         device_memory: int | None = None,
     ) -> None:
-        directory = _directory(path)
+        directory = validate.directory(path)
         if isinstance(encoder, str):
             raise InvalidTypeError(f"encoder is {encoder!r}: give LateInteractionEncoder({encoder!r}).")
         if encoder is None and (directory is None or not Store.exists(directory)):
@@ -223,13 +222,13 @@ class Collection:
         k, lowest = validate.count(k, "k"), validate.threshold(score_threshold)
         candidates = None if candidates is None else validate.count(candidates, "candidates")
         condition = _predicate_or_filter(filter)
-        matrices = self._encode_queries(queries)
+        asked = self._encode_queries(queries)
         # A function of the user's own may search as well: nobody is to wait for it.
         waiting = nullcontext() if callable(condition) else turn()
         with waiting, self.store.read() as view:
             ranked = rank(
                 view,
-                matrices,
+                asked,
                 view.select(condition),
                 k,
                 exact=exact,
@@ -239,7 +238,7 @@ class Collection:
             )
             return [
                 hits.from_search(view, matrix, found, lowest)
-                for matrix, found in zip(matrices, ranked, strict=True)
+                for matrix, found in zip(asked, ranked, strict=True)
             ]
 
     def rerank(
@@ -279,26 +278,15 @@ class Collection:
     def matrices(self, ids: Iterable[str]) -> dict[str, TokenMatrix]:
         """Stored token matrices by id, all windows of a document in one: float32, (tokens, dim)."""
         with self.store.read() as view:
-            found = view.positions_of(validate.identifiers(ids))
-            return {key: _stored_matrix(view, positions) for key, positions in found.items()}
+            return matrices.of_documents(view, validate.identifiers(ids))
 
     def passages(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
 
         Without rows where a hit has no passage, or where its document was replaced or deleted since.
         """
-        ids = [hit.id for hit in found if hit.id is not None]
         with self.store.read() as view:
-            documents = {document.id: document for document in view.get(ids)}
-            windows = view.positions_of(ids)
-            return [
-                _stored_matrix(
-                    view, hits.windows_of(view, documents[hit.id], windows[str(hit.id)], hit.passage)
-                )
-                if hit.id in documents
-                else np.zeros((0, view.dim), np.float32)
-                for hit in found
-            ]
+            return matrices.of_passages(view, found)
 
     def explain(self, query: str, hit: Hit | str) -> Evidence:
         """Which characters of a document each query token matched, in the document's best window.
@@ -397,27 +385,7 @@ def _assign(
     return assign(rows, scales, centroids)
 
 
-def _directory(path: str | PathLike[str] | None) -> Path | None:
-    if path is None:
-        return None
-    if not isinstance(path, (str, PathLike)):
-        raise InvalidTypeError(f"path is {validate.shown(path)}: a directory is needed, or None for memory.")
-    if not str(path):
-        raise InvalidInputError("path is empty: give a directory, or None to stay in memory.")
-    return Path(path)
-
-
 def _predicate_or_filter(condition: Filter | None) -> Callable[[Document], bool] | filters.Filter | None:
     if callable(condition) and not isinstance(condition, filters.Filter):
         return condition
     return filters.parse(condition)
-
-
-def _stored_matrix(view: View, positions: NDArray[np.int64]) -> TokenMatrix:
-    parts = [
-        dequantize(
-            view.rows[view.starts[p] : view.ends[p]], view.scales[view.starts[p] : view.ends[p]], view.dim
-        )
-        for p in positions
-    ]
-    return np.concatenate([np.zeros((0, view.dim), np.float32), *parts])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -168,3 +170,14 @@ def shown(value: object) -> str:
     """A value as an error message repeats it: its repr, cut short."""
     whole = repr(value)
     return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]}…"
+
+
+def directory(path: str | PathLike[str] | None) -> Path | None:
+    """Where a collection is to be; None for memory."""
+    if path is None:
+        return None
+    if not isinstance(path, (str, PathLike)):
+        raise InvalidTypeError(f"path is {shown(path)}: a directory is needed, or None for memory.")
+    if not str(path):
+        raise InvalidInputError("path is empty: give a directory, or None to stay in memory.")
+    return Path(path)
