@@ -2,6 +2,7 @@
 
     python -m benchmarks.encoding speed --data ../shared/data            # MiniLM
     python -m benchmarks.encoding speed --data ../shared/data --lfm2     # random weights, LFM2-ColBERT-350M's size
+    python -m benchmarks.encoding speed --data ../shared/data --backend openvino     # beside torch
     python -m benchmarks.encoding quality --data ../shared/data
     python -m benchmarks.encoding memory --data ../shared/data
 
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="directory with xquad, squad-sent and qmsum")
     parser.add_argument("--lfm2", action="store_true", help="354M random parameters in place of MiniLM")
     parser.add_argument("--device", default=None)
+    parser.add_argument("--backend", help="of sentence-transformers, to be measured beside torch")
     parser.add_argument("--texts", type=int, default=0, help="of each kind; 0 chooses by model")
     parser.add_argument("--only", help="title of the one set of texts to measure")
     parser.add_argument("--repeats", type=int, default=3)
@@ -43,6 +45,10 @@ def main() -> None:
         model = "offline/minilm"
         if arguments.lfm2:
             model = str(lfm2_sized(Path(directory) / "lfm2-size"))
+        elif arguments.backend:  # which takes a checkpoint
+            saved = Path(directory) / "minilm"
+            LateInteractionEncoder(model, precision="float32").model.save_pretrained(str(saved))
+            model = str(saved)
         {"speed": speed, "quality": quality, "memory": memory}[arguments.what](arguments, model)
 
 
@@ -53,6 +59,12 @@ def speed(arguments: argparse.Namespace, model: str) -> None:
     }
     reference = encoders["float32"]
     device = reference.model.device
+    if arguments.backend:
+        encoders[arguments.backend] = LateInteractionEncoder(model, backend=arguments.backend)
+        for budget in (256, 4096):  # what is best for torch need not be best here
+            encoders[f"{arguments.backend} in batches of {budget}"] = LateInteractionEncoder(
+                model, backend=arguments.backend, token_budget=budget
+            )
     count = arguments.texts or (12 if arguments.lfm2 and device.type == "cpu" else 240)
     passages = read(arguments.data / "xquad" / "corpus.en.jsonl.gz")[:count]
     sentences = read(arguments.data / "squad-sent" / "corpus.jsonl.gz")[: 2 * count]
@@ -65,7 +77,7 @@ def speed(arguments: argparse.Namespace, model: str) -> None:
     if arguments.only:
         sets = {arguments.only: sets[arguments.only]}
     print(f"{device}, {torch.get_num_threads()} threads, {parameters(reference) / 1e6:.0f}M parameters")
-    peaks = {name: product_peak(getattr(torch, name), device) for name in encoders}
+    peaks = {name: product_peak(getattr(torch, name), device) for name in ("float32", "bfloat16")}
     for name, peak in peaks.items():
         print(f"peak of a {name} matrix product: {peak / 1e9:.0f} GFLOP/s")
     print("| texts | encoder | texts/s | tokens/s | × default | share of peak |")

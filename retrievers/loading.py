@@ -58,13 +58,19 @@ def load(
 
     Raises:
         ModelNotFoundError: no such directory, no such model, or no network.
-        InvalidInputError: the checkpoint has no late-interaction head: its projection would be random.
+        InvalidInputError: the checkpoint has no late-interaction head: its projection would be random; or an
+            offline model was asked for on another backend than torch.
         MissingExtraError: an offline model whose package is not installed.
     """
     with quiet():
         from sentence_transformers.util import get_device_name
 
         if name in OFFLINE:
+            if backend != "torch":
+                raise InvalidInputError(
+                    f"backend is {backend!r}: {name!r} runs on torch alone. Save it as a checkpoint, "
+                    f"LateInteractionEncoder({name!r}).model.save_pretrained(directory), and name the directory."
+                )
             offline = OFFLINE[name]()
             offline.model.to(device or get_device_name())
             offline.model.prompts.update(prompts or {})

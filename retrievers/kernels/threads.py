@@ -76,7 +76,8 @@ def _keep_apart() -> None:
     here = _core()
     if here == _barred:
         return
-    others = os.sched_getaffinity(0) - {here}
+    # The process's cores, not the caller's: a caller that is tied to a few ties nobody else to them.
+    others = os.sched_getaffinity(os.getpid()) - {here}
     if others:
         for helper in _numbers:
             with suppress(OSError):  # it has ended, or may not be moved: then it helps from where it is

@@ -294,6 +294,21 @@ def test_an_offline_model_without_its_package_names_the_extra(monkeypatch):
         LateInteractionEncoder("offline/minilm")
 
 
+def test_an_offline_model_is_not_silently_run_on_another_backend():
+    with pytest.raises(InvalidInputError, match="save_pretrained"):
+        LateInteractionEncoder("offline/minilm", backend="openvino")
+
+
+def test_an_offline_model_that_was_saved_gives_the_same_rows(tmp_path):
+    LateInteractionEncoder("offline/minilm", precision="float32").model.save_pretrained(str(tmp_path))
+    texts = ["The sky is blue.", "Bread needs flour, water and salt."]
+    saved, offline = (
+        LateInteractionEncoder(name, precision="float32") for name in (str(tmp_path), "offline/minilm")
+    )
+    for mine, theirs in zip(saved.encode_documents(texts), offline.encode_documents(texts), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+
 def test_weights_that_were_not_tested_are_refused(tmp_path):
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"other")
