@@ -61,10 +61,6 @@ def speed(arguments: argparse.Namespace, model: str) -> None:
     device = reference.model.device
     if arguments.backend:
         encoders[arguments.backend] = LateInteractionEncoder(model, backend=arguments.backend)
-        for budget in (256, 4096):  # what is best for torch need not be best here
-            encoders[f"{arguments.backend} in batches of {budget}"] = LateInteractionEncoder(
-                model, backend=arguments.backend, token_budget=budget
-            )
     count = arguments.texts or (12 if arguments.lfm2 and device.type == "cpu" else 240)
     passages = read(arguments.data / "xquad" / "corpus.en.jsonl.gz")[:count]
     sentences = read(arguments.data / "squad-sent" / "corpus.jsonl.gz")[: 2 * count]
