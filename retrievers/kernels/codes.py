@@ -83,8 +83,9 @@ def add_maxima(
         totals: uint32, (windows,), changed in place. A window without codes adds 0.
     """
     kernel, counter = _functions()[f"maxima{table.shape[1]}"], np.zeros(1, np.int64)
-    arguments = [*_places(codes, offsets, positions, table, totals, counter), len(positions)]
-    share(lambda: kernel(*arguments), min(cores(), -(-len(positions) // (4 * PORTION))) - 1)
+    arrays = (codes, offsets, positions, table, totals, counter)
+    others = min(cores(), -(-len(positions) // (4 * PORTION))) - 1
+    share(lambda: kernel(*_places(*arrays), len(positions)), others)
 
 
 def module(triple: str) -> ir.Module:

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from retrievers.kernels import build, paths, reference
+from retrievers.kernels import amx, build, paths, reference
 from retrievers.kernels.maxsim import maxsim
 from tests.kernels.cases import make_case
 
@@ -115,3 +115,11 @@ def test_another_process_starts_without_compiling(directory, came_from_disk):
         "scan.compiled(paths.PATHS['portable'], 20)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("row_bytes", [64, 128, 384])
+def test_the_matrix_scan_compiles_also_where_no_processor_can_run_it(row_bytes):
+    path, triple = paths.PATHS["amx"], "x86_64-unknown-linux-gnu"
+    machine = build.target_machine(path, triple)
+    assembly = machine.emit_assembly(build.optimised(amx.module(path, row_bytes, triple), machine))
+    assert "tdpbusd" in assembly
