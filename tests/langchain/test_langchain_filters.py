@@ -171,5 +171,5 @@ def test_a_structured_query_without_a_filter_has_none():
 
 
 def test_like_is_refused(store):
-    with pytest.raises(ValueError, match="(?i)like"):
+    with pytest.raises(ValueError, match=r"(?i)like"):
         found(store, compare(Comparator.LIKE, "kind", "g%"))
