@@ -70,7 +70,7 @@ def _keep_apart() -> None:
     """Bar the helpers from the core that the caller runs on.
 
     Linux likes to wake a thread where the one that wakes it runs. After some idle time it put both on one core
-    and left them there for a hundred scans of a millisecond each, with the other core idle.
+    and left them there for dozens of scans of a millisecond each, with the other core idle.
     """
     global _barred
     here = _core()

@@ -89,7 +89,7 @@ def approximate(index: Index, query: TokenMatrix, positions: NDArray[np.int64]) 
 
 @dataclass(frozen=True)
 class Index:
-    """What pruning derives from one commit, in memory: about one byte a token.
+    """What pruning derives from one commit, in memory: less than two bytes a token.
 
     Attributes:
         starts, ends: int64, (windows,): the commit's, not copied.
