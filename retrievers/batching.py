@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+# A forward pass costs about as much as that share of a batch does: once a group pads more, another is cheaper.
+PADDING = 1 / 32
+
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Group texts by length so that no group's padded size exceeds the budget.
+    """Group texts by length so that no group's padded size exceeds the budget, nor its padding a small share of that.
 
     Longest first, so that the largest allocation comes first and a device that is too small fails at once.
 
@@ -17,13 +20,14 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
         Positions in lengths, each exactly once.
     """
     groups: list[list[int]] = []
-    longest = 0
+    longest = padding = 0
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if groups and (len(groups[-1]) + 1) * longest <= budget:
+        padding += longest - lengths[position]
+        if groups and (len(groups[-1]) + 1) * longest <= budget and padding <= PADDING * budget:
             groups[-1].append(position)
         else:
             groups.append([position])
-            longest = max(lengths[position], 1)
+            longest, padding = max(lengths[position], 1), 0
     return groups
 
 

@@ -159,6 +159,10 @@ class LateInteractionEncoder(Encoder):
         where = several[0] if several else str(self.model.device)
         if backend == "torch":
             self.model.to(choose(self.model, precision, model_kwargs, where))
+        if backend == "torch" and where == "cpu":
+            from retrievers.packing import pack
+
+            pack(self.model)
         self.dtype = str(self.model.dtype or "float32").removeprefix("torch.")
         self.token_budget = token_budget or (
             CPU_TOKEN_BUDGET.get(self.dtype, 1 << 10) if where == "cpu" else GPU_TOKEN_BUDGET

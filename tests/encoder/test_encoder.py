@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from retrievers import offline
-from retrievers.batching import batches, buffered
+from retrievers.batching import PADDING, batches, buffered
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, MissingExtraError, ModelNotFoundError
 
@@ -41,7 +43,17 @@ def test_a_batch_never_exceeds_its_budget_and_no_text_is_lost():
     groups = batches(lengths, budget=100)
     assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
     padded = [max(lengths[i] for i in group) * len(group) for group in groups]
-    assert padded == [300, 90, 82, 35]
+    assert padded == [300, 90, 82, 21, 6]
+
+
+@given(lengths=st.lists(st.integers(0, 300), max_size=60), budget=st.integers(1, 2000))
+def test_no_batch_is_too_large_or_pads_more_than_a_share_of_its_budget(lengths, budget):
+    groups = batches(lengths, budget)
+    assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
+    for group in (group for group in groups if len(group) > 1):
+        padded = len(group) * max(max(lengths[i] for i in group), 1)
+        assert padded <= budget
+        assert padded - sum(max(lengths[i], 1) for i in group) <= PADDING * budget
 
 
 def test_a_buffer_ends_with_the_text_that_fills_it():
