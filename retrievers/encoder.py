@@ -68,7 +68,8 @@ class LateInteractionEncoder(Encoder):
 
     It adds to sentence-transformers' `MultiVectorEncoder`: batches by tokens in place of a fixed number of
     texts, streaming, windows of long texts, a number format by hardware, weights packed once on a processor (a
-    second copy of them), a fingerprint, and safety under threads. Prompts, markers, query expansion and skiplist are the checkpoint's own.
+    second copy of them), a fingerprint, and safety under threads. Prompts, markers, query expansion and skiplist
+    are the checkpoint's own.
 
     Args:
         model: name on the model hub, a directory, or "offline/minilm", which needs no network.
