@@ -9,7 +9,7 @@ PADDING = 1 / 32
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Group texts by length so that no group's padded size exceeds the budget, nor its padding a small share of that.
+    """Group texts by length so that no group's size exceeds the budget, nor its padding a small share of it.
 
     Longest first, so that the largest allocation comes first and a device that is too small fails at once.
 

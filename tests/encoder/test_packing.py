@@ -82,6 +82,20 @@ def test_a_changed_weight_is_packed_anew():
         torch.testing.assert_close(layer(batch), plain(layer, batch), rtol=1e-5, atol=1e-5)
 
 
+def test_an_encoder_can_be_made_in_inference_mode():
+    with torch.inference_mode():
+        one = encoder()
+    for ours, theirs in zip(one.encode_documents(TEXTS), encoder().encode_documents(TEXTS), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+def test_packing_draws_no_random_number():
+    model = torch.nn.Sequential(torch.nn.Linear(48, 24))
+    state = torch.get_rng_state()
+    pack(model)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 @needs_operators
 def test_gradients_are_torchs_own():
     layer, batch = packed_layer(), torch.randn(5, 48)
