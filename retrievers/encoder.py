@@ -25,6 +25,9 @@ BUFFER_TOKENS = 1 << 16
 # are half as many where each takes twice the bytes.
 CPU_TOKEN_BUDGET = {"float32": 1 << 10, "bfloat16": 1 << 11, "float16": 1 << 11}
 GPU_TOKEN_BUDGET = 1 << 15
+# Documents are padded to a multiple of so many tokens: oneDNN keeps a program for each shape that it meets, and
+# with lengths as they come its memory grows over tens of thousands of texts. Measured: benchmarks/encoding.py memory.
+LENGTH_STEP = 8
 
 
 @runtime_checkable
@@ -173,7 +176,8 @@ class LateInteractionEncoder(Encoder):
 
         # A first pass here says once, unheard, what transformers has to say about missing kernels.
         with loading.quiet():
-            self.dim = self._forward(self._preprocess(["a"], "document"), "document")[0].shape[1]
+            first = self._preprocess(["a"], "document")
+            self.dim = self._forward(first, "document", len(first[0]["input_ids"]))[0].shape[1]
         self.fingerprint = {
             "model": checkpoint.name,
             "weights": checkpoint.weights,
@@ -267,17 +271,20 @@ class LateInteractionEncoder(Encoder):
             for i, matrix in zip(filled, pooled, strict=True):
                 matrices[i] = matrix
             return matrices
+        if task == "document":
+            lengths = [min(-(-n // LENGTH_STEP) * LENGTH_STEP, self.document_length) for n in lengths]
         for batch in batches(lengths, self.token_budget):
-            for i, matrix in zip(batch, self._forward([features[i] for i in batch], task), strict=True):
+            together = self._forward([features[i] for i in batch], task, lengths[batch[0]])
+            for i, matrix in zip(batch, together, strict=True):
                 matrices[filled[i]] = matrix
         return matrices
 
-    def _forward(self, features: Sequence[Features], task: Task) -> list[TokenMatrix]:
-        """One batch through the model."""
+    def _forward(self, features: Sequence[Features], task: Task, length: int) -> list[TokenMatrix]:
+        """One batch through the model, each text padded to the length."""
         import torch
         from torch.nn.functional import normalize
 
-        batch = self._preprocess.pad(features)
+        batch = self._preprocess.pad(features, length)
         batch = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         with torch.inference_mode():
             output = self.model(batch, task=task)

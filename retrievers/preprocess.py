@@ -115,18 +115,20 @@ class Preprocessor:
                 one.update({key: one[key][used] for key in keys})
         return features
 
-    def pad(self, features: Sequence[Features]) -> dict[str, Any]:
-        """A batch for the model: int64, (texts, longest), under each key."""
-        from torch.nn.utils.rnn import pad_sequence
+    def pad(self, features: Sequence[Features], length: int) -> dict[str, Any]:
+        """A batch for the model: int64, (texts, length), under each key. No text is longer than that."""
+        import torch
+        from torch.nn.functional import pad
 
-        side = self._tokenizer.padding_side
         fill = {"input_ids": self._tokenizer.pad_token_id or 0}
+        left = self._tokenizer.padding_side == "left"
+        missing = [length - len(one["input_ids"]) for one in features]
         batch: dict[str, Any] = {
-            key: pad_sequence(
-                [one[key] for one in features],
-                batch_first=True,
-                padding_value=fill.get(key, 0),
-                padding_side=side,
+            key: torch.stack(
+                [
+                    pad(one[key], (some, 0) if left else (0, some), value=fill.get(key, 0))
+                    for one, some in zip(features, missing, strict=True)
+                ]
             )
             for key in features[0]
         }

@@ -66,6 +66,22 @@ def test_the_token_budget_changes_no_row():
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
+def test_documents_of_many_lengths_are_few_shapes_for_the_model_and_none_is_too_long(monkeypatch):
+    one = tiny(document_length=30, token_budget=64)
+    shapes, pad = set(), one._preprocess.pad
+
+    def watched(features, length):
+        batch = pad(features, length)
+        shapes.add(batch["input_ids"].shape)
+        return batch
+
+    monkeypatch.setattr(one._preprocess, "pad", watched)
+    texts = [" ".join(["tea"] * n) for n in range(1, 27)]
+    assert max(one._preprocess.count(texts)) > 24
+    list(one.encode_documents(texts))
+    assert {length for _, length in shapes} == {8, 16, 24, 30}
+
+
 def test_rows_are_float32_of_length_one(bert):
     for matrix in [*bert.encode_documents(TEXTS), *bert.encode_queries(TEXTS)]:
         assert matrix.dtype == np.float32
