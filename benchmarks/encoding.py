@@ -137,16 +137,15 @@ def quality(arguments: argparse.Namespace, model: str) -> None:
 def memory(arguments: argparse.Namespace, model: str) -> None:
     """Peak memory of the process after streams of growing length: the library's list against our iterator."""
     encoder = LateInteractionEncoder(model)
-    texts = cut(encoder, read(arguments.data / "squad-sent" / "corpus.jsonl.gz")[:250])
-    for copies in (4, 8, 16):
-        rows = sum(
-            len(matrix) for matrix in encoder.encode_documents(text for _ in range(copies) for text in texts)
-        )
-        print(f"streamed {copies * len(texts)} texts, {rows} rows: peak {peak_megabytes():.0f} MB")
+    texts = cut(encoder, read(arguments.data / "squad-sent" / "corpus.jsonl.gz"))
+    counts = (1000, 2000, 4000, 8000)
+    for count in counts:
+        rows = sum(len(matrix) for matrix in encoder.encode_documents(iter(texts[:count])))
+        print(f"streamed {count} texts, {rows} rows: peak {peak_megabytes():.0f} MB", flush=True)
     default = library(model, encoder.model.device)
-    for copies in (4, 8, 16):
-        held = default.encode_document(texts * copies, convert_to_numpy=True)
-        print(f"sentence-transformers, {len(held)} texts: peak {peak_megabytes():.0f} MB")
+    for count in counts:
+        held = default.encode_document(texts[:count], convert_to_numpy=True)
+        print(f"sentence-transformers, {len(held)} texts: peak {peak_megabytes():.0f} MB", flush=True)
         del held
 
 
