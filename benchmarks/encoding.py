@@ -115,7 +115,7 @@ def quality(arguments: argparse.Namespace, model: str) -> None:
     print("| set | encoder | nDCG@10 |\n|---|---|---|")
     for name, corpus, documents, queries in (
         ("xquad", "corpus.en", 240, 600),
-        ("squad-sent", "corpus", 3000, 300),
+        ("squad-sent", "corpus", 13_447, 2000),
     ):
         ids, texts, questions, relevant = retrieval_set(arguments.data / name, corpus, documents, queries)
         ways = {
