@@ -29,8 +29,8 @@ from sentence_transformers import MultiVectorEncoder
 
 from benchmarks.checkpoints import lfm2_sized
 from retrievers.encoder import LateInteractionEncoder
-from retrievers.offline import OFFLINE
-from retrievers.packing import pack
+from retrievers.encoder.offline.minilm import OFFLINE
+from retrievers.encoder.onednn import pack
 
 
 def main() -> None:

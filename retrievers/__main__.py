@@ -1,5 +1,5 @@
 """python -m retrievers: the same as the command `retrievers`."""
 
-from retrievers.cli import main
+from retrievers.cli.main import main
 
 raise SystemExit(main())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from retrievers.demo import documents
+from retrievers.cli.demo import documents
 
 QUESTIONS = Path(__file__).parent / "data" / "python_questions.jsonl"
 # Late interaction measured 0.588, 0.897 and 0.713; two questions of the 68 may go wrong in rounding, not more.

@@ -45,7 +45,7 @@ def test_each_make_target_exists():
 
 
 def test_each_command_is_understood():
-    from retrievers.cli import _parser
+    from retrievers.cli.main import _parser
 
     lines = re.findall(r"^\.venv/bin/retrievers (.*)$", README, re.MULTILINE)
     assert len(lines) >= 3

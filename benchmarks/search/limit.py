@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.peak import peak, reading
 from benchmarks.search.data import DIM, Passages
 from benchmarks.search.engine import THREADS
 from benchmarks.search.measure import K
 from benchmarks.search.ours import Recorded
 from retrievers import Collection
-from retrievers.kernels.paths import available, forced
-from retrievers.kernels.peak import peak, reading
+from retrievers.kernels.targets import available, forced
 from retrievers.search import rank
 
 REPEATS = 9

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.encoder import Encoder, LateInteractionEncoder
+from retrievers.encoder.offline.minilm import OFFLINE
 from retrievers.errors import MissingExtraError
-from retrievers.offline import OFFLINE
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from retrievers.kernels.build import functions
-from retrievers.kernels.emit import F32, I8, I32, VOID, Variable, at, i64, intrinsic, load, splat
-from retrievers.kernels.paths import Path, Tile
+from retrievers.kernels.compile import functions
+from retrievers.kernels.ir import F32, I8, I32, VOID, Variable, at, i64, intrinsic, load, splat
 from retrievers.kernels.scan import NAME, Scan, define
+from retrievers.kernels.targets import Path, Tile
 
 SIDE = 16  # rows of a tile, and int32 in one of its rows
 BYTES = 64  # of a row of a tile

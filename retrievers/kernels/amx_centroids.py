@@ -6,7 +6,7 @@ from llvmlite import ir
 
 from retrievers.kernels.amx import BYTES, QUERY, ROWS, SIDE, Tiles
 from retrievers.kernels.centroids import Emitter
-from retrievers.kernels.emit import I8, I32, at, load
+from retrievers.kernels.ir import I8, I32, at, load
 
 
 class MatrixEmitter(Emitter):

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from llvmlite import ir
 
-from retrievers.kernels.emit import (
+from retrievers.kernels.ir import (
     F32,
     I8,
     I16,
@@ -26,7 +26,7 @@ from retrievers.kernels.emit import (
     store,
     vector,
 )
-from retrievers.quantize import ZERO
+from retrievers.kernels.rows import ZERO
 
 
 class Arithmetic(Protocol):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from retrievers.kernels import amx
 from retrievers.kernels.arithmetic import Arithmetic
-from retrievers.kernels.build import Functions, functions
-from retrievers.kernels.emit import (
+from retrievers.kernels.compile import Functions, functions
+from retrievers.kernels.ir import (
     F32,
     I8,
     I32,
@@ -36,8 +36,8 @@ from retrievers.kernels.emit import (
     vector,
 )
 from retrievers.kernels.pack import pack
-from retrievers.kernels.paths import Path, chosen
-from retrievers.quantize import ZERO, row_bytes
+from retrievers.kernels.rows import ZERO, row_bytes
+from retrievers.kernels.targets import Path, chosen
 from retrievers.types import TokenMatrix
 
 WIDTHS = (16, 32)

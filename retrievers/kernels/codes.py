@@ -11,8 +11,8 @@ import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
-from retrievers.kernels.build import Functions, functions
-from retrievers.kernels.emit import (
+from retrievers.kernels.compile import Functions, functions
+from retrievers.kernels.ir import (
     I8,
     I16,
     I32,
@@ -31,7 +31,7 @@ from retrievers.kernels.emit import (
     store,
     vector,
 )
-from retrievers.kernels.paths import chosen
+from retrievers.kernels.targets import chosen
 from retrievers.kernels.threads import cores, share
 
 WIDTHS = (16, 32)  # query tokens of a table: a short query needs half the cache

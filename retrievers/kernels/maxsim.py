@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from retrievers.errors import ShapeError
 from retrievers.kernels import amx
 from retrievers.kernels.pack import Packed, pack
-from retrievers.kernels.paths import Path
 from retrievers.kernels.scan import compiled, scratch_floats
+from retrievers.kernels.targets import Path
 from retrievers.kernels.threads import helpers, share
 from retrievers.types import TokenMatrix
 

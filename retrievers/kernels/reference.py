@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.quantize import dequantize
+from retrievers.kernels.rows import dequantize
 from retrievers.types import TokenMatrix
 
 

@@ -16,8 +16,8 @@ from functools import partial
 from llvmlite import ir
 
 from retrievers.kernels.arithmetic import Arithmetic
-from retrievers.kernels.build import functions
-from retrievers.kernels.emit import (
+from retrievers.kernels.compile import functions
+from retrievers.kernels.ir import (
     F32,
     I8,
     I32,
@@ -38,7 +38,7 @@ from retrievers.kernels.emit import (
     store,
     vector,
 )
-from retrievers.kernels.paths import Path, Tile
+from retrievers.kernels.targets import Path, Tile
 
 NAME = "scan"
 PREFETCH = 8192  # bytes ahead: what the fastest processors scan while memory answers

@@ -23,7 +23,7 @@ from retrievers.errors import InvalidInputError, InvalidTypeError
 from retrievers.langchain.common import checked, trace_parameters
 from retrievers.langchain.convert import from_document, from_hit, to_document
 from retrievers.langchain.filters import translate
-from retrievers.mmr import search_diverse
+from retrievers.search.diversity import search_diverse
 from retrievers.types import Hit
 
 

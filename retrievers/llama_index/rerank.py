@@ -12,7 +12,7 @@ from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRan
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from retrievers import validate
+from retrievers.collection import validate
 from retrievers.encoder import Encoder
 from retrievers.llama_index.common import model_name, question, resolve
 from retrievers.llama_index.nodes import to_text

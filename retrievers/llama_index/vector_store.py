@@ -17,14 +17,13 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
-from retrievers import validate
-from retrievers.collection import Collection
+from retrievers.collection import Collection, validate
 from retrievers.encoder import Encoder
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index.common import model_name, refuse
 from retrievers.llama_index.filters import predicate, translate
 from retrievers.llama_index.nodes import REF_DOC_ID, source_id, to_document, to_node
-from retrievers.mmr import search_diverse
+from retrievers.search.diversity import search_diverse
 from retrievers.types import Document, Hit
 
 MMR_PREFETCH_FACTOR = 4  # candidates of MMR for each result, as LlamaIndex's own stores have it

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, ShapeError
 from retrievers.kernels.centroids import Centroids, nearest, prepare
+from retrievers.kernels.rows import dequantize, row_bytes
 from retrievers.kernels.threads import cores
-from retrievers.quantize import dequantize, row_bytes
 from retrievers.search.parts import each, ranges
 
 if TYPE_CHECKING:

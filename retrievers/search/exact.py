@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.kernels.maxsim import maxsim
-from retrievers.kernels.paths import PATHS, chosen
+from retrievers.kernels.targets import PATHS, chosen
 from retrievers.search.ranking import Ranking, best_documents, shortlist
 from retrievers.types import TokenMatrix
 

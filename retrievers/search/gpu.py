@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrievers.errors import DeviceMemoryError
-from retrievers.quantize import ZERO
+from retrievers.kernels.rows import ZERO
 from retrievers.search.exact import candidates
 from retrievers.search.ranking import Ranking, best_documents, shortlist
 from retrievers.types import TokenMatrix

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from retrievers.kernels.centroids import WIDTHS, Centroids, prepare, table
 from retrievers.kernels.codes import add_maxima, distinct
 from retrievers.kernels.maxsim import maxsim
-from retrievers.kernels.paths import chosen
+from retrievers.kernels.targets import chosen
 from retrievers.kernels.threads import cores
 from retrievers.search import exact
 from retrievers.search.parts import each, ranges

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError, InvalidInputError, ShapeError
-from retrievers.quantize import quantize, row_bytes
+from retrievers.kernels.rows import quantize, row_bytes
 from retrievers.store.codes import Assign
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.quantize import dequantize
+from retrievers.kernels.rows import dequantize
 
 Assign = Callable[[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]], NDArray[np.uint16]]
 """Rows uint8 (n, row_bytes), scales float32 (n,), centroids float32 (K, dim) to codes uint16 (n,)."""

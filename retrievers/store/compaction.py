@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from retrievers.errors import CorruptStoreError
-from retrievers.quantize import row_bytes
+from retrievers.kernels.rows import row_bytes
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State, write_state
 from retrievers.store.snapshot import WINDOW, Columns, load_columns

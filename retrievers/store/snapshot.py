@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError
-from retrievers.quantize import row_bytes
+from retrievers.kernels.rows import row_bytes
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State
 from retrievers.store.tokens import Files, checksum, code_names, token_names

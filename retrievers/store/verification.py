@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from retrievers.errors import CorruptStoreError
-from retrievers.fields import paths
-from retrievers.quantize import row_bytes
+from retrievers.filters.fields import paths
+from retrievers.kernels.rows import row_bytes
 from retrievers.store import documents, schema
 from retrievers.store.connection import Connection
 from retrievers.store.snapshot import Columns, load_columns

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from retrievers.errors import InvalidInputError
-from retrievers.fields import paths
+from retrievers.filters.fields import paths
 from retrievers.store.connection import Connection
 from retrievers.store.documents import keys_of, text_checksum
 from retrievers.types import Document

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from retrievers.errors import StoreError
-from retrievers.quantize import quantize
+from retrievers.kernels.rows import quantize
 from retrievers.store import Entry, Store, _io
 from retrievers.types import Document
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrievers import offline
-from retrievers.batching import PADDING, batches, buffered
 from retrievers.encoder import LateInteractionEncoder
+from retrievers.encoder.batching import PADDING, batches, buffered
+from retrievers.encoder.offline import minilm
 from retrievers.errors import InvalidInputError, InvalidTypeError, MissingExtraError, ModelNotFoundError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -90,7 +90,7 @@ def test_rows_are_float32_of_length_one(bert):
 
 
 def test_documents_are_read_no_further_than_the_buffer(bert, monkeypatch):
-    monkeypatch.setattr("retrievers.encoder.BUFFER_TOKENS", 64)
+    monkeypatch.setattr("retrievers.encoder.model.BUFFER_TOKENS", 64)
     monkeypatch.setattr(bert, "token_budget", 8)
     read = 0
 
@@ -341,7 +341,7 @@ def test_weights_that_were_not_tested_are_refused(tmp_path):
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"other")
     with pytest.raises(ModelNotFoundError, match="was tested"):
-        offline.checked_sha256(file, offline.MINILM_SHA256)
+        minilm.checked_sha256(file, minilm.MINILM_SHA256)
 
 
 def test_loading_and_encoding_say_nothing():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrievers import windows
+from retrievers.encoder import windows
 
 WORDS = re.compile(r"\w|[^\w\s]+")
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from retrievers.fields import encode
-from retrievers.filters import LONG_LIST, parse
+from retrievers.filters import parse
+from retrievers.filters.fields import encode
+from retrievers.filters.language import LONG_LIST
 from retrievers.store import Entry, Store
 from retrievers.types import Document
 

@@ -8,7 +8,7 @@ import numpy as np
 import unicorn
 from unicorn import arm64_const as register
 
-from retrievers.kernels import build, scan
+from retrievers.kernels import compile, scan
 from retrievers.kernels.pack import pack
 
 TRIPLE = "aarch64-unknown-linux-gnu"
@@ -19,9 +19,9 @@ MEGABYTE = 1 << 20
 def maxsim(rows, scales, starts, ends, queries, path):
     """retrievers.kernels.maxsim.maxsim, on the emulated processor."""
     arithmetic, row_bytes = path.arithmetic, rows.shape[1]
-    machine = build.target_machine(path, TRIPLE)
+    machine = compile.target_machine(path, TRIPLE)
     unit = scan.module(arithmetic, path.lanes, path.tiles, row_bytes, TRIPLE)
-    code, entry = link(machine.emit_object(build.optimised(unit, machine)))
+    code, entry = link(machine.emit_object(compile.optimised(unit, machine)))
     packed = pack(
         queries,
         row_bytes=row_bytes,

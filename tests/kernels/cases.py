@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from retrievers.quantize import quantize
+from retrievers.kernels.rows import quantize
 
 DIMS = (4, 6, 16, 20, 48, 64, 96, 128, 384)
 

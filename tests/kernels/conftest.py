@@ -2,16 +2,16 @@
 
 import pytest
 
-from retrievers.kernels import build, paths
+from retrievers.kernels import compile, targets
 
 
-@pytest.fixture(params=paths.available())
+@pytest.fixture(params=targets.available())
 def path(request):
     """Each path that this processor can run."""
-    return paths.PATHS[request.param]
+    return targets.PATHS[request.param]
 
 
 @pytest.fixture
 def unbuilt(monkeypatch):
     """As in a new process: nothing is compiled or loaded yet."""
-    monkeypatch.setattr(build, "_loaded", {})
+    monkeypatch.setattr(compile, "_loaded", {})

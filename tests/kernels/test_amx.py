@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
-from retrievers.kernels import amx, build, maxsim, paths
-from retrievers.kernels.emit import POINTER, VOID, intrinsic
+from retrievers.kernels import amx, compile, maxsim, targets
+from retrievers.kernels.ir import POINTER, VOID, intrinsic
 from tests.kernels.cases import make_case
 
-pytestmark = pytest.mark.skipif("amx" not in paths.available(), reason="this processor has no AMX")
-PATH = paths.PATHS["amx"]
+pytestmark = pytest.mark.skipif("amx" not in targets.available(), reason="this processor has no AMX")
+PATH = targets.PATHS["amx"]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def tiles():
             b.ret_void()
         return unit
 
-    functions = build.functions(("tiles of a test",), PATH, make, [("set", 1), ("get", 1)])
+    functions = compile.functions(("tiles of a test",), PATH, make, [("set", 1), ("get", 1)])
     yield functions
     functions["set"](np.zeros(64, np.uint8).ctypes.data)
 
@@ -57,11 +57,11 @@ def test_models_of_usual_width_fill_tiles(row_bytes):
 def test_other_widths_go_through_vectors():
     assert not amx.fits(96)
     scores = maxsim.maxsim(*make_case(0, 96, [70], [20]), PATH)
-    vectors = maxsim.maxsim(*make_case(0, 96, [70], [20]), paths.PATHS["avx512vnni"])
+    vectors = maxsim.maxsim(*make_case(0, 96, [70], [20]), targets.PATHS["avx512vnni"])
     np.testing.assert_array_equal(scores, vectors)
 
 
 def test_tiles_and_vectors_agree_to_the_last_bit():
     case = make_case(1, 128, range(1, 100), [14, 33, 5])
-    vectors = maxsim.maxsim(*case, paths.PATHS["avx512vnni"])
+    vectors = maxsim.maxsim(*case, targets.PATHS["avx512vnni"])
     np.testing.assert_array_equal(maxsim.maxsim(*case, PATH), vectors)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from retrievers.kernels import paths, reference
+from retrievers.kernels import reference, targets
 from tests.kernels.cases import make_case
 
 pytest.importorskip("unicorn", reason="an Arm processor is emulated by pip install unicorn")
@@ -17,7 +17,7 @@ def test_an_arm_processor_gives_what_numpy_gives(name, dim):
     case = make_case(
         seed=dim, dim=dim, lengths=[0, 1, 2, 3, 5, 7, 11, 40, 0, 23], query_lengths=[3, 0, 14, 33]
     )
-    path = paths.PATHS[name]
+    path = targets.PATHS[name]
     rounded = [reference.rounded(query, path.arithmetic.limit) for query in case.queries]
     expected = reference.maxsim(case.rows, case.scales, case.starts, case.ends, rounded)
     np.testing.assert_allclose(arm.maxsim(*case, path), expected, rtol=1e-5, atol=1e-5)
@@ -29,5 +29,5 @@ def test_an_arm_processor_takes_the_largest_elements(row):
 
     rows, query = np.full((5, 128), row, np.uint8), np.ones((3, 128), np.float32)
     spans = np.array([0], np.int64), np.array([5], np.int64)
-    scores = arm.maxsim(rows, np.ones(5, np.float32), *spans, [query], paths.PATHS["sdot"])
+    scores = arm.maxsim(rows, np.ones(5, np.float32), *spans, [query], targets.PATHS["sdot"])
     assert scores[0, 0] == pytest.approx(3 * 128 * (row - 128))

@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given, settings
 
 from retrievers.errors import ShapeError
-from retrievers.kernels import paths, reference
+from retrievers.kernels import reference, targets
 from retrievers.kernels.maxsim import maxsim
 from tests.kernels.cases import cases, make_case, unit
 
 
-@pytest.mark.parametrize("name", paths.available())
+@pytest.mark.parametrize("name", targets.available())
 @given(case=cases)
 @settings(max_examples=60, deadline=None)
 def test_every_path_equals_the_reference(name, case):
-    path = paths.PATHS[name]
+    path = targets.PATHS[name]
     rounded = [reference.rounded(query, path.arithmetic.limit) for query in case.queries]
     expected = reference.maxsim(case.rows, case.scales, case.starts, case.ends, rounded)
     np.testing.assert_allclose(maxsim(*case, path), expected, rtol=1e-5, atol=1e-5)
@@ -119,4 +119,4 @@ def test_what_native_code_must_not_see_is_refused(changes, words):
         "queries": [np.zeros((2, 16), np.float32)],
     }
     with pytest.raises(ShapeError, match=words):
-        maxsim(**{**given, **changes}, path=paths.chosen())
+        maxsim(**{**given, **changes}, path=targets.chosen())

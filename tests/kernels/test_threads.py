@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from retrievers.kernels import maxsim as module
-from retrievers.kernels import paths, threads
+from retrievers.kernels import targets, threads
 from retrievers.kernels.maxsim import maxsim
 from tests.kernels.cases import make_case
 
@@ -102,7 +102,7 @@ def test_helped_scans_equal_lone_ones(path, always_helped, monkeypatch):
 
 def test_32_threads_get_right_answers(always_helped):
     cases = [make_case(seed, 64, [30] * 40, [seed % 40 + 1]) for seed in range(32)]
-    path = paths.chosen()
+    path = targets.chosen()
     expected = [maxsim(*case, path) for case in cases]
     wrong = []
 
@@ -146,14 +146,14 @@ def _work_in_child(case, answers):
     together = threading.Barrier(2, timeout=30)  # passes only if a helper comes
     threads.share(together.wait, 1)
     with threads.turn():
-        answers.put(maxsim(*case, paths.chosen()))
+        answers.put(maxsim(*case, targets.chosen()))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_helpers_of_its_own(always_helped):
     case = make_case(seed=1, dim=64, lengths=[30] * 200, query_lengths=[14])
-    expected = maxsim(*case, paths.chosen())  # the parent's pool has its threads now
+    expected = maxsim(*case, targets.chosen())  # the parent's pool has its threads now
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
     with (

@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrievers.errors import InvalidInputError, ShapeError
-from retrievers.kernels import build, paths
 from retrievers.kernels import centroids as kernel
 from retrievers.kernels import codes as code_kernel
-from retrievers.quantize import quantize
+from retrievers.kernels import compile, targets
+from retrievers.kernels.rows import quantize
 from retrievers.search import centroids
 from retrievers.store import Entry, Store
 from retrievers.types import Document
@@ -28,12 +28,12 @@ def random_rows(rng, tokens, dim):
     tokens=st.integers(0, 300),
     count=st.integers(1, 90),
 )
-@pytest.mark.parametrize("path", paths.available())
+@pytest.mark.parametrize("path", targets.available())
 def test_nearest_is_the_argmax_of_integer_products(path, seed, dim, tokens, count):
     rng = np.random.default_rng(seed)
     rows, _ = random_rows(rng, tokens, dim)
     prepared = kernel.prepare(unit(rng.standard_normal((count, dim))))
-    with paths.forced(path):
+    with targets.forced(path):
         found, products = kernel.nearest(rows, prepared)
     elements = rows.astype(np.int64) - 128
     if path == "avx2":  # halved, as its multiply would saturate
@@ -51,11 +51,11 @@ def test_nearest_is_the_argmax_of_integer_products(path, seed, dim, tokens, coun
     tokens=st.integers(1, 32),
     count=st.integers(1, 90),
 )
-@pytest.mark.parametrize("path", paths.available())
+@pytest.mark.parametrize("path", targets.available())
 def test_the_table_has_each_similarity_as_a_byte(path, seed, dim, tokens, count):
     rng = np.random.default_rng(seed)
     vectors, query = unit(rng.standard_normal((count, dim))), unit(rng.standard_normal((tokens, dim)))
-    with paths.forced(path):
+    with targets.forced(path):
         table = kernel.table(query, kernel.prepare(vectors))
     assert table.shape[1] == (16 if tokens <= 16 else 32)
     assert not table[:, tokens:].any()
@@ -77,11 +77,11 @@ def test_a_product_that_rounding_lifts_above_the_longest_stays_a_byte():
 
 
 def test_arm_multiplies_and_takes_maxima_by_vector_instructions():
-    path, triple = paths.PATHS["sdot"], "aarch64-unknown-linux-gnu"
-    machine = build.target_machine(path, triple)
+    path, triple = targets.PATHS["sdot"], "aarch64-unknown-linux-gnu"
+    machine = compile.target_machine(path, triple)
     products = kernel.module(path.arithmetic, path.lanes, 128, triple)
-    assert "sdot" in machine.emit_assembly(build.optimised(products, machine))
-    assert "umax\tv" in machine.emit_assembly(build.optimised(code_kernel.module(triple), machine))
+    assert "sdot" in machine.emit_assembly(compile.optimised(products, machine))
+    assert "umax\tv" in machine.emit_assembly(compile.optimised(code_kernel.module(triple), machine))
 
 
 def test_training_is_the_same_for_the_same_seed_only():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from retrievers.errors import DeviceMemoryError
-from retrievers.quantize import quantize
+from retrievers.kernels.rows import quantize
 from retrievers.search import exact, gpu
 
 DEVICES = [

@@ -5,7 +5,7 @@ import pytest
 
 from retrievers.errors import InvalidInputError, ShapeError, StoreClosedError, StoreLockedError
 from retrievers.filters import parse
-from retrievers.quantize import quantize
+from retrievers.kernels.rows import quantize
 from retrievers.store import Entry
 from retrievers.types import Document
 from tests.store.rows import entry, matrix

@@ -133,7 +133,7 @@ def test_its_files_are_what_the_format_says(golden):
 
 
 def test_a_value_has_the_bytes_that_the_format_says():
-    from retrievers.fields import paths
+    from retrievers.filters.fields import paths
 
     assert {name: value.hex(" ") for name, value in paths(METADATA).items()} == {
         "lang": "04 65 6e",

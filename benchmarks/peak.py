@@ -12,8 +12,8 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from retrievers.kernels import amx
-from retrievers.kernels.build import functions
-from retrievers.kernels.emit import (
+from retrievers.kernels.compile import functions
+from retrievers.kernels.ir import (
     I8,
     I64,
     POINTER,
@@ -29,8 +29,8 @@ from retrievers.kernels.emit import (
     store,
     vector,
 )
-from retrievers.kernels.paths import Path
 from retrievers.kernels.scan import LINE, PREFETCH
+from retrievers.kernels.targets import Path
 
 NAME, READING = "peak", "reading"
 _SUMS = 12  # in flight at once: more than an instruction takes cycles on any processor, times two a cycle

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from retrievers.encoder.windows import Span
 from retrievers.errors import InvalidInputError
-from retrievers.windows import Span
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ import torch
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
-from retrievers.multilingual.build import SPACE
+from retrievers.encoder.offline.build import SPACE
 
 # What the model was trained to see in front of a text.
 PROMPTS = {"query": "query: ", "document": "passage: "}

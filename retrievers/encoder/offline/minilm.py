@@ -70,7 +70,7 @@ def multilingual() -> OfflineModel:
 
     from sentence_transformers import MultiVectorEncoder
 
-    from retrievers.multilingual import PROMPTS, SHA256, WEIGHTS, checkpoint, modules
+    from retrievers.encoder.offline.multilingual import PROMPTS, SHA256, WEIGHTS, checkpoint, modules
 
     weights = checked_sha256(package / WEIGHTS, SHA256)
     parts = modules(checkpoint(package / WEIGHTS, weights))

@@ -4,9 +4,9 @@ import llvmlite.binding as llvm
 import pytest
 
 from retrievers.errors import InvalidInputError
-from retrievers.kernels import amx, build, paths, scan
+from retrievers.kernels import amx, compile, scan, targets
 
-SERVER = "x86_64", frozenset(paths.PATHS["avx512vnni"].needs | paths.PATHS["avxvnni"].needs)
+SERVER = "x86_64", frozenset(targets.PATHS["avx512vnni"].needs | targets.PATHS["avxvnni"].needs)
 
 
 @pytest.fixture
@@ -14,12 +14,12 @@ def processor(monkeypatch):
     """Pretend to be another processor."""
 
     def become(machine, *features):
-        monkeypatch.setattr(paths, "_processor", lambda: (machine, frozenset(features)))
-        paths.available.cache_clear()
+        monkeypatch.setattr(targets, "_processor", lambda: (machine, frozenset(features)))
+        targets.available.cache_clear()
 
     yield become
     monkeypatch.undo()
-    paths.available.cache_clear()
+    targets.available.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -38,51 +38,51 @@ def processor(monkeypatch):
     ],
 )
 def test_each_processor_gets_its_fastest_path(processor, machine, features, fastest, monkeypatch):
-    monkeypatch.delenv(paths.VARIABLE, raising=False)
+    monkeypatch.delenv(targets.VARIABLE, raising=False)
     processor(machine, *features)
-    assert paths.chosen().name == fastest
+    assert targets.chosen().name == fastest
 
 
-@pytest.mark.parametrize("name", paths.PATHS)
+@pytest.mark.parametrize("name", targets.PATHS)
 def test_what_users_see_is_scored_in_float32_by_a_path_for_the_same_processor(name):
-    path = paths.PATHS[name]
-    final = paths.PATHS[path.final]
+    path = targets.PATHS[name]
+    final = targets.PATHS[path.final]
     assert final.arithmetic.limit == 0
     assert final.needs <= path.needs
     assert final.final == final.name
 
 
 def test_the_environment_variable_overrides_the_choice(monkeypatch):
-    monkeypatch.setenv(paths.VARIABLE, "portable")
-    assert paths.chosen().name == "portable"
+    monkeypatch.setenv(targets.VARIABLE, "portable")
+    assert targets.chosen().name == "portable"
 
 
 def test_forced_holds_within_its_block_and_beats_the_environment(monkeypatch):
-    monkeypatch.setenv(paths.VARIABLE, paths.available()[0])
-    with paths.forced("portable") as path:
-        assert paths.chosen() is path
+    monkeypatch.setenv(targets.VARIABLE, targets.available()[0])
+    with targets.forced("portable") as path:
+        assert targets.chosen() is path
         assert path.name == "portable"
-    assert paths.chosen().name == paths.available()[0]
+    assert targets.chosen().name == targets.available()[0]
 
 
 def test_an_unknown_path_is_refused_with_those_that_there_are(monkeypatch):
-    monkeypatch.setenv(paths.VARIABLE, "avx9000")
+    monkeypatch.setenv(targets.VARIABLE, "avx9000")
     with pytest.raises(InvalidInputError, match=r"'avx9000'; RETRIEVERS_KERNEL may be one of: .*portable"):
-        paths.chosen()
+        targets.chosen()
 
 
 def test_a_path_that_this_processor_lacks_is_refused(processor):
     processor("x86_64", "avx2", "fma")
-    with pytest.raises(InvalidInputError, match="'sdot'"), paths.forced("sdot"):
+    with pytest.raises(InvalidInputError, match="'sdot'"), targets.forced("sdot"):
         pass
 
 
 def assembly(name, triple):
     """What LLVM makes of a path on a machine, in words."""
-    path = paths.PATHS[name]
-    machine = build.target_machine(path, triple)
+    path = targets.PATHS[name]
+    machine = compile.target_machine(path, triple)
     unit = scan.module(path.arithmetic, path.lanes, path.tiles, 128, triple)
-    return machine.emit_assembly(build.optimised(unit, machine))
+    return machine.emit_assembly(compile.optimised(unit, machine))
 
 
 @pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"])
@@ -117,9 +117,9 @@ def test_x86_uses_the_instruction_that_the_path_is_named_after(name, instruction
 
 
 def test_matrix_instructions_are_used_where_blocks_are_large_enough():
-    machine = build.target_machine(paths.PATHS["amx"], "x86_64-unknown-linux-gnu")
-    unit = amx.module(paths.PATHS["amx"], 128, "x86_64-unknown-linux-gnu")
-    text = machine.emit_assembly(build.optimised(unit, machine))
+    machine = compile.target_machine(targets.PATHS["amx"], "x86_64-unknown-linux-gnu")
+    unit = amx.module(targets.PATHS["amx"], 128, "x86_64-unknown-linux-gnu")
+    text = machine.emit_assembly(compile.optimised(unit, machine))
     assert text.count("tdpbusd") > 20
     assert text.count("vpdpbusd") > 100  # for the rows that are left
 
@@ -127,12 +127,12 @@ def test_matrix_instructions_are_used_where_blocks_are_large_enough():
 def test_matrix_instructions_wait_for_the_systems_permission(monkeypatch):
     monkeypatch.setattr(llvm, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
     monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: {"amx-tile": True, "amx-int8": True})
-    monkeypatch.setattr(paths, "tiles_permitted", lambda: False)
-    assert paths._processor() == ("x86_64", {"amx-int8"})
-    monkeypatch.setattr(paths, "tiles_permitted", lambda: True)
-    assert paths._processor() == ("x86_64", {"amx-tile", "amx-int8"})
+    monkeypatch.setattr(targets, "tiles_permitted", lambda: False)
+    assert targets._processor() == ("x86_64", {"amx-int8"})
+    monkeypatch.setattr(targets, "tiles_permitted", lambda: True)
+    assert targets._processor() == ("x86_64", {"amx-tile", "amx-int8"})
 
 
 def test_this_machine_is_known():
     assert llvm.get_process_triple().partition("-")[0] in ("x86_64", "aarch64", "arm64", "ppc64le")
-    assert "portable" in paths.available()
+    assert "portable" in targets.available()

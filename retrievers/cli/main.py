@@ -115,14 +115,14 @@ def _open(directory: Path) -> Collection:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from retrievers.demo import run
+    from retrievers.cli.demo import run
 
     run(options.into, options.question)
     return 0
 
 
 def _index(options: argparse.Namespace) -> int:
-    from retrievers import files
+    from retrievers.cli import files
     from retrievers.collection import Collection
     from retrievers.encoder import LateInteractionEncoder
 

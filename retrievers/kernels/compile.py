@@ -18,7 +18,7 @@ import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from retrievers.kernels.paths import Path
+from retrievers.kernels.targets import Path
 
 VARIABLE = "RETRIEVERS_CACHE_DIR"
 

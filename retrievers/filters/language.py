@@ -26,7 +26,7 @@ from operator import ge, gt, le, lt
 from typing import Any, TypeAlias
 
 from retrievers.errors import FilterError
-from retrievers.fields import MISSING, encode, lookup, needle, same_kind
+from retrievers.filters.fields import MISSING, encode, lookup, needle, same_kind
 
 Scalar: TypeAlias = str | int | float | bool | None
 Value: TypeAlias = Scalar | tuple[Scalar, ...]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrievers.encoder.offline.source import Source, read
 from retrievers.errors import ModelNotFoundError
-from retrievers.multilingual.source import Source, read
 
 BUILD = 1  # number of this way to build: another one goes beside it in the cache
 SPACE = "▁"  # how the vocabulary writes the space before a word

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers import hits
-from retrievers.quantize import dequantize
+from retrievers.collection import hits
+from retrievers.kernels.rows import dequantize
 from retrievers.store import View
 from retrievers.types import Hit, TokenMatrix
 

@@ -7,18 +7,18 @@ import sys
 import numpy as np
 import pytest
 
-from retrievers.kernels import amx, build, paths, reference
+from retrievers.kernels import amx, compile, reference, targets
 from retrievers.kernels.maxsim import maxsim
 from tests.kernels.cases import make_case
 
-PATH = paths.PATHS["portable"]
-OPTIMISED = build.optimised
+PATH = targets.PATHS["portable"]
+OPTIMISED = compile.optimised
 CASE = make_case(seed=0, dim=20, lengths=[5, 0, 17], query_lengths=[4])
 
 
 @pytest.fixture
 def directory(tmp_path, monkeypatch, unbuilt):
-    monkeypatch.setenv(build.VARIABLE, str(tmp_path / "code"))
+    monkeypatch.setenv(compile.VARIABLE, str(tmp_path / "code"))
     return tmp_path / "code"
 
 
@@ -28,8 +28,8 @@ def came_from_disk(monkeypatch):
 
     def scan():
         compiled = []
-        monkeypatch.setattr(build, "_loaded", {})
-        monkeypatch.setattr(build, "optimised", lambda *given: compiled.append(1) or OPTIMISED(*given))
+        monkeypatch.setattr(compile, "_loaded", {})
+        monkeypatch.setattr(compile, "optimised", lambda *given: compiled.append(1) or OPTIMISED(*given))
         np.testing.assert_allclose(maxsim(*CASE, PATH), reference.maxsim(*CASE), rtol=1e-5)
         return not compiled
 
@@ -46,8 +46,8 @@ def test_the_second_process_finds_the_code_of_the_first(directory, came_from_dis
 def test_code_is_kept_for_each_width_and_path(directory):
     for dim in (16, 20):
         maxsim(*make_case(seed=0, dim=dim, lengths=[5], query_lengths=[4]), PATH)
-    maxsim(*CASE, paths.chosen())
-    assert len(list(directory.iterdir())) == (2 if paths.chosen() is PATH else 3)
+    maxsim(*CASE, targets.chosen())
+    assert len(list(directory.iterdir())) == (2 if targets.chosen() is PATH else 3)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
@@ -68,21 +68,21 @@ def test_a_place_that_cannot_be_written_costs_a_compilation_and_no_error(directo
 
 
 def test_an_empty_variable_keeps_nothing(tmp_path, monkeypatch, came_from_disk):
-    monkeypatch.setenv(build.VARIABLE, "")
+    monkeypatch.setenv(compile.VARIABLE, "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert build.cache_directory() is None
+    assert compile.cache_directory() is None
     assert not came_from_disk()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="XDG is for the other systems")
 def test_the_users_cache_directory_is_the_default(tmp_path, monkeypatch):
-    monkeypatch.delenv(build.VARIABLE, raising=False)
+    monkeypatch.delenv(compile.VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert build.cache_directory() == tmp_path / "maxsim-retrievers"
+    assert compile.cache_directory() == tmp_path / "maxsim-retrievers"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert build.cache_directory() == tmp_path / "home" / ".cache" / "maxsim-retrievers"
+    assert compile.cache_directory() == tmp_path / "home" / ".cache" / "maxsim-retrievers"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")
@@ -102,7 +102,7 @@ def test_nothing_is_left_of_a_write_that_failed(directory, monkeypatch, came_fro
 
 def test_a_change_of_the_package_is_compiled(directory, came_from_disk, monkeypatch):
     came_from_disk()
-    monkeypatch.setattr(build, "_source", lambda: "another version")
+    monkeypatch.setattr(compile, "_source", lambda: "another version")
     assert not came_from_disk()
 
 
@@ -110,16 +110,16 @@ def test_another_process_starts_without_compiling(directory, came_from_disk):
     """Also from an install that cannot be written: nothing is ever kept beside the source."""
     came_from_disk()
     script = (
-        "from retrievers.kernels import build, paths, scan\n"
-        "build.optimised = None\n"
-        "scan.compiled(paths.PATHS['portable'], 20)\n"
+        "from retrievers.kernels import compile, targets, scan\n"
+        "compile.optimised = None\n"
+        "scan.compiled(targets.PATHS['portable'], 20)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize("row_bytes", [64, 128, 384])
 def test_the_matrix_scan_compiles_also_where_no_processor_can_run_it(row_bytes):
-    path, triple = paths.PATHS["amx"], "x86_64-unknown-linux-gnu"
-    machine = build.target_machine(path, triple)
-    assembly = machine.emit_assembly(build.optimised(amx.module(path, row_bytes, triple), machine))
+    path, triple = targets.PATHS["amx"], "x86_64-unknown-linux-gnu"
+    machine = compile.target_machine(path, triple)
+    assembly = machine.emit_assembly(compile.optimised(amx.module(path, row_bytes, triple), machine))
     assert "tdpbusd" in assembly

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from retrievers import packing
-from retrievers.encoder import LateInteractionEncoder
-from retrievers.packing import PackedLinear, pack
+from retrievers.encoder import LateInteractionEncoder, onednn
+from retrievers.encoder.onednn import PackedLinear, pack
 
 CHECKPOINT = str(Path(__file__).parents[1] / "golden" / "pylate-lfm2")
 TEXTS = ["Ada wrote the first program.", "tea and coffee", "Paris is the capital of France; Berlin is not."]
 
 needs_operators = pytest.mark.skipif(
-    not packing._works(torch.float32), reason="torch has no packed product on this processor"
+    not onednn._works(torch.float32), reason="torch has no packed product on this processor"
 )
 
 
@@ -45,7 +44,7 @@ def unpack(model):
 @needs_operators
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_an_encoder_is_packed_and_its_rows_are_those_of_torch(precision):
-    if precision == "bfloat16" and not packing._works(torch.bfloat16):
+    if precision == "bfloat16" and not onednn._works(torch.bfloat16):
         pytest.skip("this processor has no bfloat16 product")
     one = encoder(precision=precision)
     layers = [layer for layer in one.model.modules() if isinstance(layer, torch.nn.Linear)]
@@ -126,5 +125,5 @@ def test_where_the_operators_are_missing_or_wrong_torch_multiplies(monkeypatch):
 
 
 def test_processors_on_which_it_was_not_measured_are_left_alone(monkeypatch):
-    monkeypatch.setattr(packing.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(onednn.platform, "machine", lambda: "arm64")
     assert type(packed_layer()) is torch.nn.Linear

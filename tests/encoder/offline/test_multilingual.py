@@ -124,6 +124,6 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
 
 
 def test_other_weights_than_the_tested_ones_are_refused(monkeypatch):
-    monkeypatch.setattr("retrievers.multilingual.SHA256", "0" * 64)
+    monkeypatch.setattr("retrievers.encoder.offline.multilingual.SHA256", "0" * 64)
     with pytest.raises(ModelNotFoundError, match=r"1571fc98.*0000 was tested"):
         LateInteractionEncoder("offline/multilingual")

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers import hits, indexing, validate
+from retrievers.collection import hits, indexing, validate
 from retrievers.encoder import Encoder
 from retrievers.errors import InvalidTypeError
-from retrievers.quantize import quantize
+from retrievers.kernels.rows import quantize
 from retrievers.store import Store
 from retrievers.types import Document, Hit, TokenMatrix
 

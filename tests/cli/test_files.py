@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retrievers import files
+from retrievers.cli import files
 from retrievers.errors import InvalidInputError
 
 

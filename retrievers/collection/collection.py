@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers import evidence, filters, hits, indexing, matrices, reranking, validate
+from retrievers import filters
+from retrievers.collection import evidence, hits, indexing, matrices, reranking, validate
 from retrievers.encoder import Encoder, LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreClosedError
 from retrievers.kernels.threads import turn

@@ -1,0 +1,1 @@
+"""The command line: `retrievers index`, `search`, `info` and the others."""

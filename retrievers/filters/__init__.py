@@ -1,0 +1,5 @@
+"""One filter language for metadata: as a Python predicate and as SQL."""
+
+from retrievers.filters.language import OPERATORS, Combine, Compare, Filter, parse, to_sql
+
+__all__ = ["OPERATORS", "Combine", "Compare", "Filter", "parse", "to_sql"]
