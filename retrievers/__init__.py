@@ -16,21 +16,23 @@ from retrievers._version import __version__
 
 if TYPE_CHECKING:
     from retrievers.collection import Collection as Collection
-    from retrievers.encoder import Encoder as Encoder
     from retrievers.encoder import LateInteractionEncoder as LateInteractionEncoder
     from retrievers.types import Document as Document
+    from retrievers.types import Encoder as Encoder
     from retrievers.types import Evidence as Evidence
     from retrievers.types import Hit as Hit
+    from retrievers.types import Hits as Hits
     from retrievers.types import Match as Match
     from retrievers.types import Window as Window
 
 _HOME = {
     "Collection": "retrievers.collection",
-    "Encoder": "retrievers.encoder",
+    "Encoder": "retrievers.types",
     "LateInteractionEncoder": "retrievers.encoder",
     "Document": "retrievers.types",
     "Evidence": "retrievers.types",
     "Hit": "retrievers.types",
+    "Hits": "retrievers.types",
     "Match": "retrievers.types",
     "Window": "retrievers.types",
 }

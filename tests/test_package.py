@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
+
+import pytest
 
 import retrievers
 
@@ -51,6 +54,7 @@ def test_every_public_name_can_be_had():
         "Encoder",
         "Evidence",
         "Hit",
+        "Hits",
         "LateInteractionEncoder",
         "Match",
         "Window",
@@ -58,6 +62,19 @@ def test_every_public_name_can_be_had():
     ]
     for name in retrievers.__all__:
         assert getattr(retrievers, name) is not None
+
+
+PUBLIC = ("errors", "types", "filters", "langchain", "llama_index", "evaluate", "testing")
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_each_public_module_can_be_imported_and_lists_its_names(name):
+    """Other module paths are private: they may move from one version to the next."""
+    module = import_module(f"retrievers.{name}")
+    listed = vars(module).get("__all__", [name for name in vars(module) if name.endswith("Error")])
+    assert listed
+    for one in listed:
+        assert getattr(module, one) is not None
 
 
 def test_an_unknown_name_is_an_attribute_error():

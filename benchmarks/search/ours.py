@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.search.data import DIM, Passages
 from benchmarks.search.engine import Engine
 from retrievers import Collection, Document
-from retrievers.encoder import Encoder
+from retrievers.types import Encoder
 from retrievers.search import rank
 
 

@@ -21,7 +21,7 @@ from benchmarks.search.load import Others
 from benchmarks.search.measure import K
 from benchmarks.search.ours import Exact, Recorded
 from retrievers import Collection, Document
-from retrievers.encoder import Encoder
+from retrievers.types import Encoder
 
 REPEATS = 5
 

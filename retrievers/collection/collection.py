@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -13,29 +12,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers import filters
-from retrievers.collection import evidence, hits, indexing, matrices, reranking, validate
-from retrievers.encoder import Encoder, LateInteractionEncoder
+from retrievers.collection import indexing, validate
+from retrievers.collection.reading import Reader
+from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreClosedError
-from retrievers.kernels.threads import turn
 from retrievers.store import Store
-from retrievers.types import Document, Evidence, Hit, TokenMatrix
+from retrievers.types import (
+    Document,
+    DocumentFilter,
+    Encoder,
+    Metadatas,
+    Names,
+    Texts,
+)
 
 if TYPE_CHECKING:
     from retrievers.store import Damage, Info
 
-Filter = Mapping[str, Any] | filters.Filter | Callable[[Document], bool]
-
 BATCH_DOCUMENTS = 256  # documents that one transaction of add commits: what an interruption can cost
 
 
-class Collection:
+class Collection(Reader):
     """Documents that are found by late interaction, in a directory or in memory.
 
     Threads may share one collection; other processes may read and write the same directory.
 
     Args:
-        path: a directory, created if need be; None keeps everything in memory.
-        encoder: the model; None means the one that wrote the directory, or the default model for a new one.
+        path: a directory, created if it is not there and an encoder is given; None keeps everything in memory.
+        encoder: the model; None opens a directory with the model that wrote it, and creates nothing. In memory it
+            means the default model.
         indexed: metadata keys (dots reach into nested ones) that filters use often, indexed on disk.
         timeout: seconds to wait for another writer.
         device: a GPU that keeps the token rows and searches them, as torch names it ("cuda"); None searches on
@@ -43,6 +48,7 @@ class Collection:
         device_memory: bytes of that GPU which search may use; None means nearly all that is free. A collection
             that does not fit is a DeviceMemoryError on the first search.
     Raises:
+        StoreError: no encoder was given, and there is no collection at the path.
         ModelMismatchError: the directory was written with another encoder.
         FormatVersionError: the directory was written by a newer version.
         CorruptStoreError: the path holds something else, or damaged files.
@@ -61,7 +67,7 @@ class Collection:
         directory = validate.directory(path)
         if isinstance(encoder, str):
             raise InvalidTypeError(f"encoder is {encoder!r}: give LateInteractionEncoder({encoder!r}).")
-        if encoder is None and (directory is None or not Store.exists(directory)):
+        if encoder is None and directory is None:
             encoder = LateInteractionEncoder()
         fingerprint = None if encoder is None else encoder.fingerprint
         self._encoder = encoder
@@ -69,6 +75,37 @@ class Collection:
         self.store = Store(
             directory, fingerprint=fingerprint, timeout=timeout, indexed=indexed, assign=_assign
         )
+
+    @classmethod
+    def open(cls, path: str | PathLike[str], **options: Any) -> Collection:
+        """Open a directory that holds a collection, with the model that wrote it, and create nothing.
+
+        Args:
+            path: the directory.
+            options: `timeout`, `indexed`, `device` and `device_memory`, as for Collection.
+        Raises:
+            StoreError: there is no collection at the path.
+        """
+        directory = validate.directory(path)
+        if directory is None:
+            raise InvalidTypeError("path is None: open needs the directory of a collection.")
+        return cls(directory, None, **options)
+
+    @classmethod
+    def open_or_create(
+        cls, path: str | PathLike[str] | None, encoder: Encoder | None = None, **options: Any
+    ) -> Collection:
+        """Open a directory; where it holds no collection yet, create one, by the default model if none is given.
+
+        Args:
+            path: a directory; None keeps everything in memory.
+            encoder: the model; None means the one that wrote the directory, or the default model for a new one.
+            options: `timeout`, `indexed`, `device` and `device_memory`, as for Collection.
+        """
+        directory = validate.directory(path)
+        if encoder is None and directory is not None and not Store.exists(directory):
+            encoder = LateInteractionEncoder()
+        return cls(directory, encoder, **options)
 
     @property
     def path(self) -> Path | None:
@@ -98,10 +135,10 @@ class Collection:
 
     def add(
         self,
-        documents: Iterable[str | Document],
+        documents: Texts,
         *,
-        ids: Sequence[str | None] | None = None,
-        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        ids: Names = None,
+        metadatas: Metadatas = None,
         show_progress: bool | None = None,
     ) -> list[str]:
         """Encode and store documents; an id that is there already is replaced.
@@ -141,7 +178,7 @@ class Collection:
         missing = [(document, digest) for document, digest in pairs if known.get(str(document.id)) != digest]
         self.store.append(list(indexing.entries(self.encoder, missing, advance)), metadata_only=stored)
 
-    def delete(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None) -> int:
+    def delete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
         """Remove documents by id or by filter; an unknown id is no error.
 
         Returns:
@@ -160,154 +197,13 @@ class Collection:
             return self.store.delete([str(document.id) for document in self.get(filter=filter)])
         return self.store.delete_matching(filters.parse(filter))
 
-    # Read
+    def clear(self) -> int:
+        """Remove every document.
 
-    def get(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None) -> list[Document]:
-        """Stored documents: those of the ids that are there, in that order, or all that match the filter.
-
-        Raises:
-            InvalidInputError: ids and filter at once.
-        """
-        if ids is not None:
-            if filter is not None:
-                raise InvalidInputError("get takes ids or filter, not both.")
-            return self.store.get(validate.identifiers(ids))
-        with self.store.read() as view:
-            return view.matching(_predicate_or_filter(filter))
-
-    def search(
-        self,
-        query: str,
-        *,
-        k: int = 10,
-        filter: Filter | None = None,
-        score_threshold: float | None = None,
-        exact: bool = False,
-        candidates: int | None = None,
-    ) -> list[Hit]:
-        """The best documents for a question.
-
-        Args:
-            query: the question; without tokens it finds nothing.
-            k: the most hits to return.
-            filter: a dict in the language of retrievers.filters, or a function of a Document; evaluated
-                before scoring, so that k is honoured.
-            score_threshold: keep hits whose normalized_score is at least this.
-            exact: score every window even where an optimised collection would prune.
-            candidates: windows that a pruned search scores exactly, more for more recall; None lets each query
-                take as many as may be among its best. It changes nothing where every window is scored.
         Returns:
-            Best first; equal scores in the order in which the documents were first added.
-        Raises:
-            InvalidInputError, InvalidTypeError: k, query or threshold cannot be used.
-            FilterError: an unknown operator, or a value of the wrong type.
+            How many there were.
         """
-        [found] = self.search_many(
-            [query], k=k, filter=filter, score_threshold=score_threshold, exact=exact, candidates=candidates
-        )
-        return found
-
-    def search_many(
-        self,
-        queries: Sequence[str],
-        *,
-        k: int = 10,
-        filter: Filter | None = None,
-        score_threshold: float | None = None,
-        exact: bool = False,
-        candidates: int | None = None,
-    ) -> list[list[Hit]]:
-        """search for several questions at once, which reads the token rows once for all of them."""
-        from retrievers.search import rank
-
-        k, lowest = validate.count(k, "k"), validate.threshold(score_threshold)
-        candidates = None if candidates is None else validate.count(candidates, "candidates")
-        condition = _predicate_or_filter(filter)
-        asked = self._encode_queries(queries)
-        # A function of the user's own may search as well: nobody is to wait for it.
-        waiting = nullcontext() if callable(condition) else turn()
-        with waiting, self.store.read() as view:
-            ranked = rank(
-                view,
-                asked,
-                view.select(condition),
-                k,
-                exact=exact,
-                candidates=candidates,
-                device=self._device,
-                memory_limit=self._device_memory,
-            )
-            return [
-                hits.from_search(view, matrix, found, lowest)
-                for matrix, found in zip(asked, ranked, strict=True)
-            ]
-
-    def rerank(
-        self,
-        query: str,
-        documents: Iterable[str | Document] | None = None,
-        *,
-        ids: Iterable[str] | None = None,
-        top_n: int | None = None,
-        score_threshold: float | None = None,
-    ) -> list[Hit]:
-        """Order given documents by their score for a question, best first.
-
-        A document of the collection (same id, same text) is scored from its stored rows; another text is
-        encoded, and not stored.
-
-        Args:
-            query: the question; without tokens it scores nothing, and the order stays.
-            documents: texts or Documents, with or without ids; equal ids are no error.
-            ids: stored documents, in place of documents.
-            top_n: the most hits to return; None returns all.
-            score_threshold: keep hits whose normalized_score is at least this.
-        Returns:
-            Hits whose position is the place among the given documents; ties keep the given order.
-        Raises:
-            InvalidInputError: neither documents nor ids or both, or an id that is not stored.
-        """
-        if (documents is None) == (ids is None):
-            raise InvalidInputError("rerank needs documents or ids, one of the two.")
-        top_n = None if top_n is None else validate.count(top_n, "top_n")
-        lowest = validate.threshold(score_threshold)
-        given = self._stored(ids) if ids is not None else reranking.loose(documents)
-        [matrix] = self._encode_queries([query])
-        ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
-        return [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-
-    def matrices(self, ids: Iterable[str]) -> dict[str, TokenMatrix]:
-        """Stored token matrices by id, all windows of a document in one: float32, (tokens, dim)."""
-        with self.store.read() as view:
-            return matrices.of_documents(view, validate.identifiers(ids))
-
-    def passages(self, found: Sequence[Hit]) -> list[TokenMatrix]:
-        """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
-
-        Without rows where a hit has no passage, or where its document was replaced or deleted since.
-        """
-        with self.store.read() as view:
-            return matrices.of_passages(view, found)
-
-    def explain(self, query: str, hit: Hit | str) -> Evidence:
-        """Which characters of a document each query token matched, in the document's best window.
-
-        Args:
-            query: the question.
-            hit: a hit of this collection, or a stored document's id.
-        Raises:
-            InvalidInputError: the document is not stored, or not with that text any more.
-        """
-        key = hit if isinstance(hit, str) else hit.id
-        found = [] if key is None else self._stored([key])
-        document = found[0] if found else Document(hit.text)  # type: ignore[union-attr]
-        if isinstance(hit, Hit) and hit.text != document.text:
-            raise InvalidInputError(f"document {key!r} has another text by now: search again, then explain.")
-        [matrix] = self._encode_queries([query])
-        [scored] = reranking.score(self.store, self.encoder, matrix, [document])
-        if scored.passage is None:
-            return Evidence(query, document.text, None, (), 0.0)
-        return evidence.explain(self.encoder, query, matrix, document, scored.passage)
+        return self.store.delete_matching(None)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -355,27 +251,6 @@ class Collection:
             size = "closed"
         return f"Collection({place}, {size}, {self.store.fingerprint['model']!r})"
 
-    # Help
-
-    def _encode_queries(self, queries: Sequence[str]) -> list[TokenMatrix]:
-        if isinstance(queries, str):
-            raise InvalidTypeError(f"queries is {validate.shown(queries)}: give a list, even of one.")
-        texts = [validate.text(query, "a query") for query in queries]
-        asked = [text for text in texts if text.strip()]
-        encoded = iter(self.encoder.encode_queries(asked)) if asked else iter(())
-        empty = np.zeros((0, self.store.dim), np.float32)
-        return [indexing.checked(next(encoded), self.store.dim) if text.strip() else empty for text in texts]
-
-    def _stored(self, ids: Iterable[str]) -> list[Document]:
-        keys = validate.identifiers(ids)
-        found = {document.id: document for document in self.store.get(keys)}
-        absent = [key for key in keys if key not in found]
-        if absent:
-            raise InvalidInputError(
-                f"{validate.shown(absent)} is not in this collection of {len(self)} documents."
-            )
-        return [found[key] for key in keys]
-
 
 def _assign(
     rows: NDArray[np.uint8], scales: NDArray[np.float32], centroids: NDArray[np.float32]
@@ -384,9 +259,3 @@ def _assign(
     from retrievers.search.centroids import assign
 
     return assign(rows, scales, centroids)
-
-
-def _predicate_or_filter(condition: Filter | None) -> Callable[[Document], bool] | filters.Filter | None:
-    if callable(condition) and not isinstance(condition, filters.Filter):
-        return condition
-    return filters.parse(condition)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from retrievers.encoder import Encoder
-from retrievers.types import Document, Evidence, Match, TokenMatrix, Window
+from retrievers.types import Document, Encoder, Evidence, Match, TokenMatrix, Window
 
 
 def explain(
-    encoder: Encoder, query: str, matrix: TokenMatrix, document: Document, passage: Window
+    encoder: Encoder,
+    query: str,
+    matrix: TokenMatrix,
+    document: Document,
+    passage: Window,
+    span: tuple[int, int],
 ) -> Evidence:
     """Encode the passage again and match each query token with its most similar document token.
 
@@ -16,8 +20,9 @@ def explain(
     Args:
         matrix: of the query, float32, (query_tokens, dim).
         passage: the document's best window for the query.
+        span: the characters of context + text that were encoded for it; the passage leaves the context out.
     """
-    start, end = _encoded_span(encoder, document, passage)
+    start, end = span
     window = (document.context + document.text)[start:end]
     [rows] = encoder.encode_documents([window])
     similarity = matrix @ rows.T  # (query_tokens, document_tokens)
@@ -33,13 +38,3 @@ def explain(
             Match(token, document.text[first:last], first, last, float(similarity[number, best[number]]))
         )
     return Evidence(query, document.text, passage, tuple(matches), float(similarity.max(axis=1).sum()))
-
-
-def _encoded_span(encoder: Encoder, document: Document, passage: Window) -> tuple[int, int]:
-    """The span of context + text that was encoded for a passage, which leaves the context out."""
-    context = len(document.context)
-    for start, end in encoder.split(document.context + document.text):
-        if (max(start - context, 0), max(end - context, 0)) == (passage.start, passage.end):
-            return start, end
-    # Stored with another overlap: the passage by itself, behind the context if it begins the text.
-    return (0 if passage.start == 0 else context + passage.start), context + passage.end

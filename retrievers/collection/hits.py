@@ -26,10 +26,11 @@ def from_search(
     positions = np.array([position for position, _ in kept], np.int64)
     keys = view.documents[positions]
     documents, spans = view.fetch(keys), view.spans(positions)
+    numbers = positions - np.searchsorted(view.documents, keys)  # places among the windows of the document
     hits = []
-    for key, span, (_, score) in zip(keys.tolist(), spans, kept, strict=True):
+    for key, span, number, (_, score) in zip(keys.tolist(), spans, numbers.tolist(), kept, strict=True):
         document = documents[key]
-        passage = passage_of(document, (int(span[0]), int(span[1])))
+        passage = passage_of(document, (int(span[0]), int(span[1])), number)
         metadata = dict(document.metadata)
         hits.append(Hit(document.id, score, normalized(score, query), document.text, metadata, passage))
     return hits
@@ -52,17 +53,9 @@ def from_windows(
     if best < 0 or not np.isfinite(scores[best]):
         return Hit(document.id, 0.0, 0.0, document.text, dict(document.metadata), None, position)
     score = float(scores[best])
-    passage = passage_of(document, spans[best])
+    passage = passage_of(document, spans[best], best)
     metadata = dict(document.metadata)
     return Hit(document.id, score, normalized(score, query), document.text, metadata, passage, position)
-
-
-def windows_of(
-    view: View, document: Document, positions: NDArray[np.int64], passage: Window | None
-) -> NDArray[np.int64]:
-    """The positions, out of a document's, of the windows that are the passage: one, or none."""
-    spans = [(int(start), int(end)) for start, end in view.spans(positions)]
-    return positions[[passage_of(document, span) == passage for span in spans]][:1]
 
 
 def normalized(score: float, query: TokenMatrix) -> float:
@@ -70,7 +63,11 @@ def normalized(score: float, query: TokenMatrix) -> float:
     return min(max(score / len(query), 0.0), 1.0) if len(query) else 0.0
 
 
-def passage_of(document: Document, span: tuple[int, int]) -> Window:
-    """A span of context + text as a window of the text; empty where the span lies in the context."""
+def passage_of(document: Document, span: tuple[int, int], number: int) -> Window:
+    """A span of context + text as a window of the text; empty where the span lies in the context.
+
+    Args:
+        number: place of the window among those of the document.
+    """
     start, end = (max(place - len(document.context), 0) for place in span)
-    return Window(document.text[start:end], start, end)
+    return Window(document.text[start:end], start, end, number)

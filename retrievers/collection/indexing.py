@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from retrievers.encoder import Encoder
 from retrievers.errors import ShapeError
 from retrievers.store import Entry
-from retrievers.types import Document, TokenMatrix
+from retrievers.types import Document, Encoder, TokenMatrix
 
 
 def content_hash(document: Document) -> bytes:

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.collection import hits, indexing, validate
-from retrievers.encoder import Encoder
 from retrievers.errors import InvalidTypeError
 from retrievers.kernels.rows import quantize
 from retrievers.store import Store
-from retrievers.types import Document, Hit, TokenMatrix
+from retrievers.types import Document, Encoder, Hit, TokenMatrix
 
 
 def loose(items: Iterable[str | Document] | None) -> list[Document]:

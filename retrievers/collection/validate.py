@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from retrievers.errors import InvalidInputError, InvalidTypeError
-from retrievers.types import Document
+from retrievers.types import Document, Metadatas, Names, Texts
 
 SHOWN = 60  # characters of a value that an error message repeats
 
 
 def documents(
-    items: Iterable[str | Document],
-    ids: Sequence[str | None] | None = None,
-    metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+    items: Texts,
+    ids: Names = None,
+    metadatas: Metadatas = None,
 ) -> list[Document]:
     """Texts and documents as documents with an id each.
 
@@ -36,6 +36,9 @@ def documents(
     for name, values in (("ids", ids), ("metadatas", metadatas)):
         if isinstance(values, (str, Mapping)):
             raise InvalidTypeError(f"{name} is {shown(values)}: give a list, one a document.")
+    ids = None if ids is None else list(ids)
+    metadatas = None if metadatas is None else list(metadatas)
+    for name, values in (("ids", ids), ("metadatas", metadatas)):
         if values is not None and len(values) != len(items):
             raise InvalidInputError(f"{len(items)} documents but {len(values)} {name}: give one a document.")
     checked = [
@@ -91,6 +94,13 @@ def identifiers(values: Iterable[str]) -> list[str]:
     if isinstance(values, str):
         raise InvalidTypeError(f"ids is {shown(values)}: give a list, even of one: [{shown(values)}].")
     return [identifier(value) for value in values]
+
+
+def queries(values: Iterable[str]) -> list[str]:
+    """A list of questions; one bare str is a mistake, not a list of its characters."""
+    if isinstance(values, str):
+        raise InvalidTypeError(f"queries is {shown(values)}: give a list, even of one: [{shown(values)}].")
+    return [text(value, "a query") for value in values]
 
 
 def text(value: object, name: str) -> str:

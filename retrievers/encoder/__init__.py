@@ -1,5 +1,5 @@
 """The encoder: text to token matrices, through sentence-transformers' multi-vector models."""
 
-from retrievers.encoder.model import Encoder, LateInteractionEncoder
+from retrievers.encoder.model import LateInteractionEncoder
 
-__all__ = ["Encoder", "LateInteractionEncoder"]
+__all__ = ["LateInteractionEncoder"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from retrievers.encoder.precision import choose
 from retrievers.encoder.processes import Pool
 from retrievers.encoder.tokenizing import Features, Preprocessor, Task
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelNotFoundError
-from retrievers.types import TokenMatrix
+from retrievers.types import Encoder, TokenMatrix
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -28,42 +28,6 @@ GPU_TOKEN_BUDGET = 1 << 15
 # Documents are padded to a multiple of so many tokens: oneDNN keeps a program for each shape that it meets, and
 # with lengths as they come its memory grows over tens of thousands of texts. Measured: benchmarks/encoding.py memory.
 LENGTH_STEP = 8
-
-
-@runtime_checkable
-class Encoder(Protocol):
-    """What a collection needs of a model. Subclass it to inherit the defaults.
-
-    Attributes:
-        dim: length of a token vector.
-        document_length: the most tokens that a window may have.
-        fingerprint: JSON values that tell this model from every other; "model" is its name. A collection
-            opens only with the fingerprint that wrote it.
-    """
-
-    dim: int
-    document_length: int
-    fingerprint: Mapping[str, Any]
-
-    def encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
-        """Encode questions: float32, (query_tokens, dim), one matrix a text."""
-        ...
-
-    def encode_documents(self, texts: Iterable[str]) -> Iterator[TokenMatrix]:
-        """Encode windows, in the order given: float32, (tokens, dim), one matrix a text."""
-        ...
-
-    def split(self, text: str) -> list[tuple[int, int]]:
-        """Character spans of the windows of a text, each of at most document_length tokens."""
-        return [(0, len(text))] if text.strip() else []
-
-    def document_tokens(self, text: str) -> list[tuple[int, int]]:
-        """Character span of each row of encode_documents([text]); (0, 0) for a marker of the model."""
-        raise NotImplementedError(f"{type(self).__name__} does not tell which characters its rows stand for.")
-
-    def query_tokens(self, text: str) -> list[str]:
-        """Label of each row of encode_queries([text])."""
-        raise NotImplementedError(f"{type(self).__name__} does not name its query tokens.")
 
 
 class LateInteractionEncoder(Encoder):
@@ -107,6 +71,10 @@ class LateInteractionEncoder(Encoder):
         InvalidInputError: an option has a value that the model cannot take, or the checkpoint is not one for
             late interaction.
     """
+
+    dim: int
+    document_length: int
+    fingerprint: Mapping[str, Any]
 
     def __init__(
         self,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.encoder import Encoder, LateInteractionEncoder
+from retrievers.encoder import LateInteractionEncoder
 from retrievers.encoder.offline.minilm import OFFLINE
 from retrievers.errors import MissingExtraError
+from retrievers.types import Encoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

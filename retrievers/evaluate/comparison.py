@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.collection import Collection
-from retrievers.encoder import Encoder, LateInteractionEncoder
+from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError
 from retrievers.evaluate.baselines import BM25, Baseline, SingleVector, kept, single_vectors
 from retrievers.evaluate.benchmarks import load
 from retrievers.evaluate.metrics import DEPTH, Qrels, Row, Run, Table, measure
-from retrievers.types import Document
+from retrievers.types import Document, Encoder
 
 MODES = ("exact", "pruned")
 BASELINES = ("BM25", "single vector")

@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 
 from retrievers.errors import FilterError
 from retrievers.filters.fields import MISSING, encode, lookup, needle, same_kind
+from retrievers.types import Condition
 
 Scalar: TypeAlias = str | int | float | bool | None
 Value: TypeAlias = Scalar | tuple[Scalar, ...]
@@ -123,7 +124,7 @@ def _holds(found: list[Any], value: Scalar) -> bool:
 # Parse
 
 
-def parse(filter: Mapping[str, Any] | Filter | None) -> Filter | None:
+def parse(filter: Mapping[str, Any] | Condition | None) -> Filter | None:
     """Check a filter and make it ready to use.
 
     Args:

@@ -8,8 +8,8 @@ from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import AfterValidator
 
 from retrievers.collection import Collection
-from retrievers.encoder import Encoder
 from retrievers.errors import InvalidInputError, InvalidTypeError
+from retrievers.types import Encoder
 
 
 def checked(collection: Any) -> Any:

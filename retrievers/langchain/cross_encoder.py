@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from retrievers.encoder import Encoder
 from retrievers.langchain.common import resolve
+from retrievers.types import Encoder
 
 # langchain-core has the interface only since its 1.2 series. Before, langchain-classic had it, whose
 # reranker takes no model of another class; without either there is nobody to ask for it.

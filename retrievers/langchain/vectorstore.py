@@ -18,13 +18,12 @@ from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.base import VectorStoreRetriever
 
 from retrievers.collection import Collection
-from retrievers.encoder import Encoder
 from retrievers.errors import InvalidInputError, InvalidTypeError
 from retrievers.langchain.common import checked, trace_parameters
 from retrievers.langchain.convert import from_document, from_hit, to_document
 from retrievers.langchain.filters import translate
 from retrievers.search.diversity import search_diverse
-from retrievers.types import Hit
+from retrievers.types import Encoder, Hit
 
 
 class LateInteractionVectorStore(VectorStore):
@@ -270,7 +269,7 @@ def _collection(
         raise InvalidInputError("embedding and encoder both name the model; give encoder alone.")
     model = embedding if encoder is None else encoder
     if collection is None:
-        return Collection(path, model)
+        return Collection.open_or_create(path, model)
     if path is not None or model is not None:
         raise InvalidInputError("collection is open already; give it alone, or path and encoder without it.")
     return collection

@@ -8,8 +8,8 @@ from typing import Any
 from llama_index.core.schema import QueryBundle
 
 from retrievers.collection import Collection
-from retrievers.encoder import Encoder
 from retrievers.errors import InvalidInputError
+from retrievers.types import Encoder
 
 
 def resolve(collection: Any, encoder: Encoder | None) -> Any:

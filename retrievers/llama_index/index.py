@@ -20,12 +20,12 @@ from llama_index.core.storage.docstore.types import RefDocInfo
 from llama_index.core.storage.storage_context import StorageContext
 from llama_index.core.vector_stores.simple import DEFAULT_VECTOR_STORE
 
-from retrievers.encoder import Encoder
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index.embedding import NoEmbedding
 from retrievers.llama_index.nodes import REF_DOC_ID, ref_doc_hash, to_node
 from retrievers.llama_index.retriever import LateInteractionRetriever
 from retrievers.llama_index.vector_store import LateInteractionVectorStore
+from retrievers.types import Encoder
 
 BATCH_DOCUMENTS = 500  # documents whose stored nodes refresh looks up at once
 

@@ -9,10 +9,9 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, TextNode
 
-from retrievers.encoder import Encoder
 from retrievers.llama_index.common import model_name, question, resolve
 from retrievers.llama_index.nodes import own_text, to_text
-from retrievers.types import Window
+from retrievers.types import Encoder, Window
 
 
 class PassagePostprocessor(BaseNodePostprocessor):

@@ -13,9 +13,9 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from retrievers.collection import validate
-from retrievers.encoder import Encoder
 from retrievers.llama_index.common import model_name, question, resolve
 from retrievers.llama_index.nodes import to_text
+from retrievers.types import Encoder
 
 dispatcher = instrument.get_dispatcher(__name__)
 

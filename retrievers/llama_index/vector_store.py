@@ -18,13 +18,12 @@ from llama_index.core.vector_stores.types import (
 )
 
 from retrievers.collection import Collection, validate
-from retrievers.encoder import Encoder
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index.common import model_name, refuse
 from retrievers.llama_index.filters import predicate, translate
 from retrievers.llama_index.nodes import REF_DOC_ID, source_id, to_document, to_node
 from retrievers.search.diversity import search_diverse
-from retrievers.types import Document, Hit
+from retrievers.types import Document, Encoder, Hit
 
 MMR_PREFETCH_FACTOR = 4  # candidates of MMR for each result, as LlamaIndex's own stores have it
 MMR_THRESHOLD = 0.5
@@ -65,7 +64,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
             raise InvalidInputError("give either collection= or path= and encoder=; both came.")
         if collection is None:
             # The key by which documents are deleted and refreshed is worth an index.
-            collection = Collection(path, encoder, indexed=[REF_DOC_ID])
+            collection = Collection.open_or_create(path, encoder, indexed=[REF_DOC_ID])
         fields["path"] = None if collection.path is None else str(collection.path)
         fields["model"] = model_name(collection)
         super().__init__(**fields)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from retrievers.errors import InvalidInputError
-from retrievers.types import Hit, TokenMatrix
+from retrievers.types import DocumentFilter, Hits, SearchableCollection, TokenMatrix
 
 BLOCK = 1 << 22  # similarities held at once: 16 MiB of float32, whatever the lengths of two documents
 
@@ -56,35 +55,37 @@ def maximal_marginal_relevance(
 
 
 def search_diverse(
-    collection: Any,
+    collection: SearchableCollection,
     query: str,
     *,
     k: int = 4,
     fetch_k: int = 20,
     lambda_mult: float = 0.5,
-    filter: Any = None,
+    filter: DocumentFilter | None = None,
+    ids: Iterable[str] | None = None,
     score_threshold: float | None = None,
-) -> list[Hit]:
+) -> Hits:
     """The hits of a collection by maximal marginal relevance, in the order chosen.
 
     Two documents are as alike as their passages are: what the question found in a long document is compared,
     not all of it, which keeps the work within fetch_k windows whatever the documents' lengths.
 
     Args:
-        collection: a Collection, or what has its encoder, search and passages.
+        collection: what is searched.
         query: the question; without tokens it finds nothing.
         k: the most hits to return.
         fetch_k: how many of the best hits to choose from; k where it is smaller.
-        lambda_mult, filter, score_threshold: as maximal_marginal_relevance and Collection.search.
+        lambda_mult, filter, ids, score_threshold: as maximal_marginal_relevance and Collection.search.
     Raises:
         InvalidInputError, FilterError: as both of them.
     """
-    found = collection.search(query, k=max(k, fetch_k), filter=filter, score_threshold=score_threshold)
+    found = collection.search(
+        query, k=max(k, fetch_k), filter=filter, ids=ids, score_threshold=score_threshold
+    )
     if not found:
-        return []
-    [matrix] = collection.encoder.encode_queries([query])
-    chosen = maximal_marginal_relevance(matrix, collection.passages(found), k, lambda_mult)
-    return [found[place] for place in chosen]
+        return found
+    chosen = maximal_marginal_relevance(found.matrix, collection.matrices(found), k, lambda_mult)
+    return Hits((found[place] for place in chosen), query=query, matrix=found.matrix)
 
 
 def mean_maxsim(query: TokenMatrix, document: TokenMatrix) -> float:

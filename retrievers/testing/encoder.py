@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from retrievers.encoder import Encoder
-from retrievers.types import TokenMatrix
+from retrievers.types import Encoder, TokenMatrix
 
 WORD = re.compile(r"\w+")
 
@@ -25,10 +24,14 @@ class HashingEncoder(Encoder):
         seed: another seed is another model, with another fingerprint.
     """
 
+    dim: int
+    document_length: int
+    fingerprint: Mapping[str, Any]
+
     def __init__(self, dim: int = 64, document_length: int = 64, seed: int = 0) -> None:
         self.dim = dim
         self.document_length = document_length
-        self.fingerprint: Mapping[str, Any] = {
+        self.fingerprint = {
             "model": "testing/hashing",
             "dim": dim,
             "document_length": document_length,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import BoundedSemaphore
 
 import pytest
 
-from retrievers import Collection, Document
-from retrievers.errors import DeviceMemoryError
+from retrievers import Collection, Document, Window
+from retrievers.errors import DeviceMemoryError, InvalidTypeError, StoreError
 from retrievers.kernels import threads
 from retrievers.testing import HashingEncoder
 
@@ -293,11 +294,52 @@ def test_explain_of_a_query_without_tokens_has_no_matches(capitals):
     assert capitals.explain("", "a").matches == ()
 
 
-def test_matrices_are_the_stored_rows(capitals, encoder):
-    [expected] = encoder.encode_queries([TEXTS[0]])
-    stored = capitals.matrices(["a", "nowhere"])
-    assert list(stored) == ["a"]
-    assert stored["a"] == pytest.approx(expected, abs=0.003)
+def test_evidence_of_a_window_is_found_by_its_number_where_texts_are_equal():
+    # Three windows of equal text; the words of the middle one follow other words of the whole.
+    with Collection(None, HashingEncoder(document_length=2)) as collection:
+        collection.add(["one two one two one two"], ids=["a"])
+        windows = [Window("one two", start, start + 7, number) for number, start in enumerate((0, 8, 16))]
+        [hit] = collection.search("two")
+        assert hit.passage == windows[0]
+        for window in windows:
+            [match] = collection.explain("two", replace(hit, passage=window)).matches
+            assert (match.start, match.end) == (window.start + 4, window.end)
+
+
+def test_evidence_of_a_hit_scores_nothing_and_splits_nothing_again(capitals, encoder, monkeypatch):
+    hit = capitals.search("capital of France", k=1)[0]
+    monkeypatch.setattr(encoder, "split", lambda text: pytest.fail("split again"))
+    assert capitals.explain("capital of France", hit).matches[2].text == "France"
+
+
+def test_evidence_of_a_text_that_is_not_stored(capitals):
+    [hit] = capitals.rerank("flour", ["Salt and flour."])
+    [match] = capitals.explain("flour", hit).matches
+    assert (match.text, match.start, match.end) == ("flour", 9, 14)
+
+
+def test_a_path_without_a_collection_is_an_error_and_nothing_is_created(tmp_path, encoder):
+    for wrong in (tmp_path / "typo", tmp_path):
+        for opened in (Collection, Collection.open):
+            with pytest.raises(StoreError, match="there is no collection at"):
+                opened(wrong)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InvalidTypeError, match="path is None"):
+        Collection.open(None)
+
+
+def test_open_and_open_or_create_find_what_is_there(tmp_path, encoder):
+    with Collection.open_or_create(tmp_path / "new", encoder) as collection:
+        collection.add(TEXTS)
+    with Collection.open(tmp_path / "new") as again, Collection.open_or_create(tmp_path / "new") as other:
+        assert len(again) == len(other) == 3
+        assert again.fingerprint == other.fingerprint == encoder.fingerprint
+
+
+def test_open_or_create_takes_the_default_model_where_nothing_is_there(tmp_path, monkeypatch, encoder):
+    monkeypatch.setattr("retrievers.collection.collection.LateInteractionEncoder", lambda: encoder)
+    with Collection.open_or_create(tmp_path / "new") as collection:
+        assert collection.encoder is encoder
 
 
 def test_the_repr_names_place_size_and_model(capitals):

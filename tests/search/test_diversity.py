@@ -91,7 +91,7 @@ def test_long_documents_are_as_alike_as_their_passages():
             [f"{TEXTS[0]} {tail}", f"{TEXTS[1]} {tail}", f"{TEXTS[2]} a b c {tail}"], ids=["0", "1", "2"]
         )
         found = collection.search(QUERY, k=3)
-        assert [matrix.shape for matrix in collection.passages(found)] == [(5, 512)] * 3
+        assert [matrix.shape for matrix in collection.matrices(found)] == [(5, 512)] * 3
         assert [hit.id for hit in diversity.search_diverse(collection, QUERY, k=3)] == ["0", "2", "1"]
 
 
@@ -99,7 +99,23 @@ def test_a_passage_is_the_stored_rows_of_the_window_and_empty_once_it_is_gone(co
     collection.add(["red storm", "calm sea"], ids=["storm", "calm"])
     found = collection.search("calm red", k=2)
     [expected] = encoder.encode_documents([found[0].text])
-    assert collection.passages(found)[0] == pytest.approx(expected, abs=0.01)
+    assert collection.matrices(found)[0] == pytest.approx(expected, abs=0.01)
     collection.add(["another text"], ids=["storm"])
     collection.delete(["calm"])
-    assert [len(matrix) for matrix in collection.passages(found)] == [0, 0]
+    assert [len(matrix) for matrix in collection.matrices(found)] == [0, 0]
+
+
+def test_a_question_is_encoded_once(collection, encoder, monkeypatch):
+    collection.add(TEXTS)
+    asked = []
+    encode = encoder.encode_queries
+    monkeypatch.setattr(encoder, "encode_queries", lambda texts: asked.extend(texts) or encode(texts))
+    assert len(diversity.search_diverse(collection, QUERY, k=2)) == 2
+    assert asked == [QUERY]
+
+
+def test_only_documents_of_the_given_ids_are_chosen(collection):
+    collection.add(TEXTS, ids=["storm", "copy", "calm", "blue"])
+    found = diversity.search_diverse(collection, QUERY, k=3, ids=["copy", "blue", "nowhere"])
+    assert [hit.id for hit in found] == ["copy", "blue"]
+    assert found.query == QUERY

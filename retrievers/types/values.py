@@ -1,10 +1,10 @@
-"""The values that travel between the stages: Document in, Hit out, Window and Evidence inside."""
+"""The values that travel between the stages: Document in, Hits out, Window and Evidence inside."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +40,14 @@ class Window:
     Attributes:
         text: the characters of the part.
         start: offset of the first character in the document's text.
-        end: offset behind the last character, so that document.text[start:end] == text.
+        end: offset after the last character, so that document.text[start:end] == text.
+        number: place among the windows of the document, from 0. Two windows of one document may have equal texts.
     """
 
     text: str
     start: int
     end: int
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,34 @@ class Hit:
     position: int | None = None
 
 
+class Hits(list[Hit]):
+    """The hits of one question, best first: a list that knows what it answers.
+
+    It equals a list of the same hits, and is pickled and copied as one. A slice of it is Hits too.
+
+    Attributes:
+        query: the question.
+        matrix: float32, (query_tokens, dim): the rows of the question that found the hits, so that nobody has to
+            encode it again.
+    """
+
+    def __init__(
+        self, hits: Iterable[Hit] = (), *, query: str = "", matrix: TokenMatrix | None = None
+    ) -> None:
+        super().__init__(hits)
+        self.query = query
+        self.matrix = np.zeros((0, 0), np.float32) if matrix is None else matrix
+
+    @overload
+    def __getitem__(self, place: SupportsIndex, /) -> Hit: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> Hits: ...
+    def __getitem__(self, place: SupportsIndex | slice, /) -> Hit | Hits:
+        if isinstance(place, slice):
+            return Hits(super().__getitem__(place), query=self.query, matrix=self.matrix)
+        return super().__getitem__(place)
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One query token and the document token that it matched best.
@@ -79,7 +109,7 @@ class Match:
         query_token: the query token as the model's vocabulary writes it.
         text: the characters of the document that it matched; empty for a marker of the model.
         start: offset of the first of them in the document's text.
-        end: offset behind the last of them.
+        end: offset after the last of them.
         similarity: dot product of the two vectors.
     """
 

@@ -1,0 +1,236 @@
+"""What a collection answers: stored documents, searches, reranking and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers import filters
+from retrievers.collection import evidence, hits, indexing, matrices, reranking, validate
+from retrievers.errors import InvalidInputError
+from retrievers.kernels.threads import turn
+from retrievers.store import Store, View
+from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Texts, TokenMatrix
+
+
+class Reader:
+    """The reading half of a collection.
+
+    Attributes:
+        store: the documents and their token rows.
+    """
+
+    store: Store
+    _device: str | None
+    _device_memory: int | None
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model."""
+        raise NotImplementedError
+
+    def get(
+        self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None
+    ) -> list[Document]:
+        """Stored documents: those of the ids that are there, in that order, or all that match the filter.
+
+        Raises:
+            InvalidInputError: ids and filter at once.
+        """
+        if ids is not None:
+            if filter is not None:
+                raise InvalidInputError("get takes ids or filter, not both.")
+            return self.store.get(validate.identifiers(ids))
+        with self.store.read() as view:
+            return view.matching(condition_of(filter))
+
+    def search(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        filter: DocumentFilter | None = None,
+        ids: Iterable[str] | None = None,
+        score_threshold: float | None = None,
+        exact: bool = False,
+        candidates: int | None = None,
+    ) -> Hits:
+        """The best documents for a question.
+
+        Args:
+            query: the question; without tokens it finds nothing.
+            k: the most hits to return.
+            filter: a dict in the language of retrievers.filters, or a function of a Document; evaluated
+                before scoring, so that k is honoured.
+            ids: search among these documents alone, those of them that the filter keeps; an unknown id is no
+                error, and an empty list finds nothing. The documents are looked up by id, so that a few among
+                very many cost little.
+            score_threshold: keep hits whose normalized_score is at least this.
+            exact: score every window even where an optimised collection would prune.
+            candidates: windows that a pruned search scores exactly, more for more recall; None lets each query
+                take as many as may be among its best. It changes nothing where every window is scored.
+        Returns:
+            Best first; equal scores in the order in which the documents were first added. A list that also has
+            the question and its rows.
+        Raises:
+            InvalidInputError, InvalidTypeError: k, query or threshold cannot be used.
+            FilterError: an unknown operator, or a value of the wrong type.
+        """
+        [found] = self.search_many(
+            [query],
+            k=k,
+            filter=filter,
+            ids=ids,
+            score_threshold=score_threshold,
+            exact=exact,
+            candidates=candidates,
+        )
+        return found
+
+    def search_many(
+        self,
+        queries: Iterable[str],
+        *,
+        k: int = 10,
+        filter: DocumentFilter | None = None,
+        ids: Iterable[str] | None = None,
+        score_threshold: float | None = None,
+        exact: bool = False,
+        candidates: int | None = None,
+    ) -> list[Hits]:
+        """search for several questions at once, which reads the token rows once for all of them."""
+        from retrievers.search import rank
+
+        k, lowest = validate.count(k, "k"), validate.threshold(score_threshold)
+        candidates = None if candidates is None else validate.count(candidates, "candidates")
+        condition = condition_of(filter)
+        among = None if ids is None else validate.identifiers(ids)
+        texts = validate.queries(queries)
+        asked = self._encode_queries(texts)
+        # A function of the user's own may search as well: nobody is to wait for it.
+        waiting = nullcontext() if callable(condition) else turn()
+        with waiting, self.store.read() as view:
+            ranked = rank(
+                view,
+                asked,
+                _selected(view, condition, among),
+                k,
+                exact=exact,
+                candidates=candidates,
+                device=self._device,
+                memory_limit=self._device_memory,
+            )
+            return [
+                Hits(hits.from_search(view, matrix, found, lowest), query=text, matrix=matrix)
+                for text, matrix, found in zip(texts, asked, ranked, strict=True)
+            ]
+
+    def rerank(
+        self,
+        query: str,
+        documents: Texts | None = None,
+        *,
+        ids: Iterable[str] | None = None,
+        top_n: int | None = None,
+        score_threshold: float | None = None,
+    ) -> Hits:
+        """Order given documents by their score for a question, best first.
+
+        A document of the collection (same id, same text) is scored from its stored rows; another text is
+        encoded, and not stored.
+
+        Args:
+            query: the question; without tokens it scores nothing, and the order stays.
+            documents: texts or Documents, with or without ids; equal ids are no error.
+            ids: stored documents, in place of documents.
+            top_n: the most hits to return; None returns all.
+            score_threshold: keep hits whose normalized_score is at least this.
+        Returns:
+            Hits whose position is the place among the given documents; ties keep the given order.
+        Raises:
+            InvalidInputError: neither documents nor ids or both, or an id that is not stored.
+        """
+        if (documents is None) == (ids is None):
+            raise InvalidInputError("rerank needs documents or ids, one of the two.")
+        top_n = None if top_n is None else validate.count(top_n, "top_n")
+        lowest = validate.threshold(score_threshold)
+        given = self._stored(ids) if ids is not None else reranking.loose(documents)
+        [text] = validate.queries([query])
+        [matrix] = self._encode_queries([text])
+        ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
+        kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
+        return Hits(kept, query=text, matrix=matrix)
+
+    def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
+        """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
+
+        A matrix has no rows where a hit has no passage, or where its document was replaced or deleted since.
+        """
+        with self.store.read() as view:
+            return matrices.of_hits(view, found)
+
+    def explain(self, query: str, hit: Hit | str) -> Evidence:
+        """Which characters of a document each query token matched, in the document's best window.
+
+        Args:
+            query: the question.
+            hit: a hit of this collection, or a stored document's id.
+        Raises:
+            InvalidInputError: the document is not stored, or not with that text any more.
+        """
+        key = hit if isinstance(hit, str) else hit.id
+        document = (
+            Document("" if isinstance(hit, str) else hit.text) if key is None else self._stored([key])[0]
+        )
+        if isinstance(hit, Hit) and hit.text != document.text:
+            raise InvalidInputError(f"document {key!r} has another text by now: search again, then explain.")
+        [matrix] = self._encode_queries(validate.queries([query]))
+        best = hit.passage if isinstance(hit, Hit) and key is not None else None
+        if best is None:
+            [scored] = reranking.score(self.store, self.encoder, matrix, [document])
+            best = scored.passage
+        if best is None or not len(matrix):
+            return Evidence(query, document.text, None, (), 0.0)
+        with self.store.read() as view:
+            span = matrices.span_of(view, key, best.number) or self.encoder.split(document.text)[best.number]
+        return evidence.explain(self.encoder, query, matrix, document, best, span)
+
+    # Help
+
+    def _encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
+        asked = [text for text in texts if text.strip()]
+        encoded = iter(self.encoder.encode_queries(asked)) if asked else iter(())
+        empty = np.zeros((0, self.store.dim), np.float32)
+        return [indexing.checked(next(encoded), self.store.dim) if text.strip() else empty for text in texts]
+
+    def _stored(self, ids: Iterable[str]) -> list[Document]:
+        keys = validate.identifiers(ids)
+        found = {document.id: document for document in self.store.get(keys)}
+        absent = [key for key in keys if key not in found]
+        if absent:
+            raise InvalidInputError(
+                f"{validate.shown(absent)} is not in this collection of {len(self.store)} documents."
+            )
+        return [found[key] for key in keys]
+
+
+def condition_of(
+    condition: DocumentFilter | None,
+) -> Callable[[Document], bool] | filters.Filter | None:
+    if callable(condition) and not isinstance(condition, filters.Filter):
+        return condition
+    return filters.parse(condition)
+
+
+def _selected(
+    view: View, condition: Callable[[Document], bool] | filters.Filter | None, ids: Sequence[str] | None
+) -> NDArray[np.int64] | None:
+    """Positions of the windows to search, ascending; None means all."""
+    selected = view.select(condition)
+    if ids is None:
+        return selected
+    named = np.sort(np.concatenate([np.zeros(0, np.int64), *view.positions_of(ids).values()]))
+    return named if selected is None else np.intersect1d(named, selected)

@@ -1,0 +1,41 @@
+"""What travels between the stages, and the two seams that others may build on: Encoder and SearchableCollection."""
+
+from retrievers.types.seams import (
+    AsyncSearchableCollection,
+    Condition,
+    DocumentFilter,
+    Encoder,
+    Metadatas,
+    Names,
+    SearchableCollection,
+    Texts,
+)
+from retrievers.types.values import (
+    NODE_KEY,
+    Document,
+    Evidence,
+    Hit,
+    Hits,
+    Match,
+    TokenMatrix,
+    Window,
+)
+
+__all__ = [
+    "NODE_KEY",
+    "AsyncSearchableCollection",
+    "Condition",
+    "Document",
+    "DocumentFilter",
+    "Encoder",
+    "Evidence",
+    "Hit",
+    "Hits",
+    "Match",
+    "Metadatas",
+    "Names",
+    "SearchableCollection",
+    "Texts",
+    "TokenMatrix",
+    "Window",
+]

@@ -1,0 +1,206 @@
+"""The two seams of the house: what is needed of an encoder, and what is needed of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from retrievers.types.values import Document, Evidence, Hit, Hits, TokenMatrix
+
+
+class Condition(Protocol):
+    """What a document's metadata must fulfil; retrievers.filters.parse makes one of a dict."""
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a document with these metadata is kept."""
+        ...
+
+
+DocumentFilter = Mapping[str, Any] | Condition | Callable[[Document], bool]
+"""Which documents count: a dict in the language of retrievers.filters, a filter made of one, or a function of a
+document, which is called for every document."""
+
+Texts = Iterable[str | Document]
+Names = Iterable[str | None] | None
+Metadatas = Iterable[Mapping[str, Any] | None] | None
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What a collection needs of a model. Subclass it to inherit the defaults of the last three methods.
+
+    The attributes are only read: nobody writes to an encoder after it is made.
+
+    Attributes:
+        dim: length of a token vector.
+        document_length: the most tokens that a window may have.
+        fingerprint: JSON values that tell this model from every other; "model" is its name. A collection
+            opens only with the fingerprint that wrote it.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def dim(self) -> int: ...
+        @property
+        def document_length(self) -> int: ...
+        @property
+        def fingerprint(self) -> Mapping[str, Any]: ...
+
+    else:  # a property of this class would keep those that subclass it from setting theirs
+        dim: int
+        document_length: int
+        fingerprint: Mapping[str, Any]
+
+    def encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
+        """Encode questions: float32, (query_tokens, dim), one matrix a text."""
+        ...
+
+    def encode_documents(self, texts: Iterable[str]) -> Iterator[TokenMatrix]:
+        """Encode windows, in the order given: float32, (tokens, dim), one matrix a text."""
+        ...
+
+    def split(self, text: str) -> list[tuple[int, int]]:
+        """Character spans of the windows of a text, each of at most document_length tokens."""
+        return [(0, len(text))] if text.strip() else []
+
+    def document_tokens(self, text: str) -> list[tuple[int, int]]:
+        """Character span of each row of encode_documents([text]); (0, 0) for a marker of the model."""
+        raise NotImplementedError(f"{type(self).__name__} does not tell which characters its rows stand for.")
+
+    def query_tokens(self, text: str) -> list[str]:
+        """Label of each row of encode_queries([text])."""
+        raise NotImplementedError(f"{type(self).__name__} does not name its query tokens.")
+
+
+@runtime_checkable
+class SearchableCollection(Protocol):
+    """What an adapter, diversity and evaluation need of a collection, wherever it keeps its documents.
+
+    `Collection` has it, on disk and in memory, and says what each method does. What the methods mean to whoever
+    builds another one is in retrievers.testing.CollectionConformance, as tests.
+    """
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model that encodes documents and questions."""
+        ...
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What tells the model from every other, "model" its name; known without loading it."""
+        ...
+
+    def add(
+        self,
+        documents: Texts,
+        *,
+        ids: Names = None,
+        metadatas: Metadatas = None,
+        show_progress: bool | None = None,
+    ) -> list[str]:
+        """Encode and store documents; an id that is there already is replaced. Returns the ids."""
+        ...
+
+    def delete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
+        """Remove documents by id or by filter. Returns how many were removed."""
+        ...
+
+    def clear(self) -> int:
+        """Remove every document. Returns how many there were."""
+        ...
+
+    def get(
+        self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None
+    ) -> list[Document]:
+        """Stored documents: those of the ids that are there, in that order, or all that match the filter."""
+        ...
+
+    def search(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        filter: DocumentFilter | None = None,
+        ids: Iterable[str] | None = None,
+        score_threshold: float | None = None,
+    ) -> Hits:
+        """The best documents for a question, of those that the filter keeps and ids names."""
+        ...
+
+    def search_many(
+        self,
+        queries: Iterable[str],
+        *,
+        k: int = 10,
+        filter: DocumentFilter | None = None,
+        ids: Iterable[str] | None = None,
+        score_threshold: float | None = None,
+    ) -> list[Hits]:
+        """search for several questions at once."""
+        ...
+
+    def rerank(
+        self,
+        query: str,
+        documents: Texts | None = None,
+        *,
+        ids: Iterable[str] | None = None,
+        top_n: int | None = None,
+        score_threshold: float | None = None,
+    ) -> Hits:
+        """Order given documents by their score for a question, best first."""
+        ...
+
+    def explain(self, query: str, hit: Hit | str) -> Evidence:
+        """Which characters of a document each query token matched, in the document's best window."""
+        ...
+
+    def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
+        """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim)."""
+        ...
+
+    def close(self) -> None:
+        """Release what the collection holds."""
+        ...
+
+    def __len__(self) -> int: ...
+    def __contains__(self, key: object) -> bool: ...
+
+
+@runtime_checkable
+class AsyncSearchableCollection(Protocol):
+    """What a collection that waits on a network may have besides: adapters await it in place of using a thread.
+
+    Each method takes and returns what its namesake in SearchableCollection does.
+    """
+
+    async def aadd(
+        self,
+        documents: Texts,
+        *,
+        ids: Names = None,
+        metadatas: Metadatas = None,
+        show_progress: bool | None = None,
+    ) -> list[str]: ...
+    async def adelete(
+        self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None
+    ) -> int: ...
+    async def asearch(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        filter: DocumentFilter | None = None,
+        ids: Iterable[str] | None = None,
+        score_threshold: float | None = None,
+    ) -> Hits: ...
+    async def arerank(
+        self,
+        query: str,
+        documents: Texts | None = None,
+        *,
+        ids: Iterable[str] | None = None,
+        top_n: int | None = None,
+        score_threshold: float | None = None,
+    ) -> Hits: ...

@@ -1,0 +1,22 @@
+"""The conformance suite for collections over our own, on disk and in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from retrievers import Collection
+from retrievers.testing import CollectionConformance, HashingEncoder
+
+
+class TestOnDisk(CollectionConformance):
+    @pytest.fixture
+    def collection(self, tmp_path):
+        with Collection(tmp_path / "collection", HashingEncoder()) as collection:
+            yield collection
+
+
+class TestInMemory(CollectionConformance):
+    @pytest.fixture
+    def collection(self):
+        with Collection(None, HashingEncoder()) as collection:
+            yield collection
