@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from retrievers.types import Evidence, Hit
+    from retrievers.types import Hit
 
 
 def show(hits: Sequence[Hit], width: int = 360) -> str:
@@ -22,31 +22,44 @@ def show(hits: Sequence[Hit], width: int = 360) -> str:
     return "\n".join(lines)
 
 
-def evidence_html(evidence: Evidence) -> str:
+def evidence_html(
+    query: str,
+    score: float,
+    text: str,
+    passage: tuple[int, int] | None,
+    matches: Iterable[tuple[str, int, int, float]],
+) -> str:
     """The passage with each matched span marked, darker for a higher similarity, and its query tokens as a hint.
 
     Everything that comes from the user's texts is escaped.
+
+    Args:
+        query: the question.
+        score: its MaxSim with the passage.
+        text: the document's whole text.
+        passage: where the passage begins and ends in it; None where nothing has tokens.
+        matches: query token, start, end and similarity of each match; a marker of the model has no characters.
     """
-    if evidence.passage is None:
-        return f"<p><b>{escape(evidence.query)}</b>: nothing matched.</p>"
+    if passage is None:
+        return f"<p><b>{escape(query)}</b>: nothing matched.</p>"
     tokens: dict[tuple[int, int], list[str]] = {}
     strength: dict[tuple[int, int], float] = {}
-    for match in evidence.matches:
-        if match.start < match.end:
-            span = (match.start, match.end)
-            tokens.setdefault(span, []).append(f"{match.query_token} {match.similarity:.2f}")
-            strength[span] = max(strength.get(span, 0.0), match.similarity)
-    parts, place = [], evidence.passage.start
+    for token, start, end, similarity in matches:
+        if start < end:
+            tokens.setdefault((start, end), []).append(f"{token} {similarity:.2f}")
+            strength[start, end] = max(strength.get((start, end), 0.0), similarity)
+    place, last = passage
+    parts = []
     for start, end in sorted(tokens):
         if start < place:  # two tokens of one character, or a token that begins in the one before
             continue
         opacity = min(max(strength[start, end], 0.1), 1.0)
-        parts.append(escape(evidence.text[place:start]))
+        parts.append(escape(text[place:start]))
         parts.append(
             f'<mark title="{escape("; ".join(tokens[start, end]))}" '
-            f'style="background: rgba(255, 200, 0, {opacity:.2f})">{escape(evidence.text[start:end])}</mark>'
+            f'style="background: rgba(255, 200, 0, {opacity:.2f})">{escape(text[start:end])}</mark>'
         )
         place = end
-    parts.append(escape(evidence.text[place : evidence.passage.end]))
+    parts.append(escape(text[place:last]))
     body = "".join(parts)
-    return f'<p><b>{escape(evidence.query)}</b> {evidence.score:.2f}</p><p style="white-space: pre-wrap">{body}</p>'
+    return f'<p><b>{escape(query)}</b> {score:.2f}</p><p style="white-space: pre-wrap">{body}</p>'

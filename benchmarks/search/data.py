@@ -119,7 +119,7 @@ def encoded(directories: Sequence[Path], cache: Path = CACHE, seed: int = 0) -> 
 
 
 def sample(whole: Passages, count: int, *, spare: int = 0, cache: Path = CACHE, seed: int = 1) -> Passages:
-    """A set of `count` passages and, behind them, `spare` more that are there to be added later.
+    """A set of `count` passages, followed by `spare` more that are there to be added later.
 
     Passages are drawn without replacement; once the real ones run out, drawn again with noise on their
     vectors. Its question are those of `whole`.
@@ -150,7 +150,7 @@ def sample(whole: Passages, count: int, *, spare: int = 0, cache: Path = CACHE, 
     for name in ("question_tokens", "question_offsets"):
         np.save(target / f"{name}.npy", whole.array(name))
     passages, questions = whole.texts()
-    # A noisy copy has the text of its original behind a number, so that texts stay different.
+    # The text of a noisy copy is a number and the text of its original, so that no two texts are equal.
     copies = [n // len(whole) for n in range(len(order))]
     chosen = [
         passages[n] if not copy else f"({copy}) {passages[n]}" for n, copy in zip(order, copies, strict=True)

@@ -40,7 +40,7 @@ def install(name: str, cache: Path = CACHE) -> bool:
         (home / "failure").write_text(f"not installed: pip took more than {SECONDS} s")
         return False
     if done.returncode:
-        # Builds from source say what is missing behind "Caused by:"; the last line says only that it failed.
+        # A build from source says what is missing after "Caused by:"; its last line says only that it failed.
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         causes = [after for before, after in pairwise(lines) if before.startswith("Caused by:")]
         cause = causes[0] if causes else lines[-1]

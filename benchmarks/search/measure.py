@@ -208,7 +208,7 @@ def _finish(result: Result, client: Client, questions: int) -> None:
 
 
 def _change(result: Result, passages: Passages, count: int, cache: Path) -> None:
-    """The passages behind `count` in and out again, in a copy of the index."""
+    """Adds and removes the passages after the first `count`, in a copy of the index."""
     contender = result.contender
     index = cache / "indexes" / passages.directory.name / str(contender.index)
     copy = index.with_name(f"{index.name}-changed")

@@ -66,7 +66,7 @@ class Worker:
         return {"seconds": seconds, "gone": gone}
 
     def memory(self) -> dict[str, Any]:
-        """Bytes: the largest resident size so far, and what of the present one no file stands behind."""
+        """Bytes: the largest resident size so far, and the part of the present one that is no file's content."""
         return {"peak": memory("VmHWM"), "anonymous": memory("RssAnon"), "file": memory("RssFile")}
 
 

@@ -106,7 +106,7 @@ def measure(qrels: Qrels, run: Run) -> dict[str, float]:
     for query, found in run.items():
         if len(set(found)) != len(found):
             raise InvalidInputError(f"the ranking of query {query!r} names a document twice.")
-        # The tools behind ir-measures sort by score and break ties by id: ranks leave them no tie to break.
+        # The tools that ir-measures calls sort by score and break ties by id: ranks leave them no tie to break.
         scores[query] = {document: -float(rank) for rank, document in enumerate(found)}
     sums = dict.fromkeys(METRICS, 0.0)
     names = {str(measure): name for name, measure in measures.items()}

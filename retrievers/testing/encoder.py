@@ -20,7 +20,7 @@ class HashingEncoder(Encoder):
 
     Args:
         dim: length of a vector.
-        document_length: words in a window; longer texts are split behind that many.
+        document_length: words in a window; a longer text is split after that many.
         seed: another seed is another model, with another fingerprint.
     """
 

@@ -142,4 +142,6 @@ class Evidence:
         """The passage with the matched words marked, as a notebook draws it."""
         from retrievers.display import evidence_html
 
-        return evidence_html(self)
+        passage = None if self.passage is None else (self.passage.start, self.passage.end)
+        matches = [(one.query_token, one.start, one.end, one.similarity) for one in self.matches]
+        return evidence_html(self.query, self.score, self.text, passage, matches)

@@ -284,7 +284,7 @@ def test_explain_names_the_word_that_each_query_word_matched(capitals):
     assert capitals.explain("capital of France", "a") == evidence
 
 
-def test_explain_points_into_the_text_behind_its_context(collection):
+def test_explain_points_into_the_text_that_follows_its_context(collection):
     collection.add([Document("It rises at dawn.", "a", {}, context="sun \n")])
     matches = collection.explain("sun dawn", "a").matches
     assert [(match.text, match.start, match.end) for match in matches] == [("", 0, 0), ("dawn", 12, 16)]

@@ -19,7 +19,7 @@ def test_a_document_at_rank_two_counts_half_for_mrr_and_a_logarithm_for_ndcg():
     )
 
 
-def test_a_document_behind_rank_ten_counts_for_recall_alone():
+def test_a_document_after_rank_ten_counts_for_recall_alone():
     found = [f"wrong{rank}" for rank in range(10)] + ["right"]
     values = measure({"q": {"right": 1}}, {"q": found})
     assert values == pytest.approx(dict.fromkeys(METRICS, 0.0) | {"recall@100": 1.0})

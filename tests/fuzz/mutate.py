@@ -309,7 +309,7 @@ def run(count: int, first: int = 0) -> Counter[str]:
     with tempfile.TemporaryDirectory(dir=place) as name:
         directory = Path(name)
         process = os.fork()
-        if not process:  # a parent that has searched has threads, which a fork would leave behind
+        if not process:  # a parent that has searched has threads, which a fork would lose
             _exit_of(lambda: build(directory) and None)
         assert os.waitpid(process, 0)[1] == 0
         sound = [directory / part for part in ("plain", "optimized", "compacted", "empty")]

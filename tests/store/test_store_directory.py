@@ -188,7 +188,7 @@ def test_a_filter_that_finds_what_it_does_not_keep_is_an_error(path):
     store.close()
 
 
-def test_rows_behind_the_last_commit_are_written_over(path):
+def test_rows_after_the_last_commit_are_written_over(path):
     with (filled(path) / "tokens-000001.u8").open("ab") as file:
         file.write(b"\xff" * 1000)
     store = Store(path, fingerprint=None)

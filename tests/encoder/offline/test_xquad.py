@@ -14,7 +14,7 @@ from retrievers.evaluate import compare, load
 
 OTHERS = ("ar", "zh", "de", "es")
 PARAGRAPHS, QUESTIONS = 60, 100  # of the 240 and 1 190: the whole set is in benchmarks/quality.py
-FLOOR, LEAD = 0.96, 0.015  # nDCG@10 of late interaction, and how far the single vector stays behind
+FLOOR, LEAD = 0.96, 0.015  # nDCG@10 of late interaction, and how much less the single vector has at least
 
 
 def test_across_languages_late_interaction_beats_the_single_vector(shared_data, tmp_path, capsys):
