@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from benchmarks.search.data import DIM, Passages
 from benchmarks.search.engine import Engine
 from retrievers import Collection, Document
-from retrievers.types import Encoder
 from retrievers.search import rank
+from retrievers.types import Encoder
 
 
 class Recorded(Encoder):
