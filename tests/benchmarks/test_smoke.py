@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import restricted
 from benchmarks.search import report, scale
 from benchmarks.search.client import Client, WorkerError
 from benchmarks.search.contenders import BRUTE, OURS, Contender
@@ -111,3 +112,8 @@ def _collection(passages: Passages, tmp_path: Path) -> Path:
 
     Exact().build(passages, len(passages), tmp_path / "all")
     return tmp_path / "all"
+
+
+def test_restricted_questions_are_measured_in_turns(tmp_path: Path) -> None:
+    times = restricted.measure(str(tmp_path), nodes=20, chosen=2, rounds=3)
+    assert {kind: len(each) for kind, each in times.items()} == {"unrestricted": 3, "node_ids of 2": 3}
