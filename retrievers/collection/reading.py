@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retrievers import filters
 from retrievers.collection import evidence, hits, indexing, matrices, reranking, validate
 from retrievers.errors import InvalidInputError
 from retrievers.kernels.threads import turn
-from retrievers.store import Store, View
+from retrievers.store import Store
 from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Texts, TokenMatrix
 
 
@@ -116,7 +115,7 @@ class Reader:
             ranked = rank(
                 view,
                 asked,
-                _selected(view, condition, among),
+                view.select(condition, among),
                 k,
                 exact=exact,
                 candidates=candidates,
@@ -223,14 +222,3 @@ def condition_of(
     if callable(condition) and not isinstance(condition, filters.Filter):
         return condition
     return filters.parse(condition)
-
-
-def _selected(
-    view: View, condition: Callable[[Document], bool] | filters.Filter | None, ids: Sequence[str] | None
-) -> NDArray[np.int64] | None:
-    """Positions of the windows to search, ascending; None means all."""
-    selected = view.select(condition)
-    if ids is None:
-        return selected
-    named = np.sort(np.concatenate([np.zeros(0, np.int64), *view.positions_of(ids).values()]))
-    return named if selected is None else np.intersect1d(named, selected)

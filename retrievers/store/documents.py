@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from retrievers.errors import CorruptStoreError
 from retrievers.filters import Filter, to_sql
@@ -66,6 +67,23 @@ def read(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
     return found
 
 
+def read_metadata(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Metadata of documents by key, compared with their checksums; keys that are not there are left out.
+
+    Raises:
+        CorruptStoreError: metadata are damaged; the message names the document.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for first in range(0, len(keys), CHUNK):
+        rows = connection.rows(
+            "SELECT d.key, d.id, m.json, m.checksum FROM documents d LEFT JOIN metadata m ON m.key = d.key "
+            "WHERE d.key IN (SELECT value FROM json_each(?))",
+            [json.dumps([int(key) for key in keys[first : first + CHUNK]])],
+        )
+        found |= {row[0]: checked_metadata(*row[1:]) for row in rows}
+    return found
+
+
 def every(connection: Connection) -> Iterator[tuple[int, Document]]:
     """All keys and documents, in order of insertion."""
     keys = matching_keys(connection, None)
@@ -100,7 +118,16 @@ def checked(
         and text_checksum(key, context, text) == checksum
     ):
         raise CorruptStoreError(f"the text of document {key!r} does not fit its checksum. {CURE}")
-    if not isinstance(metadata, str) or zlib.crc32(metadata.encode()) != metadata_checksum:
+    return Document(text, key, checked_metadata(key, metadata, metadata_checksum), context)
+
+
+def checked_metadata(key: object, metadata: object, checksum: object) -> dict[str, Any]:
+    """The metadata of one row, if they are what was written.
+
+    Raises:
+        CorruptStoreError: they are not.
+    """
+    if not isinstance(metadata, str) or zlib.crc32(metadata.encode()) != checksum:
         raise CorruptStoreError(f"the metadata of document {key!r} do not fit their checksum. {CURE}")
     try:
         values = json.loads(metadata)
@@ -108,4 +135,4 @@ def checked(
         values = None
     if not isinstance(values, dict):
         raise CorruptStoreError(f"the metadata of document {key!r} are no JSON object. {CURE}")
-    return Document(text, key, values, context)
+    return values

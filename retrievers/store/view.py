@@ -15,6 +15,8 @@ from retrievers.store.snapshot import SELECTIONS, Snapshot
 from retrievers.store.tokens import checksum
 from retrievers.types import Document
 
+FEW = 8  # ids that are fewer than this part of all documents have a filter evaluated on them alone
+
 
 class View:
     """Everything that a search reads, consistent with one commit.
@@ -36,7 +38,7 @@ class View:
         self._connection = connection
         self._snapshot = snapshot
         self._open = True
-        self._filter: Filter | None = None
+        self._selected: tuple[Filter, NDArray[np.int64]] | None = None
         self.dim = dim
         self.rows = snapshot.rows
         self.scales = snapshot.scales
@@ -50,17 +52,27 @@ class View:
     def __len__(self) -> int:
         return self._snapshot.state.documents
 
-    def select(self, filter: Filter | Callable[[Document], bool] | None) -> NDArray[np.int64] | None:
+    def select(
+        self, filter: Filter | Callable[[Document], bool] | None, ids: Iterable[str] | None = None
+    ) -> NDArray[np.int64] | None:
         """Positions of the windows whose documents a filter keeps, ascending; None means all.
 
         The last filters are remembered until the next commit; a function is called for every document.
+
+        Args:
+            ids: choose among these documents alone, unknown ids left out. They are looked up by id, and a filter is
+                evaluated on them alone where they are a small part of the collection.
         """
+        if ids is not None:
+            return self._select_among(filter, sorted(documents.keys_of(self._sound(), ids).values()))
         if filter is None:
             return None
         if not isinstance(filter, Filter):
             every = documents.every(self._sound())
             return self._positions([key for key, document in every if filter(document)])
-        self._filter = filter
+        return self._kept(filter)
+
+    def _kept(self, filter: Filter) -> NDArray[np.int64]:
         known, name = self._snapshot.selections, repr(filter)
         positions = known.pop(name, None)
         if positions is None:
@@ -68,7 +80,22 @@ class View:
         known[name] = positions
         while len(known) > SELECTIONS:
             known.popitem(last=False)
+        self._selected = (filter, positions)
         return positions
+
+    def _select_among(
+        self, filter: Filter | Callable[[Document], bool] | None, keys: list[int]
+    ) -> NDArray[np.int64]:
+        named = self._positions(keys)
+        if filter is None:
+            return named
+        if not isinstance(filter, Filter):
+            found = documents.read(self._sound(), keys)
+            return self._positions([key for key in keys if filter(found[key])])
+        if repr(filter) in self._snapshot.selections or len(keys) * FEW > len(self):
+            return np.intersect1d(named, self._kept(filter), assume_unique=True)
+        metadata = documents.read_metadata(self._sound(), keys)
+        return self._positions([key for key in keys if filter.matches(metadata[key])])
 
     def matching(self, filter: Filter | Callable[[Document], bool] | None) -> list[Document]:
         """The documents that a filter keeps, in order of insertion; None means all."""
@@ -95,8 +122,7 @@ class View:
             absent = [key for key in wanted if key not in found]
             raise CorruptStoreError(f"windows were found of documents that are not there: keys {absent[:5]}.")
         for key, document in found.items():
-            if self._filter is not None and not self._filter.matches(document.metadata):
-                self._check_selected(key, self._filter)
+            self._check_selected(key, document)
         return found
 
     def get(self, ids: Sequence[str]) -> list[Document]:
@@ -141,10 +167,14 @@ class View:
         first = int(np.searchsorted(self.documents, key, side="left"))
         return first, int(np.searchsorted(self.documents, key, side="right"))
 
-    def _check_selected(self, key: int, filter: Filter) -> None:
-        """Refuse a selection that has a document which its filter leaves out: `fields` is damaged."""
-        selected = self._snapshot.selections.get(repr(filter))
-        if selected is not None and np.isin(np.arange(*self._range(key)), selected).any():
+    def _check_selected(self, key: int, document: Document) -> None:
+        """Refuse a document that the last filter selected and does not keep: `fields` is damaged."""
+        if self._selected is None:
+            return
+        filter, selected = self._selected
+        if filter.matches(document.metadata):
+            return
+        if np.isin(np.arange(*self._range(key)), selected).any():
             raise CorruptStoreError(
                 f"a filter found document number {key}, which it does not keep: the catalogue is damaged. "
                 "Run `retrievers verify`, or restore the directory from a backup."
