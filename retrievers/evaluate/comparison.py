@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from retrievers.errors import InvalidInputError
 from retrievers.evaluate.baselines import BM25, Baseline, SingleVector, kept, single_vectors
 from retrievers.evaluate.benchmarks import load
 from retrievers.evaluate.metrics import DEPTH, Qrels, Row, Run, Table, measure
-from retrievers.types import Document, Encoder
+from retrievers.types import Document, Encoder, SearchableCollection
 
 MODES = ("exact", "pruned")
 BASELINES = ("BM25", "single vector")
@@ -93,7 +94,7 @@ def compare(
 
 
 def evaluate(
-    collection: Collection,
+    collection: SearchableCollection,
     queries: Mapping[str, str],
     qrels: Qrels,
     *,
@@ -106,7 +107,8 @@ def evaluate(
         collection: holds the documents that qrels names.
         queries: query id to question.
         qrels: query id to document id to gain; only its queries are asked.
-        exact: score every window even where the collection is optimised.
+        exact: score every window even where the collection is optimised; for collections whose search has that
+            option.
         name: how the row is called.
     Returns:
         The row of a table.
@@ -115,10 +117,11 @@ def evaluate(
         MissingExtraError: the extra `eval` is not installed.
     """
     asked = [query for query in qrels if query in queries]
+    options: dict[str, Any] = {"exact": True} if exact else {}
     run: dict[str, list[str]] = {}
     for first in range(0, len(asked), QUERIES):
         part = asked[first : first + QUERIES]
-        found = collection.search_many([queries[query] for query in part], k=DEPTH, exact=exact)
+        found = collection.search_many([queries[query] for query in part], k=DEPTH, **options)
         for query, hits in zip(part, found, strict=True):
             run[query] = [str(hit.id) for hit in hits]
     return Row(name, measure(qrels, run))
