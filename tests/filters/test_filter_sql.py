@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from retrievers.filters import parse
 from retrievers.filters.fields import encode
-from retrievers.filters.language import LONG_LIST
+from retrievers.filters.sql import LONG_LIST
 from retrievers.store import Entry, Store
 from retrievers.types import Document
 
