@@ -7,7 +7,8 @@ the order of bytes is the order of values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 NULL, BOOL, NUMBER, TEXT, LIST, OBJECT, OTHER = (bytes([kind]) for kind in range(1, 8))
@@ -26,36 +27,48 @@ MISSING: Final = _Missing()
 
 
 def lookup(metadata: Mapping[str, Any], path: str) -> Any:
-    """The value under a key; dots reach into nested objects, and a key that is there as written wins."""
-    if path in metadata:
-        return metadata[path]
-    place = path.find(".")
-    while place >= 0:
-        inner = metadata.get(path[:place])
-        if isinstance(inner, Mapping):
-            found = lookup(inner, path[place + 1 :])
-            if found is not MISSING:
-                return found
-        place = path.find(".", place + 1)
+    """The value under a key; dots reach into nested objects, and a key that is there as written wins.
+
+    Where several ways lead to a value, the one whose first key is shortest wins.
+    """
+    waiting: list[tuple[Mapping[str, Any], str]] = [(metadata, path)]
+    while waiting:
+        inside, rest = waiting.pop()
+        if rest in inside:
+            return inside[rest]
+        place = rest.rfind(".")
+        while place >= 0:  # from the last dot to the first, so that the shortest key is taken next
+            inner = inside.get(rest[:place])
+            if isinstance(inner, Mapping):
+                waiting.append((inner, rest[place + 1 :]))
+            place = rest.rfind(".", 0, place)
     return MISSING
 
 
 def paths(metadata: Mapping[str, Any]) -> dict[str, bytes]:
     """Every path that lookup can find, and the bytes of its value."""
-    names = dict.fromkeys(_names(metadata))
-    return {name: encode(lookup(metadata, name)) for name in names}
-
-
-def _names(metadata: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in metadata.items():
-        yield prefix + key
-        if isinstance(value, Mapping):
-            yield from _names(value, f"{prefix}{key}.")
+    found: dict[str, bytes] = {}
+    waiting: list[tuple[str, Mapping[str, Any]]] = [("", metadata)]
+    while waiting:
+        prefix, inside = waiting.pop()
+        for key, value in inside.items():
+            # What was met before wins, because objects are met in the order in which lookup tries them.
+            found.setdefault(prefix + key, encode(value))
+        inner = [(key, value) for key, value in inside.items() if isinstance(value, Mapping)]
+        for key, value in sorted(inner, key=lambda pair: -len(pair[0])):
+            waiting.append((f"{prefix}{key}.", value))
+    return found
 
 
 def same_kind(one: Any, other: Any) -> bool:
     """Whether two values are of one JSON type: null, boolean, number or text."""
     return _kind(one) == _kind(other) and _kind(one) in (NULL, BOOL, NUMBER, TEXT)
+
+
+def identity(value: Any) -> tuple[bytes, Any] | None:
+    """What equal scalars have in common, and others have not; None for a list, an object, or a missing value."""
+    kind = _kind(value)
+    return (kind, value) if kind in (NULL, BOOL, NUMBER, TEXT) else None
 
 
 def _kind(value: Any) -> bytes:
@@ -94,6 +107,16 @@ def encode(value: Any) -> bytes:
 def needle(value: Any) -> bytes:
     """What the bytes of a list have inside them if, and only if, the scalar is one of its elements."""
     return SEPARATOR + _element(value) + SEPARATOR
+
+
+def elements(value: bytes) -> str:
+    """The elements of the bytes of a list, each as the bytes of its own value; other values have none.
+
+    Returns:
+        JSON, so that SQL can read it: a list of texts of hexadecimal digits.
+    """
+    parts = value[len(LIST + SEPARATOR) :].split(SEPARATOR)[:-1] if value[:1] == LIST else []
+    return json.dumps([part.replace(b"\x00\xff", b"\x00").hex().upper() for part in parts])
 
 
 def _element(value: Any) -> bytes:

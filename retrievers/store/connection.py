@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrievers.errors import CorruptStoreError, StoreClosedError, StoreError, StoreLockedError
+from retrievers.filters.fields import elements
 from retrievers.store import _io
 
 LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -40,6 +41,7 @@ class Connection:
         # Two threads must not step through one cached statement: the second would rebind its values.
         self.lock = threading.RLock()
         connection.create_function("has_text", 2, _has_text, deterministic=True)
+        connection.create_function("list_elements", 1, elements, deterministic=True)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Rows of a query."""

@@ -14,6 +14,7 @@ from retrievers.types import Document
 
 CHUNK = 1000  # documents that one query reads
 MOST_COMPARISONS = 200  # of one SQL expression: SQLite bounds its depth and its number of values
+MOST_LEVELS = 15  # of brackets in it: the stack of SQLite's parser holds 100 symbols
 CURE = "Delete the document and add it again, or restore the directory from a backup."
 
 
@@ -95,7 +96,7 @@ def matching_keys(connection: Connection, filter: Filter | None) -> list[int]:
     """Keys of the documents that a filter keeps, ascending; None means all."""
     if filter is None:
         return [row[0] for row in connection.rows("SELECT key FROM documents ORDER BY key")]
-    if filter.size > MOST_COMPARISONS:
+    if filter.size > MOST_COMPARISONS or filter.levels > MOST_LEVELS:
         return [key for key, document in every(connection) if filter.matches(document.metadata)]
     condition, values = to_sql(filter, indexed_paths(connection))
     # The condition is made of the texts in filters.py alone; every value in it is bound.

@@ -1,12 +1,14 @@
 """SQL gives the answer of the Python predicate, whatever keys and values hold."""
 
+import json
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from retrievers.filters import parse
-from retrievers.filters.fields import encode
-from retrievers.filters.sql import LONG_LIST
+from retrievers.filters import parse, to_sql
+from retrievers.filters.fields import elements, encode
+from retrievers.filters.sql import FEW, LONG_LIST
 from retrievers.store import Entry, Store
 from retrievers.types import Document
 
@@ -79,6 +81,14 @@ def answers(documents, filter, indexed=()):
 @example([{"a.b": 1, "a": {"b": 2}}], {"a.b": {"$lt": 2}}, False)
 @example([{"a": {"b": {"c": 1}, "b.c": 2}}], {"a.b.c": 2}, True)
 @example([{"a": "\x03b"}], {"a": {"$text_match": "\x03\x03"}}, False)
+@example([{"a": "b"}, {"a": ["b"]}, {"a": ["bb"]}, {"a": [["b"]]}, {"a": []}, {}], {"a": "b"}, True)
+@example([{"a": "b"}, {"a": ["b"]}, {"a": ["bb"]}, {"a": [["b"]]}, {"a": []}, {}], {"a": {"$ne": "b"}}, True)
+@example([{"a": [1]}, {"a": [True]}, {"a": [1.0]}, {"a": 1}, {"a": [-1]}], {"a": {"$in": [1, "x"]}}, True)
+@example([{"a": [-0.0]}, {"a": 0}, {"a": [False]}, {"a": [None]}], {"a": {"$nin": [0]}}, False)
+@example([{"a": [2**70]}, {"a": [2.0**70]}, {"a": [2**70 + 1]}], {"a": 2**70}, True)
+@example([{"a": ["x\x00\x01\x04y"]}, {"a": ["x", "y"]}, {"a": "x"}], {"a": "x"}, True)
+@example([{"a": {"b": ["c"]}}, {"a.b": "c"}, {"a": [{"b": "c"}]}], {"a.b": "c"}, True)
+@example([{"a": ["b"]}, {"a": "b"}, {"a": [None]}], {"a": {"$in": []}}, True)
 @example([{"a": "'; DROP TABLE documents;--"}], {"a": "'; DROP TABLE documents;--"}, True)
 def test_sql_keeps_what_the_predicate_keeps(documents, filter, index):
     indexed = ["a", "b", "a.b", "'"] if index else ()
@@ -106,6 +116,30 @@ def test_numbers_are_ordered_as_their_bytes(one, other):
     assert (one == other) == (encode(one) == encode(other))
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.fixed_dictionaries({"a": scalars | lists}), min_size=1, max_size=5), st.data())
+def test_a_scalar_finds_the_lists_that_hold_it(documents, data):
+    held = [item for one in documents for item in (one["a"] if isinstance(one["a"], list) else [one["a"]])]
+    value = data.draw(st.sampled_from(held) if held else scalars)
+    others = data.draw(st.sampled_from([0, FEW, LONG_LIST]))
+    index = data.draw(st.sampled_from([(), ("a",)]))
+    for operator, operand in (
+        ("$eq", value),
+        ("$ne", value),
+        ("$in", [value, *map(str, range(1000, 1000 + others))]),
+        ("$nin", [value, *map(str, range(1000, 1000 + others))]),
+    ):
+        kept, wanted = answers(documents, {"a": {operator: operand}}, index)
+        assert kept == wanted
+        assert bool(kept) or operator in ("$ne", "$nin") or not held
+
+
+@settings(max_examples=200, deadline=None)
+@given(lists)
+def test_the_elements_of_a_list_are_read_back_from_its_bytes(items):
+    assert json.loads(elements(encode(items))) == [encode(item).hex().upper() for item in items]
+
+
 def test_a_long_list_is_one_bound_value():
     documents = [{"n": n} for n in range(300)]
     wanted = [str(n) for n in range(0, 300, 2)]
@@ -120,16 +154,40 @@ def test_more_conditions_than_sql_can_nest_are_answered_too():
     assert answers(documents, {"n": {"$any": list(range(40_000))}}) == ([], [])
 
 
-@pytest.mark.parametrize("indexed", [(), ("group",)])
-def test_an_index_is_used_for_the_keys_that_were_chosen(indexed, tmp_path):
-    from retrievers.filters import to_sql
+@pytest.mark.parametrize("depth", [10, 25, 49])
+@pytest.mark.parametrize("word", ["$not", "$or", "$and"])
+def test_conditions_nested_deeper_than_sql_can_nest_are_answered_too(word, depth):
+    filter = {"n": {"$in": [1, 2]}}
+    for place in range(depth):
+        both = [{"n": {"$gte": 0}}, filter] if word == "$and" else [{"n": 3}, filter]
+        filter = {"$not": filter} if word == "$not" or place % 2 else {word: both}
+    kept, wanted = answers([{"n": n} for n in range(5)], filter, ("n",))
+    assert kept == wanted
 
+
+@pytest.mark.parametrize("indexed", [(), ("group",)])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"$gte": 3},
+        {"$eq": 3},
+        {"$ne": 3},
+        {"$eq": [3]},
+        {"$in": [3, "x"]},
+        {"$nin": [3, "x"]},
+        {"$contains": 3},
+    ],
+    ids=repr,
+)
+def test_an_index_is_used_for_the_keys_that_were_chosen(condition, indexed, tmp_path):
     store = Store(tmp_path / "c", fingerprint={"model": "none", "dim": 4}, indexed=indexed)
-    sql, bound = to_sql(parse({"group": {"$gte": 3}}), indexed)
+    sql, bound = to_sql(parse({"group": condition}), indexed)
     with store._catalog.reading() as connection:
         plan = connection.rows("EXPLAIN QUERY PLAN SELECT key FROM documents WHERE " + sql, bound)  # noqa: S608
     store.close()
-    assert ("field_values" in str(plan)) == bool(indexed)
+    searched = [step[3] for step in plan if "fields" in step[3]]
+    assert searched
+    assert all(("field_values (path=? AND value" in step) == bool(indexed) for step in searched)
 
 
 def test_an_index_that_is_asked_for_later_covers_what_is_stored(tmp_path):
