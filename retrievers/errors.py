@@ -4,15 +4,22 @@ from __future__ import annotations
 
 
 class RetrieversError(Exception):
-    """Base of every error that this library raises on purpose."""
+    """Base of every error that this library raises on purpose.
+
+    Attributes:
+        added: how many documents of an iterator were stored before the one that the error is about; 0 where nothing
+            was changed.
+    """
+
+    added: int = 0
 
 
 class InvalidInputError(RetrieversError, ValueError):
-    """An argument has a value that cannot be used; nothing was changed."""
+    """An argument has a value that cannot be used; nothing was changed, save what `added` counts."""
 
 
 class InvalidTypeError(RetrieversError, TypeError):
-    """An argument has a type that cannot be used; nothing was changed."""
+    """An argument has a type that cannot be used; nothing was changed, save what `added` counts."""
 
 
 class FilterError(InvalidInputError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers import filters
-from retrievers.collection import indexing, validate
+from retrievers.collection import incoming, indexing, validate
 from retrievers.collection.reading import Reader
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreClosedError
@@ -65,16 +65,16 @@ class Collection(Reader):
         device_memory: int | None = None,
     ) -> None:
         directory = validate.directory(path)
-        if isinstance(encoder, str):
-            raise InvalidTypeError(f"encoder is {encoder!r}: give LateInteractionEncoder({encoder!r}).")
+        seconds, keys = validate.timeout(timeout), validate.keys(indexed)
+        self._device = validate.device(device)
+        self._device_memory = (
+            None if device_memory is None else validate.count(device_memory, "device_memory")
+        )
         if encoder is None and directory is None:
             encoder = LateInteractionEncoder()
-        fingerprint = None if encoder is None else encoder.fingerprint
-        self._encoder = encoder
-        self._device, self._device_memory = device, device_memory
-        self.store = Store(
-            directory, fingerprint=fingerprint, timeout=timeout, indexed=indexed, assign=_assign
-        )
+        self._encoder = None if encoder is None else validate.encoder(encoder)
+        fingerprint = None if self._encoder is None else self._encoder.fingerprint
+        self.store = Store(directory, fingerprint=fingerprint, timeout=seconds, indexed=keys, assign=_assign)
 
     @classmethod
     def open(cls, path: str | PathLike[str], **options: Any) -> Collection:
@@ -155,19 +155,24 @@ class Collection(Reader):
         Returns:
             The ids, in the order of the documents.
         Raises:
-            InvalidInputError, InvalidTypeError: see validate.documents; nothing was changed.
+            InvalidInputError, InvalidTypeError: see retrievers.collection.incoming. What has a length is checked
+                whole before anything is changed; an iterator is checked and stored batch by batch, and the error's
+                `added` is the number of documents that are stored.
             StoreLockedError: another writer did not finish within the timeout.
             StoreError: the disk is full or cannot be written; the batches before are safe.
         """
         from tqdm.auto import tqdm
 
-        checked = validate.documents(documents, ids, metadatas)
-        disabled = None if show_progress is None else not show_progress
-        with tqdm(total=len(checked), unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:
-            for first in range(0, len(checked), BATCH_DOCUMENTS):
-                batch = checked[first : first + BATCH_DOCUMENTS]
+        shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
+        batches = incoming.batches(documents, ids, metadatas, size=BATCH_DOCUMENTS)
+        total = len(documents) if isinstance(documents, Sized) else None
+        added: list[str] = []
+        disabled = None if shown is None else not shown
+        with tqdm(total=total, unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:
+            for batch in batches:
                 self._add_batch(batch, progress.update)
-        return [str(document.id) for document in checked]
+                added += [str(document.id) for document in batch]
+        return added
 
     def _add_batch(self, batch: Sequence[Document], advance: Callable[[int], Any]) -> None:
         known = self.store.content_hashes([str(document.id) for document in batch])
@@ -184,18 +189,21 @@ class Collection(Reader):
         Returns:
             How many documents were removed.
         Raises:
-            InvalidInputError: neither ids nor filter, or both.
+            InvalidInputError: neither ids nor filter, or both, or the filter {}, which keeps everything.
             FilterError: see filters.parse.
         """
         if (ids is None) == (filter is None):
-            raise InvalidInputError(
-                "delete needs ids or filter, one of the two; filter={} would mean everything."
-            )
+            raise InvalidInputError("delete needs ids or filter, one of the two; clear() removes everything.")
         if ids is not None:
             return self.store.delete(validate.identifiers(ids))
         if callable(filter) and not isinstance(filter, filters.Filter):
             return self.store.delete([str(document.id) for document in self.get(filter=filter)])
-        return self.store.delete_matching(filters.parse(filter))
+        condition = filters.parse(filter)
+        if condition is None:
+            raise InvalidInputError(
+                "the filter {} keeps every document, so that delete would remove them all: call clear() for that."
+            )
+        return self.store.delete_matching(condition)
 
     def clear(self) -> int:
         """Remove every document.
@@ -209,7 +217,10 @@ class Collection(Reader):
         return len(self.store)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and key in self.store
+        try:
+            return isinstance(key, str) and validate.identifier(key) in self.store
+        except InvalidInputError:
+            return False  # no document can have such an id
 
     # Care
 
@@ -217,7 +228,8 @@ class Collection(Reader):
         """Build the centroids that let search skip most windows; add keeps them up to date."""
         from retrievers.search import optimize
 
-        optimize(self.store, show_progress=show_progress)
+        shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
+        optimize(self.store, show_progress=shown)
 
     def compact(self) -> None:
         """Give back the space of deleted and replaced documents."""

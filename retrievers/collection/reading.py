@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import numpy as np
 
 from retrievers import filters
-from retrievers.collection import evidence, hits, indexing, matrices, reranking, validate
+from retrievers.collection import evidence, hits, incoming, indexing, matrices, reranking, validate
 from retrievers.errors import InvalidInputError
 from retrievers.kernels.threads import turn
 from retrievers.store import Store
@@ -79,7 +79,7 @@ class Reader:
             FilterError: an unknown operator, or a value of the wrong type.
         """
         [found] = self.search_many(
-            [query],
+            [validate.text(query, "the query")],
             k=k,
             filter=filter,
             ids=ids,
@@ -105,6 +105,7 @@ class Reader:
 
         k, lowest = validate.count(k, "k"), validate.threshold(score_threshold)
         candidates = None if candidates is None else validate.count(candidates, "candidates")
+        exact = validate.flag(exact, "exact")
         condition = condition_of(filter)
         among = None if ids is None else validate.identifiers(ids)
         texts = validate.queries(queries)
@@ -156,8 +157,8 @@ class Reader:
             raise InvalidInputError("rerank needs documents or ids, one of the two.")
         top_n = None if top_n is None else validate.count(top_n, "top_n")
         lowest = validate.threshold(score_threshold)
-        given = self._stored(ids) if ids is not None else reranking.loose(documents)
-        [text] = validate.queries([query])
+        text = validate.text(query, "the query")
+        given = incoming.loose(documents) if documents is not None else self._stored(ids or ())
         [matrix] = self._encode_queries([text])
         ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
@@ -168,8 +169,9 @@ class Reader:
 
         A matrix has no rows where a hit has no passage, or where its document was replaced or deleted since.
         """
+        given = validate.found(found)
         with self.store.read() as view:
-            return matrices.of_hits(view, found)
+            return matrices.of_hits(view, given)
 
     def explain(self, query: str, hit: Hit | str) -> Evidence:
         """Which characters of a document each query token matched, in the document's best window.
@@ -180,13 +182,14 @@ class Reader:
         Raises:
             InvalidInputError: the document is not stored, or not with that text any more.
         """
-        key = hit if isinstance(hit, str) else hit.id
+        text = validate.text(query, "the query")
+        key = hit if isinstance(hit, str) else validate.hit(hit).id
         document = (
             Document("" if isinstance(hit, str) else hit.text) if key is None else self._stored([key])[0]
         )
         if isinstance(hit, Hit) and hit.text != document.text:
             raise InvalidInputError(f"document {key!r} has another text by now: search again, then explain.")
-        [matrix] = self._encode_queries(validate.queries([query]))
+        [matrix] = self._encode_queries([text])
         best = hit.passage if isinstance(hit, Hit) and key is not None else None
         if best is None:
             [scored] = reranking.score(self.store, self.encoder, matrix, [document])

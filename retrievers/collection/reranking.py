@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.collection import hits, indexing, validate
-from retrievers.errors import InvalidTypeError
+from retrievers.collection import hits, indexing
 from retrievers.kernels.rows import quantize
 from retrievers.store import Store
 from retrievers.types import Document, Encoder, Hit, TokenMatrix
-
-
-def loose(items: Iterable[str | Document] | None) -> list[Document]:
-    """Documents to rerank: ids are optional and may stand twice.
-
-    Raises:
-        InvalidTypeError: an item is neither a str nor a Document.
-    """
-    checked = []
-    for place, item in enumerate(items or ()):
-        document = Document(item) if isinstance(item, str) else item
-        if not isinstance(document, Document):
-            raise InvalidTypeError(
-                f"document {place} is {validate.shown(item)}: a str or a Document is needed."
-            )
-        validate.text(document.text, f"the text of document {place}")
-        checked.append(document)
-    return checked
 
 
 def score(store: Store, encoder: Encoder, query: TokenMatrix, documents: Sequence[Document]) -> list[Hit]:

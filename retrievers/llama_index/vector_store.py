@@ -160,7 +160,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
 
     def clear(self) -> None:
         """Delete every node."""
-        self._collection.delete(filter={})
+        self._collection.clear()
 
     # ---- reading
 

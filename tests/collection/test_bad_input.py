@@ -25,7 +25,7 @@ REFUSED = {
         InvalidInputError,
         "1 documents but 2",
     ),
-    "an empty id": (lambda c: c.add(["x"], ids=[""]), InvalidInputError, "an id is empty"),
+    "an empty id": (lambda c: c.add(["x"], ids=[""]), InvalidInputError, "the id of document 0 is empty"),
     "an id that is a number": (lambda c: c.add(["x"], ids=[7]), InvalidTypeError, "7"),
     "a text that is a number": (lambda c: c.add(["x", 42]), InvalidTypeError, "42"),
     "a text that is None": (lambda c: c.add([Document(None)]), InvalidTypeError, "None"),
@@ -40,7 +40,7 @@ REFUSED = {
     "metadata deep inside": (
         lambda c: c.add(["x"], metadatas=[{"k": [{"l": object}]}]),
         InvalidTypeError,
-        "'k'.l",
+        "'k.l'",
     ),
     "a metadata key": (lambda c: c.add(["x"], metadatas=[{1: 2}]), InvalidTypeError, "key 1"),
     "metadata that is a list": (lambda c: c.add(["x"], metadatas=[[1]]), InvalidTypeError, "[1]"),
