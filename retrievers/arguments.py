@@ -18,6 +18,7 @@ ID_BYTES: Final = 1 << 16
 METADATA_BYTES: Final = 1 << 26  # of a document's metadata as JSON
 METADATA_LEVELS: Final = 100  # of lists and objects inside one another: Python's JSON reader is recursive
 METADATA_KEYS: Final = 10_000  # in all objects of a document's metadata: each is a row of the catalogue
+METADATA_VALUES: Final = 100_000  # values of keys and elements of lists, all together
 PATH_BYTES: Final = 4096  # of one dotted path, such as author.name
 PATHS_BYTES: Final = 1 << 20  # of all dotted paths of a document: the catalogue keeps each of them whole
 NUMBER_BITS: Final = 2048  # 617 digits: Python can be told to refuse numbers of more than 640
@@ -203,7 +204,7 @@ def number(value: object, name: str, needed: str) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def flag(value: object, name: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import length_hint
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -165,7 +166,7 @@ class Collection(Reader):
 
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
         batches = incoming.batches(documents, ids, metadatas, size=BATCH_DOCUMENTS)
-        total = len(documents) if isinstance(documents, Sized) else None
+        total = length_hint(documents) or None
         added: list[str] = []
         disabled = None if shown is None else not shown
         with tqdm(total=total, unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:

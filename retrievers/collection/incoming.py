@@ -127,9 +127,9 @@ def _document(place: int, item: object, given: object, metadata: object) -> Docu
             f"document {place} is {shown(item)} of type {type(item).__name__}: a str or a Document is needed."
         )
     key = given if given is not None else item.id
-    content = text(item.text, f"the text of document {place}")
+    content = text(item.text, f"the text of document {place}", TEXT_BYTES)
     # Text and context are one row of the catalogue, so that they share the limit.
-    left = max(TEXT_BYTES - len(content), 0)
+    left = TEXT_BYTES - len(content.encode())
     return Document(
         content,
         uuid4().hex if key is None else identifier(key, f"the id of document {place}"),

@@ -10,6 +10,7 @@ from retrievers.arguments import (
     METADATA_BYTES,
     METADATA_KEYS,
     METADATA_LEVELS,
+    METADATA_VALUES,
     NUMBER_BITS,
     PATH_BYTES,
     PATHS_BYTES,
@@ -41,12 +42,18 @@ class _Budget:
     def __init__(self, name: str) -> None:
         self.name = name
         self.bytes = METADATA_BYTES
+        self.values = METADATA_VALUES
         self.keys = METADATA_KEYS
         self.paths = PATHS_BYTES
 
     def spend(self, size: int) -> None:
-        """So many bytes of JSON more."""
+        """One value more, of so many bytes of JSON."""
+        self.values -= 1
         self.bytes -= size
+        if self.values < 0:
+            raise InvalidInputError(
+                f"{self.name} has more than {METADATA_VALUES} values, which is the limit."
+            )
         if self.bytes < 0:
             raise InvalidInputError(
                 f"{self.name} has more than {METADATA_BYTES} bytes of JSON, which is the limit."
@@ -83,7 +90,7 @@ def _object(value: Mapping[Any, Any], name: str, above: str, level: int, left: _
                 f"{_under(name, above)} has the key {shown(key)} of type {type(key).__name__}: JSON keys are str."
             )
         text(key, f"a key of {_under(name, above)}", PATH_BYTES)
-        left.spend(4 + len(key.encode()))
+        left.bytes -= 4 + len(key.encode())
         path = f"{above}.{key}" if level > 1 else key
         left.enter(path, listed)
         if key in made:

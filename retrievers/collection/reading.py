@@ -158,7 +158,9 @@ class Reader:
         top_n = None if top_n is None else validate.count(top_n, "top_n")
         lowest = validate.threshold(score_threshold)
         text = validate.text(query, "the query")
-        given = incoming.loose(documents) if documents is not None else self._stored(ids or ())
+        given = (
+            incoming.loose(documents) if documents is not None else self._stored([] if ids is None else ids)
+        )
         [matrix] = self._encode_queries([text])
         ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
