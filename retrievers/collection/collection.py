@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers import filters
 from retrievers.collection import incoming, indexing, validate
-from retrievers.collection.reading import Reader
+from retrievers.collection.reading import Reader, condition_of
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreClosedError
 from retrievers.store import Store
@@ -197,9 +196,9 @@ class Collection(Reader):
             raise InvalidInputError("delete needs ids or filter, one of the two; clear() removes everything.")
         if ids is not None:
             return self.store.delete(validate.identifiers(ids))
-        if callable(filter) and not isinstance(filter, filters.Filter):
-            return self.store.delete([str(document.id) for document in self.get(filter=filter)])
-        condition = filters.parse(filter)
+        condition = condition_of(filter)
+        if callable(condition):
+            return self.store.delete([str(document.id) for document in self.get(filter=condition)])
         if condition is None:
             raise InvalidInputError(
                 "the filter {} keeps every document, so that delete would remove them all: call clear() for that."

@@ -9,7 +9,7 @@ import numpy as np
 
 from retrievers import filters
 from retrievers.collection import evidence, hits, incoming, indexing, matrices, reranking, validate
-from retrievers.errors import InvalidInputError
+from retrievers.errors import FilterError, InvalidInputError
 from retrievers.kernels.threads import turn
 from retrievers.store import Store
 from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Texts, TokenMatrix
@@ -199,7 +199,14 @@ class Reader:
         if best is None or not len(matrix):
             return Evidence(query, document.text, None, (), 0.0)
         with self.store.read() as view:
-            span = matrices.span_of(view, key, best.number) or self.encoder.split(document.text)[best.number]
+            span = matrices.span_of(view, key, best.number)
+        if span is None:
+            spans = self.encoder.split(document.text)
+            if best.number >= len(spans):
+                raise InvalidInputError(
+                    f"document {key!r} has no window number {best.number}: search again, then explain."
+                )
+            span = spans[best.number]
         return evidence.explain(self.encoder, query, matrix, document, best, span)
 
     # Help
@@ -224,6 +231,15 @@ class Reader:
 def condition_of(
     condition: DocumentFilter | None,
 ) -> Callable[[Document], bool] | filters.Filter | None:
+    """A function as it is, anything else as a filter; None keeps all.
+
+    Raises:
+        FilterError: see filters.parse; or it is a class, which can be called, but tells nothing of a document.
+    """
+    if isinstance(condition, type):
+        raise FilterError(
+            f"a filter is the class {condition.__name__}: a dict or a function of a Document is needed."
+        )
     if callable(condition) and not isinstance(condition, filters.Filter):
         return condition
     return filters.parse(condition)

@@ -22,7 +22,7 @@ from retrievers.arguments import (
     text,
 )
 from retrievers.errors import InvalidInputError, InvalidTypeError
-from retrievers.types import Encoder, Hit
+from retrievers.types import Encoder, Hit, Window
 
 __all__ = [
     "count",
@@ -87,6 +87,14 @@ def hit(value: object, name: str = "hit") -> Hit:
     """A hit, as search returned it."""
     if not isinstance(value, Hit):
         raise InvalidTypeError(f"{name} is {shown(value)} of type {type(value).__name__}: a Hit is needed.")
+    window = value.passage
+    if window is not None and (not isinstance(window, Window) or not isinstance(window.number, int)):
+        raise InvalidTypeError(f"{name} has the passage {shown(window)}: a Window is needed, or None.")
+    if window is not None and window.number < 0:
+        raise InvalidInputError(f"{name} has the passage number {shown(window.number)}: 0 is the first.")
+    if value.id is not None:
+        identifier(value.id, f"the id of {name}")
+    text(value.text, f"the text of {name}")
     return value
 
 
