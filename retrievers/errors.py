@@ -54,6 +54,10 @@ class StoreClosedError(StoreError):
     """The collection was used after close()."""
 
 
+class StoreReplacedError(StoreError):
+    """The directory that was opened was removed, or another collection took its place: open it again."""
+
+
 class CorruptStoreError(StoreError):
     """A file of the collection is truncated, damaged or not ours."""
 

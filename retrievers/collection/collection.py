@@ -16,7 +16,7 @@ from retrievers.collection import incoming, indexing, validate
 from retrievers.collection.reading import Reader, condition_of
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreClosedError
-from retrievers.store import Store
+from retrievers.store import Store, Unchanged
 from retrievers.types import (
     Document,
     DocumentFilter,
@@ -176,12 +176,15 @@ class Collection(Reader):
 
     def _add_batch(self, batch: Sequence[Document], advance: Callable[[int], Any]) -> None:
         known = self.store.content_hashes([str(document.id) for document in batch])
-        hashes = [indexing.content_hash(document) for document in batch]
-        pairs = list(zip(batch, hashes, strict=True))
-        stored = [document for document, digest in pairs if known.get(str(document.id)) == digest]
+        pairs = [(document, indexing.content_hash(document)) for document in batch]
+        stored = [Unchanged(*pair) for pair in pairs if known.get(str(pair[0].id)) == pair[1]]
         advance(len(stored))
-        missing = [(document, digest) for document, digest in pairs if known.get(str(document.id)) != digest]
-        self.store.append(list(indexing.entries(self.encoder, missing, advance)), metadata_only=stored)
+        missing = [pair for pair in pairs if known.get(str(pair[0].id)) != pair[1]]
+        lost = self.store.append(list(indexing.entries(self.encoder, missing, advance)), stored)
+        # Another writer has replaced or removed these since they were looked at: encoded, they cannot be lost again.
+        again = [pair for pair in pairs if pair[0].id in set(lost)]
+        if again:
+            self.store.append(list(indexing.entries(self.encoder, again)))
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
         """Remove documents by id or by filter; an unknown id is no error.
@@ -197,8 +200,6 @@ class Collection(Reader):
         if ids is not None:
             return self.store.delete(validate.identifiers(ids))
         condition = condition_of(filter)
-        if callable(condition):
-            return self.store.delete([str(document.id) for document in self.get(filter=condition)])
         if condition is None:
             raise InvalidInputError(
                 "the filter {} keeps every document, so that delete would remove them all: call clear() for that."

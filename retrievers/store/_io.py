@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from functools import partial
 from pathlib import Path
 
-BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends without it
+# A link is not followed and a FIFO does not block; Windows, which has neither flag, would translate line ends.
+FLAGS = sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOCTTY")
+)
+MODE = 0o666  # what the umask allows
 
 
-def open_file(path: Path) -> int:
-    """Descriptor of a file to write, created with the permissions that the umask allows; never truncated."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
+def open_file(held: list[int], path: str, directory: int | None) -> None:
+    """Open a file to write, created if need be and never truncated; `held` gets its descriptor."""
+    hold(held, path, os.O_RDWR | os.O_CREAT | FLAGS, directory)
+
+
+def hold(held: list[int], path: str, flags: int, directory: int | None) -> None:
+    """Open a file; `held` gets its descriptor in one step of the interpreter.
+
+    An interrupt between the return of os.open and the assignment of its result would lose the descriptor.
+    """
+    call = os.open if directory is None else partial(os.open, dir_fd=directory)
+    held.extend(map(call, [path], [flags], [MODE]))
 
 
 def write(descriptor: int, data: memoryview, offset: int) -> None:
@@ -26,24 +40,27 @@ def fsync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def fsync_directory(path: Path) -> None:
+def fsync_directory(descriptor: int) -> None:
     """Return when the names in a directory have reached the disk.
 
-    Without it a power cut can lose a new file although its bytes were written. Windows has no such call and
-    keeps names in its journal.
+    Without it a power cut can lose a new file although its bytes were written.
     """
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    os.fsync(descriptor)
 
 
-def remove(path: Path) -> None:
+def make_directory(path: Path) -> None:
+    """Make a directory, if it is not there."""
+    path.mkdir(exist_ok=True)
+
+
+def rename(old: str, new: str, directory: int | None) -> None:
+    """Give a file another name, in the place of the one that has it."""
+    os.replace(old, new, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def remove(path: str, directory: int | None) -> None:
     """Take away a file's name; on POSIX its bytes stay for whoever has it mapped."""
-    path.unlink(missing_ok=True)
+    os.unlink(path, dir_fd=directory)
 
 
 def begin(connection: sqlite3.Connection) -> None:

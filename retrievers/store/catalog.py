@@ -1,143 +1,209 @@
-"""Where the catalogue's connections come from: a file with snapshots for readers, or memory with a lock."""
+"""The catalogue on disk: where its connections come from, each of which sees snapshots."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import threading
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from retrievers.errors import CorruptStoreError, StoreClosedError, StoreError, StoreLockedError
-from retrievers.store import _io, schema
-from retrievers.store.connection import Connection, open_file, open_memory, translated
-from retrievers.store.lock import ReadersWriter, WriterLock
+from retrievers.store import _io, forks, migrations, schema
+from retrievers.store.connection import Connection, open_file, path_of, translated
+from retrievers.store.directory import CATALOG, Directory
+from retrievers.store.lock import WriterLock
+from retrievers.store.transaction import Transaction
 
-NAME = "catalog.sqlite"
-LOCK_NAME = "write.lock"
+UNFINISHED = "catalog.sqlite.new"  # a catalogue that is being made
+BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite keeps beside a file
 REFUSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)  # by the system: less may be allowed
 LONGEST = 1e6  # seconds to wait: SQLite counts milliseconds in 32 bits
+MOST_IDLE = 2  # connections that are kept for the next transaction; each holds two descriptors
+HEADER = 100  # bytes at the start of an SQLite file
 
 
 class DiskCatalog:
     """A catalogue in a file; each transaction has a connection of its own.
 
     Args:
-        directory: where the file is, as an absolute path.
+        directory: where the file is.
         timeout: seconds to wait for SQLite's own locks.
     """
 
-    def __init__(self, directory: Path, timeout: float) -> None:
-        self.place = str(directory)
+    def __init__(self, directory: Directory, timeout: float) -> None:
+        self.place = str(directory.path)
         self.directory = directory
-        self.path = directory / NAME
         self.timeout = min(timeout, LONGEST)
-        self.lock = WriterLock(directory / LOCK_NAME)
+        self.lock = WriterLock(directory)
+        self.collection: str | None = None
         self._idle: list[Connection] = []
-        self._mutex = threading.Lock()
-        self._process = os.getpid()
         self._closed = False
-        _open.add(self)
+        forks.watch(self)
 
     def exists(self) -> bool:
-        """Whether there is a catalogue.
+        """Whether there is a catalogue; an empty file is one whose creation was broken off.
 
         Raises:
             CorruptStoreError: the path is a file.
         """
-        if self.directory.exists() and not self.directory.is_dir():
-            raise CorruptStoreError(f"{self.place} is a file: a collection is a directory.")
-        return exists(self.directory)
+        with translated(self.place):
+            if not self.directory.attach():
+                return False
+            found = self.directory.status(CATALOG)
+            return found is not None and found.st_size > 0
 
     def make_directory(self) -> None:
         """Make the directory, if need be."""
         with translated(self.place):
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.make()
 
     def prepare(self) -> None:
-        """Make an empty catalogue, under the writer's lock; one that was broken off is taken up."""
+        """Make an empty catalogue, under the writer's lock: a file with another name at first, so that none is half
+        there. One that was broken off is made anew."""
+        if self.exists():
+            return
         with translated(self.place):
+            for beside in BESIDE:
+                self.directory.remove(UNFINISHED + beside)
             # SQLite gives its own new files 0644 at most, and its log the permissions of the file it finds.
-            os.close(_io.open_file(self.path))
-            connection = open_file(self.path, mode="rw", timeout=self.timeout)
-            try:
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                if not schema.wal(connection):
-                    raise StoreError(
-                        f"{self.place} is on a file system without shared memory (a network drive?), which "
-                        "SQLite needs for its log: put the collection on a local disk."
-                    )
-            finally:
-                connection.close()
-            _io.fsync_directory(self.directory)
+            with self.directory.create(UNFINISHED) as descriptor:
+                connection = open_file(self.directory.by_path(UNFINISHED), mode="rw", timeout=self.timeout)
+                try:
+                    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                    if not schema.wal(connection):
+                        raise StoreError(
+                            f"{self.place} is on a file system without shared memory (a network drive?), which "
+                            "SQLite needs for its log: put the collection on a local disk."
+                        )
+                finally:
+                    connection.close()
+                _io.fsync(int(descriptor))
+            self.directory.rename(UNFINISHED, CATALOG)
+            self.directory.sync()
 
-    def _take(self) -> Connection:
-        with self._mutex:
-            if self._closed:
-                raise StoreClosedError(f"{self.place} was closed: open it again.")
-            if self._idle:
-                return self._idle.pop()
+    def check(self) -> None:
+        """Look whether the catalogue is still the one that was opened.
+
+        Raises:
+            StoreReplacedError: it was removed, or another took its place.
+        """
+        with translated(self.place):
+            self.directory.check()
+
+    def take(self) -> Connection:
+        """A connection without a transaction."""
+        self.check()
+        if self._closed:
+            raise StoreClosedError(f"{self.place} was closed: open it again.")
+        with suppress(IndexError):  # no lock that an interrupt could leave locked: a list's pop is one step
+            return self._idle.pop()
         return self._connect()
+
+    def give(self, connection: Connection) -> None:
+        """Keep a connection for the next transaction, or close it."""
+        connection.end()
+        if connection.unchanged is not None or len(self._idle) >= MOST_IDLE:
+            connection.close()
+            return
+        self._idle.append(connection)
+        if self._closed:  # meanwhile, in another thread
+            self._close_idle()
+
+    def reading(self) -> Transaction:
+        """A transaction that sees one commit."""
+        return DiskTransaction(self)
+
+    def writing(self) -> Transaction:
+        """A transaction that is committed at its end; whoever writes holds the writer's lock."""
+        return DiskTransaction(self, writes=True)
 
     def _connect(self) -> Connection:
         """Open the file, for writing if the system lets us.
 
-        Without a log of SQLite's, a directory that cannot be written to can still be read as a file that
-        nobody changes; with one, its index must be there, or could be made.
+        Without a log of SQLite's, a directory that cannot be written to can still be read as a file that nobody
+        changes, for one transaction that looks whether that was so; with a log, its index must be there, or could
+        be made.
         """
-        if not self.path.exists():
-            raise CorruptStoreError(f"{self.path} is gone: restore the directory from a backup.")
         first: sqlite3.Error | None = None
-        log = self.path.with_name(NAME + "-wal")
         with translated(self.place):
+            has_log = self._check_files()
             for mode, immutable in (("rw", False), ("ro", False), ("ro", True)):
-                if immutable and log.exists() and log.stat().st_size:
+                log = self.directory.status(CATALOG + "-wal")
+                if immutable and log is not None and log.st_size:
                     break
+                before = self._fingerprint()
                 try:
-                    raw = open_file(self.path, mode=mode, timeout=self.timeout, immutable=immutable)
+                    raw = open_file(
+                        self.directory.by_path(CATALOG), mode=mode, timeout=self.timeout, immutable=immutable
+                    )
                 except sqlite3.OperationalError as error:
                     if getattr(error, "sqlite_errorcode", 0) & 0xFF not in REFUSED:
                         raise
                     first = first or error
-                else:
-                    return Connection(raw, self.place)
-        raise StoreError(f"{self.path} cannot be opened: {first}. Is the directory readable?") from first
+                    continue
+                try:
+                    self.directory.recognise(path_of(raw))
+                    if mode == "rw" and not has_log:
+                        schema.wal(raw)  # a tool that restored a backup left another mode
+                except BaseException:
+                    raw.close()
+                    raise
+                return Connection(raw, self.place, self._unchanged_since(before) if immutable else None)
+        self.check()
+        raise StoreError(
+            f"{Path(self.place) / CATALOG} cannot be opened: {first}. Is the directory readable? A log that a writer "
+            "left there must be taken in by somebody who may write there: let them open the collection once."
+        ) from first
 
-    def _give(self, connection: Connection, process: int) -> None:
-        if process != os.getpid():
-            return  # the block crossed a fork: the child must not touch the parent's connection
-        connection.end()
-        with self._mutex:
-            if not self._closed:
-                self._idle.append(connection)
-                return
-        connection.close()
+    def _check_files(self) -> bool:
+        """Refuse what SQLite would follow elsewhere, or would take for whole although it was cut off.
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        connection, process = self._take(), os.getpid()
-        try:
-            connection.run("BEGIN")
-            yield connection
-        finally:
-            self._give(connection, process)
+        Returns:
+            Whether the file says that it has a write-ahead log.
+        """
+        found = self.directory.status(CATALOG)
+        if found is None:
+            raise CorruptStoreError(
+                f"{Path(self.place) / CATALOG} is gone: restore the directory from a backup."
+            )
+        log, _ = self.directory.status(CATALOG + "-wal"), self.directory.status(CATALOG + "-shm")
+        # A journal can name any other file as its own, for SQLite to remove. Ours has a log in its place.
+        if self.directory.status(CATALOG + "-journal") is not None:
+            raise CorruptStoreError(
+                f"{CATALOG} has a rollback journal, which a collection never has: restore the directory from a backup."
+            )
+        with self.directory.open(CATALOG) as descriptor:
+            header = os.read(int(descriptor), HEADER)
+        if log is None or not log.st_size:
+            size = int.from_bytes(header[16:18], "big")
+            needed = int.from_bytes(header[28:32], "big") * (1 << 16 if size == 1 else size)
+            if found.st_size < needed:
+                raise CorruptStoreError(
+                    f"{CATALOG} has {found.st_size} bytes where its first page names {needed}: it was cut off. Restore "
+                    "the directory from a backup."
+                )
+        return header[18:20] == b"\2\2"
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        connection, process = self._take(), os.getpid()
-        try:
-            # A new document touches pages all over the index of ids: keep those of a million in memory.
-            connection.run("PRAGMA cache_size = -65536")
-            with connection.transaction():
-                yield connection
-        finally:
-            self._give(connection, process)
+    def _fingerprint(self) -> tuple[object, ...]:
+        """What changes whenever somebody writes."""
+        found, log = self.directory.status(CATALOG), self.directory.status(CATALOG + "-wal")
+        file = None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+        return file, bool(log is not None and log.st_size)
+
+    def _unchanged_since(self, before: tuple[object, ...]) -> Callable[[], None]:
+        def unchanged() -> None:
+            with translated(self.place):
+                if self._fingerprint() != before:
+                    raise StoreError(
+                        f"{self.place} was changed while it was read by a user who may not write there: call again."
+                    )
+
+        return unchanged
 
     def shrink(self) -> None:
         """Give free pages of the file back to the disk, as far as readers allow without waiting for them."""
-        connection, process = self._take(), os.getpid()
+        connection = self.take()
         try:
             connection.run("PRAGMA busy_timeout = 0")
             with suppress(StoreLockedError):  # the next compaction tries again
@@ -145,14 +211,18 @@ class DiskCatalog:
                 connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.run(f"PRAGMA busy_timeout = {int(self.timeout * 1000):d}")
         finally:
-            self._give(connection, process)
+            self.give(connection)
 
     def close(self) -> None:
-        with self._mutex:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        """Let go of everything; a transaction in another thread ends undisturbed."""
+        self._closed = True
+        self._close_idle()
+        self.directory.close()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            with suppress(IndexError):
+                self._idle.pop().close()
 
     def before_fork(self) -> None:
         """Nothing to hold still: each process has connections of its own."""
@@ -165,95 +235,45 @@ class DiskCatalog:
         for connection in self._idle:
             connection.abandon()
         self._idle = []
-        self._mutex = threading.Lock()
         self.lock.reset()
 
 
-class MemoryCatalog:
-    """A catalogue in memory: one connection, readers together, a writer alone.
+class DiskTransaction(Transaction):
+    """A transaction with a connection of its own."""
 
-    Args:
-        timeout: seconds that a writer waits for readers, and a reader for a writer.
-    """
+    def __init__(self, catalog: DiskCatalog, writes: bool = False) -> None:
+        self.catalog, self.writes = catalog, writes
+        self.process = os.getpid()
 
-    def __init__(self, timeout: float) -> None:
-        self.place = "a collection in memory"
-        self.timeout = timeout
-        self.lock = WriterLock(None)
-        self._access = ReadersWriter()
-        self._connection = Connection(open_memory(), self.place)
-        self._closed = False
-        _open.add(self)
+    def take(self) -> None:
+        if self.connection is not None:
+            return
+        self.connection = connection = self.catalog.take()
+        if self.writes:
+            # A new document touches pages all over the index of ids: keep those of a million in memory.
+            connection.run("PRAGMA cache_size = -65536")
+            with translated(connection.place):
+                _io.begin(connection.raw)
+            self.catalog.check()
+        else:
+            connection.run("BEGIN")
+        migrations.recognise(connection, self.catalog, writes=self.writes)
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        self._check_open()
-        with self._access.reading(self.timeout):
-            yield self._connection
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        self._check_open()
-        with self._access.writing(self.timeout), self._connection.transaction():
-            yield self._connection
-
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            with self._access.writing(self.timeout):
-                self._connection.close()
-
-    def exists(self) -> bool:
-        """It does, empty at first."""
-        return True
-
-    def make_directory(self) -> None:
-        """Memory needs none."""
-
-    def prepare(self) -> None:
-        """Memory needs nothing else."""
-
-    def shrink(self) -> None:
-        """Memory has no file to shorten."""
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreClosedError(f"{self.place} was closed.")
-
-    def before_fork(self) -> None:
-        """Let no other thread be inside SQLite when the child gets its copy."""
-        self._connection.lock.acquire()
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        self._connection.lock.release()
-
-    def after_fork_in_child(self) -> None:
-        """Keep the data, drop the locks of threads that stayed behind and what one of them had half done."""
-        self._connection.lock = threading.RLock()
-        self._access = ReadersWriter()
-        self.lock.reset()
-        if not self._closed:
-            self._connection.end()
-
-
-_open: weakref.WeakSet[DiskCatalog | MemoryCatalog] = weakref.WeakSet()
-
-
-def _each(method: str) -> None:
-    for catalog in list(_open):
-        getattr(catalog, method)()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=lambda: _each("before_fork"),
-        after_in_parent=lambda: _each("after_fork_in_parent"),
-        after_in_child=lambda: _each("after_fork_in_child"),
-    )
+    def let_go(self) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        if self.process == os.getpid():
+            connection.end()  # before it is forgotten: what is let go twice does no harm
+            self.connection = None
+            self.catalog.give(connection)
+        else:
+            # The block crossed a fork: the child must not touch the parent's connection.
+            connection.abandon()
+            self.connection = None
 
 
 def exists(directory: Path) -> bool:
     """Whether a directory holds a catalogue; an empty file is one whose creation was broken off."""
-    path = directory / NAME
+    path = Path(directory) / CATALOG
     return path.is_file() and path.stat().st_size > 0

@@ -39,6 +39,19 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A document whose text is believed to be stored as it is, so that only what stands beside it is written.
+
+    Attributes:
+        document: its id is set; its text is not looked at.
+        content_hash: of the text that is believed to be stored.
+    """
+
+    document: Document
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Entries as they are stored.
 
@@ -134,16 +147,18 @@ def check_codes(codes: NDArray[np.uint16], tokens: int, centroids: int) -> None:
         raise InvalidInputError(f"codes name centroid {int(codes.max())} of {centroids}.")
 
 
-def record(connection: Connection, state: State, batch: Batch, codes_checksum: int | None) -> State:
+def record(
+    connection: Connection, writer: Writer, state: State, batch: Batch, codes_checksum: int | None
+) -> State:
     """Enter a batch into the catalogue.
 
     Args:
         connection: inside a transaction.
+        writer: of the same transaction.
         state: what is committed.
     Returns:
         The state to commit.
     """
-    writer = Writer(connection)
     number = state.last_batch + 1
     after = replace(state, tokens=state.tokens + len(batch.rows), last_batch=number)
     for entry, windows in zip(batch.entries, batch.windows, strict=True):
@@ -180,13 +195,12 @@ def record_codes(connection: Connection, codes: NDArray[np.uint16]) -> None:
         first += tokens
 
 
-def delete(connection: Connection, state: State, keys: Sequence[int]) -> State:
+def delete(connection: Connection, writer: Writer, state: State, keys: Sequence[int]) -> State:
     """Remove documents inside a transaction and mark their windows as dead.
 
     Returns:
         The state to commit.
     """
-    writer = Writer(connection)
     for key in keys:
         found = connection.rows("SELECT key, windows, tokens FROM documents WHERE key = ?", [key])
         state = replace(_bury(connection, state, found[0], state.last_batch), documents=state.documents - 1)

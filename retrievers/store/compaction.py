@@ -37,7 +37,7 @@ def write(connection: Connection, files: Files, dim: int, state: State) -> Writt
     """Copy the live rows, in order of insertion, each window compared with its checksum.
 
     Args:
-        connection: inside the transaction that read the state.
+        connection: inside a transaction that sees the state.
         files: without leftovers of a broken-off compaction.
     Raises:
         CorruptStoreError: a window is damaged; the message names its document.

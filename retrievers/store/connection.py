@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,19 @@ class Connection:
     Args:
         connection: opened with isolation_level=None and check_same_thread=False.
         place: what error messages call the collection.
+        unchanged: called after each query; an error of it takes the place of the answer.
+
+    Attributes:
+        format: version of the catalogue's format in the transaction that is open.
     """
 
-    def __init__(self, connection: sqlite3.Connection, place: str) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, place: str, unchanged: Callable[[], None] | None = None
+    ) -> None:
         self.raw = connection
         self.place = place
+        self.format = 0
+        self.unchanged = unchanged
         # Two threads must not step through one cached statement: the second would rebind its values.
         self.lock = threading.RLock()
         connection.create_function("has_text", 2, _has_text, deterministic=True)
@@ -46,7 +55,10 @@ class Connection:
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Rows of a query."""
         with self.lock, translated(self.place):
-            return self.raw.execute(sql, values).fetchall()
+            found = self.raw.execute(sql, values).fetchall()
+        if self.unchanged is not None:
+            self.unchanged()
+        return found
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Execute a statement."""
@@ -58,18 +70,10 @@ class Connection:
         with self.lock, translated(self.place):
             self.raw.executemany(sql, values)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit what the block does, or none of it."""
-        with translated(self.place):
-            _io.begin(self.raw)
-        try:
-            yield
-            with translated(self.place):
-                _io.commit(self.raw)
-        except BaseException:
-            self.end()
-            raise
+    def commit(self) -> None:
+        """Make the open transaction durable."""
+        with self.lock, translated(self.place):
+            _io.commit(self.raw)
 
     def end(self) -> None:
         """Give up a transaction, if one is open."""
@@ -103,6 +107,15 @@ def open_file(path: Path, *, mode: str, timeout: float, immutable: bool = False)
         connection.close()
         raise
     return connection
+
+
+def path_of(connection: sqlite3.Connection) -> str:
+    """Where SQLite found the file that it opened, links resolved."""
+    connection.text_factory = bytes  # a path need not be UTF-8
+    try:
+        return os.fsdecode(connection.execute("PRAGMA database_list").fetchone()[2])
+    finally:
+        connection.text_factory = str
 
 
 def open_memory() -> sqlite3.Connection:

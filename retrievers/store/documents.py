@@ -1,13 +1,19 @@
-"""Documents as the catalogue has them: by id, by key, by filter."""
+"""Documents as the catalogue has them: by id, by key, by filter.
+
+SQL that is put together here is put together from the texts of this file and of filters alone; values are bound.
+"""
+
+# ruff: noqa: S608
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
+from typing import Any, NoReturn
 
-from retrievers.errors import CorruptStoreError
+from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.filters import Filter, to_sql
 from retrievers.store.connection import Connection
 from retrievers.types import Document
@@ -15,13 +21,31 @@ from retrievers.types import Document
 CHUNK = 1000  # documents that one query reads
 MOST_COMPARISONS = 200  # of one SQL expression: SQLite bounds its depth and its number of values
 MOST_LEVELS = 15  # of brackets in it: the stack of SQLite's parser holds 100 symbols
+EXTRAS_SINCE = 2  # version of the format that has the table
+_COLUMNS = "t.context, t.text, t.checksum, m.json, m.checksum"
+_TABLES = "FROM documents d LEFT JOIN texts t ON t.key = d.key LEFT JOIN metadata m ON m.key = d.key"
+_CHOSEN = "WHERE d.key IN (SELECT value FROM json_each(?))"
+EVERYTHING = {
+    1: f"{_COLUMNS} {_TABLES} {_CHOSEN}",
+    2: f"{_COLUMNS}, e.source, e.json, e.checksum {_TABLES} LEFT JOIN extras e ON e.key = d.key {_CHOSEN}",
+}
+"""The columns of whole documents and where they come from, for each version of the format."""
 CURE = "Delete the document and add it again, or restore the directory from a backup."
 
 
 def text_checksum(key: str, context: str, text: str) -> int:
     """CRC-32 of a document's id, context and text."""
+    return _checksum(key, context, text)
+
+
+def extras_checksum(key: str, source: str | None, attachment: str) -> int:
+    """CRC-32 of a document's id, source, if it has one, and attachment."""
+    return _checksum(key, *([] if source is None else [source]), attachment)
+
+
+def _checksum(*parts: str) -> int:
     checksum = 0
-    for part in (key, context, text):
+    for part in parts:
         data = part.encode()
         checksum = zlib.crc32(data, zlib.crc32(len(data).to_bytes(8, "little"), checksum))
     return checksum
@@ -50,6 +74,33 @@ def content_hashes(connection: Connection, ids: Iterable[str]) -> dict[str, byte
     return found
 
 
+def keys_of_sources(connection: Connection, sources: Iterable[str]) -> dict[str, int]:
+    """Keys of the documents that were cut from any of some sources, by id."""
+    found: dict[str, int] = {}
+    if connection.format >= EXTRAS_SINCE:
+        for source in sources:
+            found |= dict(
+                connection.rows(
+                    "SELECT d.id, d.key FROM extras e JOIN documents d ON d.key = e.key WHERE e.source = ?",
+                    [source],
+                )
+            )
+    return found
+
+
+def versions(connection: Connection, keys: Sequence[int]) -> dict[str, bytes]:
+    """16 bytes for each document that change whenever anything of it does, by id."""
+    found = {}
+    for first in range(0, len(keys), CHUNK):
+        for key, digest, *rest in connection.rows(
+            f"SELECT d.id, d.hash, {EVERYTHING[connection.format]}",
+            [json.dumps([int(key) for key in keys[first : first + CHUNK]])],
+        ):
+            whole = repr((digest, rest)).encode(errors="surrogatepass")
+            found[key] = blake2b(whole, digest_size=16).digest()
+    return found
+
+
 def read(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
     """Documents by key, compared with their checksums; keys that are not there are left out.
 
@@ -59,9 +110,7 @@ def read(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
     found: dict[int, Document] = {}
     for first in range(0, len(keys), CHUNK):
         rows = connection.rows(
-            "SELECT d.key, d.id, t.context, t.text, t.checksum, m.json, m.checksum FROM documents d "
-            "LEFT JOIN texts t ON t.key = d.key LEFT JOIN metadata m ON m.key = d.key "
-            "WHERE d.key IN (SELECT value FROM json_each(?))",
+            f"SELECT d.key, d.id, {EVERYTHING[connection.format]}",
             [json.dumps([int(key) for key in keys[first : first + CHUNK]])],
         )
         found |= {row[0]: checked(*row[1:]) for row in rows}
@@ -99,13 +148,107 @@ def matching_keys(connection: Connection, filter: Filter | None) -> list[int]:
     if filter.size > MOST_COMPARISONS or filter.levels > MOST_LEVELS:
         return [key for key, document in every(connection) if filter.matches(document.metadata)]
     condition, values = to_sql(filter, indexed_paths(connection))
-    # The condition is made of the texts in filters.py alone; every value in it is bound.
-    sql = "SELECT documents.key FROM documents WHERE " + condition  # noqa: S608
+    sql = "SELECT documents.key FROM documents WHERE " + condition
     return sorted(row[0] for row in connection.rows(sql, values))
 
 
+def get(connection: Connection, ids: Sequence[str]) -> list[Document]:
+    """The documents that are there, in the order asked."""
+    keys = keys_of(connection, ids)
+    found = read(connection, sorted(keys.values()))
+    return [found[keys[key]] for key in ids if key in keys]
+
+
+def get_sources(connection: Connection, sources: Sequence[str]) -> list[Document]:
+    """The documents that were cut from any of some sources, in order of insertion."""
+    keys = sorted(keys_of_sources(connection, sources).values())
+    found = read(connection, keys)
+    return [found[key] for key in keys]
+
+
+def page(connection: Connection, filter: Filter | None, limit: int, after: str | None) -> list[Document]:
+    """The first documents behind one that a filter keeps, in order of insertion.
+
+    Raises:
+        InvalidInputError: there is no document with the id `after`.
+    """
+    first = -1
+    if after is not None:
+        known = keys_of(connection, [after])
+        if after not in known:
+            raise InvalidInputError(
+                f"after is {after!r}, which is not stored: begin again, or name another document."
+            )
+        first = known[after]
+    found: list[Document] = []
+    while len(found) < limit:
+        size = min(CHUNK, limit) if filter is None else CHUNK
+        rows = connection.rows("SELECT key FROM documents WHERE key > ? ORDER BY key LIMIT ?", [first, size])
+        if not rows:
+            break
+        read_now = read(connection, [row[0] for row in rows])
+        found += [
+            read_now[key] for (key,) in rows if filter is None or filter.matches(read_now[key].metadata)
+        ]
+        first = rows[-1][0]
+    return found[:limit]
+
+
+def chosen(
+    connection: Connection, choose: Callable[[Document], bool], ids: Sequence[str] | None
+) -> dict[str, bytes]:
+    """The documents that a function chooses, of all or of those that ids names: their versions, by id."""
+    keys = matching_keys(connection, None) if ids is None else sorted(keys_of(connection, ids).values())
+    found: dict[str, bytes] = {}
+    for first in range(0, len(keys), CHUNK):
+        part = keys[first : first + CHUNK]
+        known = [key for key, document in read(connection, part).items() if choose(document)]
+        found |= versions(connection, known)
+    return found
+
+
+def checked_keys(connection: Connection, filter: Filter | None, ids: Sequence[str] | None) -> list[int]:
+    """Keys of the documents that a filter keeps, of all or of those that ids names, ascending.
+
+    Raises:
+        CorruptStoreError: the fields by which they were found are not the metadata.
+    """
+    if ids is None:
+        keys = matching_keys(connection, filter)
+        if filter is None:
+            return keys
+    else:
+        keys = sorted(keys_of(connection, ids).values())
+        if filter is None:
+            return keys
+    kept = []
+    for first in range(0, len(keys), CHUNK):
+        for key, metadata in read_metadata(connection, keys[first : first + CHUNK]).items():
+            if filter.matches(metadata):
+                kept.append(key)
+            elif ids is None:
+                raise_damaged(key)
+    return sorted(kept)
+
+
+def raise_damaged(key: int) -> NoReturn:
+    """Say that a filter found a document that it does not keep: `fields` is damaged."""
+    raise CorruptStoreError(
+        f"a filter found document number {key}, which it does not keep: the catalogue is damaged. "
+        "Run `retrievers verify`, or restore the directory from a backup."
+    )
+
+
 def checked(
-    key: object, context: object, text: object, checksum: object, metadata: object, metadata_checksum: object
+    key: object,
+    context: object,
+    text: object,
+    checksum: object,
+    metadata: object,
+    metadata_checksum: object,
+    source: object = None,
+    attachment: object = None,
+    extras: object = None,
 ) -> Document:
     """A document out of one row, if the row is what was written.
 
@@ -119,7 +262,16 @@ def checked(
         and text_checksum(key, context, text) == checksum
     ):
         raise CorruptStoreError(f"the text of document {key!r} does not fit its checksum. {CURE}")
-    return Document(text, key, checked_metadata(key, metadata, metadata_checksum), context)
+    values = checked_metadata(key, metadata, metadata_checksum)
+    if attachment is None and extras is None:
+        return Document(text, key, values, context)
+    if (
+        not isinstance(attachment, str)
+        or not isinstance(source, (str, type(None)))
+        or extras_checksum(key, source, attachment) != extras
+    ):
+        raise CorruptStoreError(f"what is kept beside document {key!r} does not fit its checksum. {CURE}")
+    return Document(text, key, values, context, source, _object(key, "attachment", attachment))
 
 
 def checked_metadata(key: object, metadata: object, checksum: object) -> dict[str, Any]:
@@ -130,10 +282,14 @@ def checked_metadata(key: object, metadata: object, checksum: object) -> dict[st
     """
     if not isinstance(metadata, str) or zlib.crc32(metadata.encode()) != checksum:
         raise CorruptStoreError(f"the metadata of document {key!r} do not fit their checksum. {CURE}")
+    return _object(key, "metadata", metadata)
+
+
+def _object(key: object, what: str, text: str) -> dict[str, Any]:
     try:
-        values = json.loads(metadata)
+        values = json.loads(text)
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
-        raise CorruptStoreError(f"the metadata of document {key!r} are no JSON object. {CURE}")
+        raise CorruptStoreError(f"the {what} of document {key!r} is no JSON object. {CURE}")
     return values

@@ -6,13 +6,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from itertools import compress
+from typing import Any, TypeVar
 
 from retrievers.errors import StoreLockedError
-from retrievers.store import _io
 from retrievers.store.connection import translated
+from retrievers.store.directory import Descriptor, Directory
 
 if sys.platform == "win32":
     import msvcrt
@@ -34,114 +36,198 @@ else:
         return True
 
 
+NAME = "write.lock"
 RETRY_SECONDS = 0.01
+Result = TypeVar("Result")
+
+
+class Hold(ABC):
+    """What is held for a with statement, and let go of however the statement ends.
+
+    An interrupt (Ctrl-C) may come at the first line of `__exit__`, before it has done anything. So whoever must not
+    fail writes `with hold, hold:`, or hands a function to `during`: the second `__enter__` does nothing, and the outer
+    `__exit__` does what the inner one did not get to. Letting go twice does no harm.
+    """
+
+    @abstractmethod
+    def take(self) -> None:
+        """Take what is to be held, if it is not held already; what was begun is undone by let_go."""
+
+    @abstractmethod
+    def let_go(self) -> None:
+        """Let go of what is held, if anything is."""
+
+    def __enter__(self) -> Hold:
+        try:
+            self.take()
+        except BaseException:
+            self.let_go()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.let_go()
+
+    def __del__(self) -> None:
+        self.let_go()
+
+    def during(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function while this is held."""
+        with self, self:
+            return call(*arguments)
 
 
 class WriterLock:
-    """A lock on a file that the operating system releases when its holder ends, however it ends.
+    """A lock that the operating system releases when its holder ends, however it ends.
 
-    The same thread may take it again while it holds it.
+    It is an exclusive lock on a file, which each hold opens for itself: so it keeps out the other threads of this
+    process as well as other processes. The same thread may take it again while it holds it.
 
     Args:
-        path: the file to lock, created if need be; None locks only among threads.
+        directory: where the file is; None locks only among threads.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, directory: Directory | None) -> None:
+        self.directory = directory
         self.reset()
 
     def reset(self) -> None:
         """Forget everything, in a child process: the descriptor that fork copied would keep the lock."""
-        descriptor = getattr(self, "_descriptor", None)
-        if descriptor is not None:
-            os.close(descriptor)
-        self._thread = threading.RLock()
-        self._depth = 0
-        self._descriptor: int | None = None
+        for hold in getattr(self, "holds", ()):
+            hold.descriptor.close()
+        self.holds: weakref.WeakSet[WriterHold] = weakref.WeakSet()
+        self.holder: WriterHold | None = None
+        self.threads = threading.Lock()
 
-    @contextmanager
-    def held(self, timeout: float) -> Iterator[None]:
-        """Hold the lock.
+    def hold(self, timeout: float) -> Hold:
+        """The lock, for a with statement.
 
         Raises:
-            StoreLockedError: somebody else holds it for longer than timeout seconds.
+            StoreLockedError: on entering, if somebody else holds it for longer than timeout seconds.
         """
-        deadline = time.monotonic() + timeout
-        if not self._thread.acquire(timeout=min(timeout, threading.TIMEOUT_MAX)):
-            raise StoreLockedError(_message("another thread of this process", timeout))
-        try:
-            if self._depth == 0 and self._path is not None:
-                self._descriptor = self._lock_file(self._path, deadline, timeout)
-            self._depth += 1
-            try:
-                yield
-            finally:
-                self._depth -= 1
-                if self._depth == 0 and self._descriptor is not None:
-                    descriptor, self._descriptor = self._descriptor, None
-                    os.close(descriptor)
-        finally:
-            self._thread.release()
+        return WriterHold(self, timeout)
 
-    def _lock_file(self, path: Path, deadline: float, timeout: float) -> int:
-        with translated(str(path.parent)):
-            descriptor = _io.open_file(path)
-        try:
-            while not _try_lock(descriptor):
-                if time.monotonic() >= deadline:
-                    raise StoreLockedError(_message(f"another writer holds {path} and", timeout))
-                time.sleep(RETRY_SECONDS)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
+    def held_here(self) -> bool:
+        """Whether this thread holds the lock."""
+        holder = self.holder
+        return holder is not None and holder.thread == threading.get_ident() and bool(holder.taken)
+
+
+class WriterHold(Hold):
+    """One hold of a WriterLock."""
+
+    def __init__(self, lock: WriterLock, timeout: float) -> None:
+        self.lock, self.timeout = lock, timeout
+        self.descriptor = Descriptor()
+        self.thread = 0
+        self.taken: list[Any] = []  # the lock among threads, once it is held
+        self.process = os.getpid()
+
+    def take(self) -> None:
+        if self.taken or self.lock.held_here():
+            return
+        deadline = time.monotonic() + self.timeout
+        self.lock.holds.add(self)
+        threads, longest = self.lock.threads, min(self.timeout, threading.TIMEOUT_MAX)
+        # That it is held is noted in the same step of the interpreter that takes it: see Descriptor.
+        self.taken.extend(compress([threads], map(threads.acquire, [True], [longest])))
+        if not self.taken:
+            raise StoreLockedError(_message("another thread of this process", self.timeout))
+        if self.lock.directory is not None:
+            self._take_file(self.lock.directory, deadline)
+        self.thread = threading.get_ident()
+        self.lock.holder = self
+
+    def _take_file(self, directory: Directory, deadline: float) -> None:
+        with translated(str(directory.path)):
+            while True:
+                self.descriptor.close()
+                self.descriptor = directory.create(NAME)
+                while not _try_lock(int(self.descriptor)):
+                    if time.monotonic() >= deadline:
+                        raise StoreLockedError(
+                            _message(f"another writer holds {directory.path / NAME} and", self.timeout)
+                        )
+                    time.sleep(RETRY_SECONDS)
+                # Somebody may have removed the file while we waited: a lock on it would keep nobody out.
+                found = directory.status(NAME)
+                if found is not None and os.path.samestat(found, os.fstat(int(self.descriptor))):
+                    return
+
+    def let_go(self) -> None:
+        if not self.taken or self.process != os.getpid():
+            return
+        self.descriptor.close()
+        if self.lock.holder is self:
+            self.lock.holder = None
+        while self.taken:
+            # Forgotten and released in one step: released twice, it could be another thread's.
+            list(map(_RELEASE, map(list.pop, [self.taken])))
+
+
+_RELEASE: Any = type(threading.Lock()).release
 
 
 class ReadersWriter:
     """Many readers or one writer, for a catalogue in memory, which has one connection and no snapshots."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._readers: dict[int, int] = {}
-        self._writer_waits = False
+        self.condition = threading.Condition()
+        self.readers: dict[object, int] = {}  # what reads, and its thread
+        self.writer: object = None  # what writes, or waits to
 
-    @contextmanager
-    def reading(self, timeout: float) -> Iterator[None]:
+    def reading(self, timeout: float) -> Hold:
         """Keep writers out. A thread that reads already may read again although a writer waits."""
-        thread = threading.get_ident()
-        with self._condition:
-            if not self._condition.wait_for(
-                lambda: not self._writer_waits or thread in self._readers, timeout
-            ):
-                raise StoreLockedError(_message("another thread of this process", timeout))
-            self._readers[thread] = self._readers.get(thread, 0) + 1
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._readers[thread] -= 1
-                if not self._readers[thread]:
-                    del self._readers[thread]
-                self._condition.notify_all()
+        return ReaderHold(self, timeout)
 
-    @contextmanager
-    def writing(self, timeout: float) -> Iterator[None]:
+    def writing(self, timeout: float) -> Hold:
         """Wait until the readers are gone and keep others out; writers exclude each other by WriterLock."""
-        with self._condition:
-            self._writer_waits = True
-            try:
-                if not self._condition.wait_for(lambda: not self._readers, timeout):
-                    raise StoreLockedError(_message("a reader in this process", timeout))
-            except BaseException:
-                self._writer_waits = False
-                self._condition.notify_all()
-                raise
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._writer_waits = False
-                self._condition.notify_all()
+        return AloneHold(self, timeout)
+
+
+class ReaderHold(Hold):
+    """One reader of a ReadersWriter."""
+
+    def __init__(self, access: ReadersWriter, timeout: float) -> None:
+        self.access, self.timeout = access, timeout
+
+    def take(self) -> None:
+        access, thread = self.access, threading.get_ident()
+        with access.condition:
+            if self in access.readers:
+                return
+            if not access.condition.wait_for(
+                lambda: access.writer is None or thread in access.readers.values(), self.timeout
+            ):
+                raise StoreLockedError(_message("another thread of this process", self.timeout))
+            access.readers[self] = thread
+
+    def let_go(self) -> None:
+        with self.access.condition:
+            self.access.readers.pop(self, None)
+            self.access.condition.notify_all()
+
+
+class AloneHold(Hold):
+    """The writer of a ReadersWriter."""
+
+    def __init__(self, access: ReadersWriter, timeout: float) -> None:
+        self.access, self.timeout = access, timeout
+
+    def take(self) -> None:
+        access = self.access
+        with access.condition:
+            if access.writer is self:
+                return
+            access.writer = self
+            if not access.condition.wait_for(lambda: not access.readers, self.timeout):
+                raise StoreLockedError(_message("a reader in this process", self.timeout))
+
+    def let_go(self) -> None:
+        with self.access.condition:
+            if self.access.writer is self:
+                self.access.writer = None
+            self.access.condition.notify_all()
 
 
 def _message(who: str, timeout: float) -> str:

@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from retrievers.errors import CorruptStoreError, FormatVersionError, InvalidInputError, ModelMismatchError
+from retrievers.store import tables
 from retrievers.store.connection import Connection
 
 APPLICATION_ID = 0x4D617853  # "MaxS", in the header of the SQLite file
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+COLLECTION = "collection"  # the setting that tells one collection from every other
 LARGEST_DIM = 1 << 16
-
-TABLES = (
-    "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE state (only INTEGER PRIMARY KEY CHECK (only = 1), version INTEGER NOT NULL, "
-    "generation INTEGER NOT NULL, tokens INTEGER NOT NULL, last_batch INTEGER NOT NULL, "
-    "last_dead INTEGER NOT NULL, last_key INTEGER NOT NULL, documents INTEGER NOT NULL, "
-    "live_windows INTEGER NOT NULL, live_tokens INTEGER NOT NULL, codes INTEGER NOT NULL, "
-    "centroids INTEGER NOT NULL, centroids_checksum INTEGER NOT NULL)",
-    "CREATE TABLE batches (batch INTEGER PRIMARY KEY, tokens INTEGER NOT NULL, windows BLOB NOT NULL, "
-    "checksum INTEGER NOT NULL, codes_checksum INTEGER)",
-    "CREATE TABLE dead (number INTEGER PRIMARY KEY, key INTEGER NOT NULL, last_batch INTEGER NOT NULL)",
-    "CREATE TABLE documents (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, hash BLOB NOT NULL, "
-    "windows INTEGER NOT NULL, tokens INTEGER NOT NULL)",
-    "CREATE TABLE texts (key INTEGER PRIMARY KEY, context TEXT NOT NULL, text TEXT NOT NULL, "
-    "checksum INTEGER NOT NULL)",
-    "CREATE TABLE metadata (key INTEGER PRIMARY KEY, json TEXT NOT NULL, checksum INTEGER NOT NULL)",
-    "CREATE TABLE paths (path INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, indexed INTEGER NOT NULL)",
-    "CREATE TABLE fields (path INTEGER NOT NULL, key INTEGER NOT NULL, value BLOB NOT NULL, "
-    "indexed INTEGER NOT NULL, PRIMARY KEY (path, key)) WITHOUT ROWID",
-    "CREATE INDEX field_values ON fields (path, value) WHERE indexed = 1",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +102,13 @@ def is_new(connection: Connection) -> bool:
 
 def create(connection: Connection, fingerprint: Mapping[str, Any]) -> None:
     """Write tables and settings into a transaction that the caller commits."""
-    for statement in TABLES:
+    for statement in tables.of(FORMAT_VERSION):
         connection.run(statement)
     connection.run(f"PRAGMA application_id = {APPLICATION_ID:d}")
     connection.run(f"PRAGMA user_version = {FORMAT_VERSION:d}")
+    connection.format = FORMAT_VERSION
     connection.run("INSERT INTO settings VALUES ('fingerprint', ?)", [canonical(fingerprint)])
+    connection.run("INSERT INTO settings VALUES (?, ?)", [COLLECTION, new_collection()])
     connection.run("INSERT INTO state VALUES (1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
     write_state(connection, EMPTY_STATE)
 
@@ -148,6 +132,41 @@ def canonical(fingerprint: Mapping[str, Any]) -> str:
         raise InvalidInputError(f"the encoder's fingerprint is not JSON: {error}.") from None
 
 
+def check_version(connection: Connection, place: str) -> int:
+    """The version of the format that the open transaction sees.
+
+    Raises:
+        CorruptStoreError: another program wrote the catalogue.
+        FormatVersionError: this program does not know the version.
+    """
+    [[application]] = connection.rows("PRAGMA application_id")
+    if application != APPLICATION_ID:
+        raise CorruptStoreError(f"{place} is an SQLite file of another program, not a collection.")
+    [[version]] = connection.rows("PRAGMA user_version")
+    if not tables.OLDEST <= version <= FORMAT_VERSION:
+        raise FormatVersionError(
+            f"{place} has format {version}; this version of maxsim-retrievers reads the formats {tables.OLDEST} to "
+            f"{FORMAT_VERSION}. "
+            + (
+                "Upgrade with `pip install --upgrade maxsim-retrievers`."
+                if version > FORMAT_VERSION
+                else "No release ever wrote it: restore the directory from a backup."
+            )
+        )
+    return int(version)
+
+
+def new_collection() -> str:
+    """An id for a new collection."""
+    return uuid.uuid4().hex
+
+
+def collection_of(connection: Connection) -> str | None:
+    """The id of the collection; None in format 1, which has none."""
+    rows = connection.rows("SELECT value FROM settings WHERE name = ?", [COLLECTION])
+    return str(rows[0][0]) if rows else None
+
+
 def check(connection: Connection, place: str) -> dict[str, Any]:
     """Recognise a catalogue.
 
@@ -157,27 +176,13 @@ def check(connection: Connection, place: str) -> dict[str, Any]:
         FormatVersionError: a newer version wrote it.
         CorruptStoreError: another program wrote it, or its tables are not ours.
     """
-    [[application]], [[version]] = (
-        connection.rows("PRAGMA application_id"),
-        connection.rows("PRAGMA user_version"),
-    )
-    if application != APPLICATION_ID:
-        raise CorruptStoreError(f"{place} is an SQLite file of another program, not a collection.")
-    if version != FORMAT_VERSION:
-        raise FormatVersionError(
-            f"{place} has format {version}; this version of maxsim-retrievers reads format {FORMAT_VERSION}. "
-            + (
-                "Upgrade with `pip install --upgrade maxsim-retrievers`."
-                if version > FORMAT_VERSION
-                else "No release ever wrote it: restore the directory from a backup."
-            )
-        )
+    version = check_version(connection, place)
     # Tables that differ in anything are refused: a view or a trigger could run for ever or answer at will.
     found = connection.rows(
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
     )
-    if sorted(str(row[0]) for row in found) != sorted(TABLES):
-        raise CorruptStoreError(f"{place} has other tables than format {FORMAT_VERSION} has.")
+    if sorted(str(row[0]) for row in found) != sorted(tables.of(version)):
+        raise CorruptStoreError(f"{place} has other tables than format {version} has.")
     rows = connection.rows("SELECT value FROM settings WHERE name = 'fingerprint'")
     try:
         fingerprint = json.loads(rows[0][0])
@@ -211,5 +216,9 @@ def check_fingerprint(stored: Mapping[str, Any], given: Mapping[str, Any], place
 
 
 def wal(connection: sqlite3.Connection) -> bool:
-    """Switch to the write-ahead log; False where the file system cannot have one."""
+    """Switch to the write-ahead log; False where the file system cannot have one.
+
+    The switch itself needs no journal on disk: it writes a single page.
+    """
+    connection.execute("PRAGMA journal_mode = MEMORY")
     return bool(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
+import sys
 import zlib
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +14,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from retrievers.errors import CorruptStoreError
 from retrievers.store import _io
+from retrievers.store.directory import Directory
 
 NAME = re.compile(r"(tokens-\d{6,}\.u8|scales-\d{6,}\.f32|codes-\d{6,}\.u16|centroids-\d{6,}\.f32)")
+DENSE = ("tokens-", "scales-")  # files in which no byte, or no number, is 0
 
 
 def token_names(generation: int) -> tuple[str, str]:
@@ -67,42 +70,45 @@ class Files(Protocol):
 class DiskFiles:
     """Arrays as files of one directory, little-endian, mapped to be read."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Directory) -> None:
         self.directory = directory
 
     def write(self, name: str, offset: int, array: NDArray[Any]) -> None:
-        descriptor = _io.open_file(self.directory / name)
-        try:
-            _io.write(descriptor, _bytes(array), offset)
-            _io.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with self.directory.create(name) as descriptor:
+            self.directory.check()  # under the lock, before the first byte: names may have become another's
+            _io.write(int(descriptor), _bytes(array), offset)
+            _io.fsync(int(descriptor))
 
     def sync_names(self) -> None:
-        _io.fsync_directory(self.directory)
+        self.directory.sync()
 
     def read(self, name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
         kind = np.dtype(dtype).newbyteorder("<")
         if 0 in shape:
             return np.zeros(shape, kind)
-        path = self.directory / name
         try:
-            _check_size(name, path.stat().st_size, kind.itemsize, shape)
-            return np.memmap(path, kind, "r", shape=shape).view(np.ndarray)
+            descriptor = self.directory.open(name)
         except FileNotFoundError:
             raise _missing(name) from None
+        with descriptor:
+            needed = _check_size(name, os.fstat(int(descriptor)).st_size, kind.itemsize, shape)
+            if name.startswith(DENSE):
+                _check_hole(name, int(descriptor), needed)
+            # Python 3.13 can map a file without keeping a descriptor of its own.
+            options = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+            mapped = mmap.mmap(int(descriptor), needed, access=mmap.ACCESS_READ, **options)
+        return np.frombuffer(mapped, kind).reshape(shape)
 
     def size(self, name: str) -> int:
-        path = self.directory / name
-        return path.stat().st_size if path.exists() else 0
+        found = self.directory.status(name)
+        return 0 if found is None else found.st_size
 
     def names(self) -> list[str]:
-        there = os.listdir(self.directory) if self.directory.is_dir() else []
-        return sorted(name for name in there if NAME.fullmatch(name))
+        return sorted(name for name in self.directory.names() if NAME.fullmatch(name))
 
     def remove(self, name: str) -> None:
         try:
-            _io.remove(self.directory / name)
+            self.directory.remove(name)
         except PermissionError:
             # Windows keeps a mapped file; the next writer removes it.
             if os.name != "nt":
@@ -168,7 +174,25 @@ def _missing(name: str) -> MissingFileError:
     )
 
 
-def _check_size(name: str, size: int, itemsize: int, shape: tuple[int, ...]) -> None:
+def _check_hole(name: str, descriptor: int, needed: int) -> None:
+    """Refuse a file that claims rows which were never written: reading them would cost what the claim costs.
+
+    No byte of a row and no scale is 0, so that a file of rows has no hole, whatever its file system compresses.
+    """
+    if hasattr(os, "SEEK_HOLE"):
+        try:
+            hole = os.lseek(descriptor, 0, os.SEEK_HOLE)
+        except OSError:
+            return  # a file system that knows of no holes
+        if hole < needed:
+            raise CorruptStoreError(
+                f"{name} has a hole at byte {hole}, where rows should be: it is damaged. `retrievers verify` names the "
+                "documents; restore the directory from a backup."
+            )
+
+
+def _check_size(name: str, size: int, itemsize: int, shape: tuple[int, ...]) -> int:
+    """How many bytes an array needs, if the file has them."""
     needed = itemsize
     for length in shape:
         needed *= length  # as Python ints: a damaged catalogue may name lengths that overflow
@@ -178,3 +202,4 @@ def _check_size(name: str, size: int, itemsize: int, shape: tuple[int, ...]) -> 
             "`retrievers verify` names the documents; restore the directory from a backup, or delete them, "
             "compact, and add them again."
         )
+    return needed

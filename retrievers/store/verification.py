@@ -75,7 +75,7 @@ def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -
         sum(files.size(name) for name in names) + pages * page,
         1 - state.live_tokens / state.tokens if state.tokens else 0.0,
         state.generation,
-        schema.FORMAT_VERSION,
+        connection.format,
         bool(state.codes),
     )
 

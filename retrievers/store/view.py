@@ -102,6 +102,9 @@ class View:
         if isinstance(filter, Filter):
             keys = documents.matching_keys(self._sound(), filter)
             found = documents.read(self._sound(), keys)
+            for key in keys:
+                if not filter.matches(found[key].metadata):
+                    documents.raise_damaged(key)
             return [found[key] for key in keys]
         every = documents.every(self._sound())
         return [document for _, document in every if filter is None or filter(document)]
@@ -127,9 +130,7 @@ class View:
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """The documents that are there, in the order asked."""
-        keys = documents.keys_of(self._sound(), ids)
-        found = documents.read(self._sound(), sorted(keys.values()))
-        return [found[keys[key]] for key in ids if key in keys]
+        return documents.get(self._sound(), ids)
 
     def spans(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Character spans of windows in their documents' texts: int64, (n, 2)."""
@@ -175,10 +176,7 @@ class View:
         if filter.matches(document.metadata):
             return
         if np.isin(np.arange(*self._range(key)), selected).any():
-            raise CorruptStoreError(
-                f"a filter found document number {key}, which it does not keep: the catalogue is damaged. "
-                "Run `retrievers verify`, or restore the directory from a backup."
-            )
+            documents.raise_damaged(key)
 
     def _check_rows(self, key: int) -> None:
         columns = self._snapshot.columns

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from retrievers.errors import InvalidInputError
 from retrievers.filters.fields import paths
 from retrievers.store.connection import Connection
-from retrievers.store.documents import keys_of, text_checksum
+from retrievers.store.documents import extras_checksum, text_checksum
 from retrievers.types import Document
+
+MOST_FIELDS = 10_000  # keys of one document's metadata
+MOST_NAMES = 1_000_000  # characters of the full names of these keys: what they may take in the catalogue
 
 
 class Writer:
@@ -24,6 +27,7 @@ class Writer:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._paths: dict[str, tuple[int, int]] = {}
+        self._forgotten: set[str] = set()
 
     def insert(self, key: int, document: Document, digest: bytes, windows: int, tokens: int) -> None:
         """Add a document under a new key."""
@@ -31,7 +35,8 @@ class Writer:
             "INSERT INTO documents VALUES (?, ?, ?, ?, ?)", [key, document.id, digest, windows, tokens]
         )
         self._connection.run("INSERT INTO texts VALUES (?, ?, ?, ?)", [key, *_text_values(document)])
-        self._write_metadata(key, document, to_json(document))
+        self._write_metadata(key, document, to_json(document, document.metadata, "metadata"))
+        self._write_extras(key, document)
 
     def replace(self, key: int, document: Document, digest: bytes, windows: int, tokens: int) -> None:
         """Give a document another text."""
@@ -43,17 +48,17 @@ class Writer:
             "REPLACE INTO texts (context, text, checksum, key) VALUES (?, ?, ?, ?)",
             [*_text_values(document), key],
         )
-        self.replace_metadata(key, document)
+        self.replace_beside(key, document)
 
-    def replace_metadata(self, key: int, document: Document) -> bool:
-        """Give a document other metadata; False if it has them already."""
-        text = to_json(document)
+    def replace_beside(self, key: int, document: Document) -> bool:
+        """Give a document other metadata and what is kept beside it; False if it has them already."""
+        text = to_json(document, document.metadata, "metadata")
         stored = self._connection.rows("SELECT json FROM metadata WHERE key = ?", [key])
-        if stored == [(text,)]:
-            return False
-        self._forget_fields(key, stored[0][0] if stored else "")
-        self._write_metadata(key, document, text)
-        return True
+        changed = stored != [(text,)]
+        if changed:
+            self._forget_fields(key, stored[0][0] if stored else "")
+            self._write_metadata(key, document, text)
+        return self._write_extras(key, document) or changed
 
     def delete(self, key: int) -> None:
         """Remove all rows of a document."""
@@ -63,13 +68,34 @@ class Writer:
             "DELETE FROM documents WHERE key = ?",
             "DELETE FROM texts WHERE key = ?",
             "DELETE FROM metadata WHERE key = ?",
+            "DELETE FROM extras WHERE key = ?",
         ):
             self._connection.run(statement, [key])
+
+    def finish(self) -> None:
+        """Remove the paths that no document has any longer, so that their number follows that of the documents'."""
+        self._connection.run_many(
+            "DELETE FROM paths WHERE name = ? AND indexed = 0 "
+            "AND NOT EXISTS (SELECT 1 FROM fields WHERE fields.path = paths.path)",
+            [(name,) for name in self._forgotten],
+        )
+        self._forgotten.clear()
+        self._paths.clear()
+
+    def _write_extras(self, key: int, document: Document) -> bool:
+        if document.source is None and document.attachment is None:
+            return False
+        text = to_json(document, document.attachment or {}, "attachment")
+        row = (document.source, text, extras_checksum(str(document.id), document.source, text))
+        if self._connection.rows("SELECT source, json, checksum FROM extras WHERE key = ?", [key]) == [row]:
+            return False
+        self._connection.run("REPLACE INTO extras VALUES (?, ?, ?, ?)", [key, *row])
+        return True
 
     def _write_metadata(self, key: int, document: Document, text: str) -> None:
         self._connection.run("REPLACE INTO metadata VALUES (?, ?, ?)", [key, text, zlib.crc32(text.encode())])
         rows = []
-        for name, value in paths(document.metadata).items():
+        for name, value in bounded_paths(document).items():
             path, indexed = self._path(name)
             rows.append((path, key, value, indexed))
         self._connection.run_many("INSERT INTO fields VALUES (?, ?, ?, ?)", rows)
@@ -91,6 +117,7 @@ class Writer:
             # Damaged metadata do not tell their paths; a document must be deletable all the same.
             self._connection.run("DELETE FROM fields WHERE key = ?", [key])
             return
+        self._forgotten.update(names)
         self._connection.run_many(
             "DELETE FROM fields WHERE key = ? AND path = (SELECT path FROM paths WHERE name = ?)",
             [(key, name) for name in names],
@@ -101,14 +128,29 @@ def _text_values(document: Document) -> tuple[str, str, int]:
     return document.context, document.text, text_checksum(str(document.id), document.context, document.text)
 
 
-def replace_metadata(connection: Connection, given: Iterable[Document]) -> bool:
-    """Give documents that are there other metadata; False if they all have them already."""
-    writer = Writer(connection)
-    changed = False
-    for document in given:
-        for key in keys_of(connection, [str(document.id)]).values():
-            changed |= writer.replace_metadata(key, document)
-    return changed
+def bounded_paths(document: Document) -> dict[str, bytes]:
+    """Every path of a document's metadata, and the bytes of its value (filters.fields.paths).
+
+    Raises:
+        InvalidInputError: there are too many, or their names are too long: nested objects repeat the names of what
+            they lie in, so that a short text could fill the catalogue.
+    """
+    waiting: list[tuple[int, Mapping[str, Any]]] = [(0, document.metadata)]
+    count = size = 0
+    while waiting:
+        before, inside = waiting.pop()
+        for name, value in inside.items():
+            count, length = count + 1, before + len(name) + 1
+            size += length
+            if isinstance(value, Mapping):
+                waiting.append((length, value))
+            if count > MOST_FIELDS or size > MOST_NAMES:
+                raise InvalidInputError(
+                    f"the metadata of document {document.id!r} have more than {MOST_FIELDS} keys, nested ones included,"
+                    f" or names of more than {MOST_NAMES} characters together, each with those that it lies in: keep "
+                    "such data elsewhere, or as one text."
+                )
+    return paths(document.metadata)
 
 
 def add_indexes(connection: Connection, names: Iterable[str]) -> None:
@@ -121,9 +163,9 @@ def add_indexes(connection: Connection, names: Iterable[str]) -> None:
         connection.run("UPDATE paths SET indexed = 1 WHERE name = ?", [name])
 
 
-def to_json(document: Document) -> str:
-    """Metadata as the catalogue keeps it."""
+def to_json(document: Document, values: Mapping[str, Any], what: str) -> str:
+    """Metadata or an attachment as the catalogue keeps it."""
     try:
-        return json.dumps(dict(document.metadata), ensure_ascii=False, allow_nan=False)
+        return json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInputError(f"the metadata of document {document.id!r} is not JSON: {error}.") from None
+        raise InvalidInputError(f"the {what} of document {document.id!r} is not JSON: {error}.") from None

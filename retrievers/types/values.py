@@ -25,12 +25,17 @@ class Document:
         id: unique within a collection; None lets the collection choose one.
         metadata: JSON values under string keys, for filters and for the user.
         context: encoded in front of the text but no part of it, a title say; stored, and never in a passage.
+        source: id of what the text was cut from, by which a store finds all of its parts; None for none.
+        attachment: JSON values that an adapter keeps beside the document; filters do not see them. None lets a
+            stored document keep the source and the attachment that it has.
     """
 
     text: str
     id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     context: str = ""
+    source: str | None = None
+    attachment: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,22 @@ import numpy as np
 
 from retrievers.errors import StoreError
 from retrievers.kernels.rows import quantize
-from retrievers.store import Entry, Store, _io
+from retrievers.store import Entry, Store, Unchanged, _io
 from retrievers.types import Document
 
 DIM = 8
 FINGERPRINT = {"model": "crash", "dim": DIM}
-CALLS = ("open_file", "write", "fsync", "fsync_directory", "remove", "begin", "commit")
+CALLS = (
+    "open_file",
+    "write",
+    "fsync",
+    "fsync_directory",
+    "make_directory",
+    "rename",
+    "remove",
+    "begin",
+    "commit",
+)
 Model = dict[str, int]
 """Revision of each document, in order of insertion; everything else follows from id and revision."""
 
@@ -68,10 +78,14 @@ def document(name: str, revision: int) -> Document:
     return Document(text, name, {"revision": revision, "even": revision % 2 == 0, "by": {"name": name}})
 
 
+def digest(revision: int) -> bytes:
+    return b"%16d" % (revision // 1000)
+
+
 def entry(name: str, revision: int) -> Entry:
     parts = matrices(name, revision)
     spans = [(10 * n, 10 * n + 9) for n in range(len(parts))]
-    return Entry(document(name, revision), b"%16d" % (revision // 1000), spans, parts)
+    return Entry(document(name, revision), digest(revision), spans, parts)
 
 
 def apply(store: Store, change: Change) -> None:
@@ -79,7 +93,7 @@ def apply(store: Store, change: Change) -> None:
         case "append":
             store.append([entry(*item) for item in change.items])
         case "metadata":
-            store.append([], metadata_only=[document(*item) for item in change.items])
+            store.append([], [Unchanged(document(*item), digest(item[1])) for item in change.items])
         case "delete":
             store.delete([name for name, _ in change.items])
         case "compact":

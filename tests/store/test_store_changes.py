@@ -8,7 +8,7 @@ from retrievers.filters import parse
 from retrievers.kernels.rows import quantize
 from retrievers.store import Entry
 from retrievers.types import Document
-from tests.store.rows import entry, matrix
+from tests.store.rows import entry, matrix, unchanged
 
 
 def ids(store):
@@ -63,9 +63,9 @@ def test_metadata_change_without_rows(make):
     store.append([entry("a", 2, year=1)])
     with store.read() as view:
         assert view.select(parse({"year": 1})).tolist() == [0]
-    store.append(
-        [], metadata_only=[Document("ignored", "a", {"year": 2}), Document("x", "unknown", {"year": 2})]
-    )
+    unknown = Document("some text", "unknown", {"year": 2})
+    lost = store.append([], [unchanged(Document("some text", "a", {"year": 2})), unchanged(unknown)])
+    assert lost == ["unknown"]
     assert store.get(["a", "unknown"]) == [Document("some text", "a", {"year": 2})]
     with store.read() as view:
         assert view.select(parse({"year": 2})).tolist() == [0]
@@ -78,7 +78,7 @@ def test_nothing_new_is_no_commit(make):
     store.append([entry("a", 2, year=1)])
     with store.read() as view:
         before = view.version
-    store.append([], metadata_only=[Document("some text", "a", {"year": 1})])
+    store.append([], [unchanged(Document("some text", "a", {"year": 1}))])
     store.delete(["unknown"])
     with store.read() as view:
         assert view.version == before

@@ -18,7 +18,7 @@ from retrievers.errors import (
 )
 from retrievers.filters import parse
 from retrievers.store import Store
-from tests.store.rows import FINGERPRINT, entry
+from tests.store.rows import FINGERPRINT, entry, unchanged
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="permissions and links of POSIX")
 
@@ -64,7 +64,7 @@ def test_a_fingerprint_without_a_sensible_dim_is_refused(path, dim):
 
 
 def test_a_newer_format_is_refused_with_the_command_that_helps(path):
-    sql(filled(path), "PRAGMA user_version = 2")
+    sql(filled(path), "PRAGMA user_version = 3")
     with pytest.raises(FormatVersionError, match="pip install --upgrade"):
         Store(path, fingerprint=None)
 
@@ -167,7 +167,7 @@ def test_verify_finds_what_was_changed_in_the_catalogue(path, statement, ids):
     filled(path)
     store = Store(path, fingerprint=None)
     assert store.verify() == []
-    store.append([], metadata_only=[entry("c", n=1).document])
+    store.append([], [unchanged(entry("c", n=1).document)])
     sql(path, statement)
     found = store.verify()
     assert found
@@ -178,7 +178,7 @@ def test_verify_finds_what_was_changed_in_the_catalogue(path, statement, ids):
 def test_a_filter_that_finds_what_it_does_not_keep_is_an_error(path):
     filled(path)
     store = Store(path, fingerprint=None)
-    store.append([], metadata_only=[entry(name, n=n).document for n, name in enumerate("abc")])
+    store.append([], [unchanged(entry(name, n=n).document) for n, name in enumerate("abc")])
     sql(path, "UPDATE fields SET value = (SELECT value FROM fields WHERE key = 1) WHERE key = 2")
     with store.read() as view:
         found = view.documents[view.select(parse({"n": 0}))]

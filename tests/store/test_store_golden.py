@@ -1,9 +1,11 @@
-"""The golden collection pins the format: its bytes are read here by FORMAT.md alone, and written anew.
+"""Golden collections pin the formats: their bytes are read here by FORMAT.md alone, and the newest is written anew.
 
 python -m tests.store.test_store_golden      writes it, when a new version of the format needs one
 """
 
+import errno
 import json
+import re
 import shutil
 import sqlite3
 import struct
@@ -13,13 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retrievers.errors import FormatVersionError, StoreError
 from retrievers.filters import parse
-from retrievers.store import Entry, Store
+from retrievers.store import Entry, Store, Unchanged
 from retrievers.types import Document
+from tests.store.rows import entry
 
-GOLDEN = Path(__file__).parent / "golden" / "format-1"
+GOLDEN = Path(__file__).parent / "golden"
+NEWEST = GOLDEN / "format-2"
 FINGERPRINT = {"model": "golden", "dim": 6, "revision": "é"}
 TABLES = ("settings", "state", "batches", "dead", "documents", "texts", "metadata", "paths", "fields")
+NEW_IN_2 = ("extras",)
 METADATA = {
     "lang": "en",
     "year": -12,
@@ -58,6 +64,14 @@ def write(path):
     store.append(
         [Entry(Document("Third.", "a", {"lang": "fr"}), b"e" * 16, [(0, 6)], [rows([-1, 0, 0, 0, 0, 1])])]
     )
+    beside = Document("Third.", "a", {"lang": "fr"}, "", "whole é", {"_type": "node", "n": [1, None]})
+    store.append(
+        [],
+        [
+            Unchanged(beside, b"e" * 16),
+            Unchanged(Document("", "empty", {"lang": "de"}, attachment={}), b"c" * 16),
+        ],
+    )
     store.close()
 
 
@@ -70,23 +84,35 @@ def dump(path):
         schema = sorted(
             row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
         )
-        tables = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in TABLES}  # noqa: S608
+        names = TABLES if header[1] == 1 else TABLES + NEW_IN_2
+        tables = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in names}  # noqa: S608
     finally:
         connection.close()
     return header, schema, tables
 
 
+@pytest.fixture(params=["format-1", "format-2"])
+def golden(request, tmp_path):
+    return Path(shutil.copytree(GOLDEN / request.param, tmp_path / request.param))
+
+
 @pytest.fixture
-def golden(tmp_path):
-    return Path(shutil.copytree(GOLDEN, tmp_path / "golden"))
+def old(tmp_path):
+    return Path(shutil.copytree(GOLDEN / "format-1", tmp_path / "old"))
+
+
+def contents(path):
+    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 def test_the_golden_collection_is_read(golden):
     store = Store(golden, fingerprint=FINGERPRINT)
+    new = golden.name == "format-2"
+    beside = ("whole é", {"_type": "node", "n": [1, None]}) if new else (None, None)
     with store.read() as view:
         assert view.matching(None) == [
-            Document("Third.", "a", {"lang": "fr"}),
-            Document("", "empty", {"lang": "de"}),
+            Document("Third.", "a", {"lang": "fr"}, "", *beside),
+            Document("", "empty", {"lang": "de"}, attachment={} if new else None),
             Document("Second.", "b"),
         ]
         assert view.documents.tolist() == [1, 4]
@@ -114,10 +140,11 @@ def test_its_files_are_what_the_format_says(golden):
         "<18f", *(float(n in (0, 7, 14)) for n in range(18))
     )
     header, _, tables = dump(golden)
-    assert header == [0x4D617853, 1]
+    new = golden.name == "format-2"
+    assert header == [0x4D617853, 2 if new else 1]
     assert json.loads(dict(tables["settings"])["fingerprint"]) == FINGERPRINT
     centroids = zlib.crc32((golden / "centroids-000001.f32").read_bytes())
-    assert tables["state"] == [(1, 6, 2, 5, 4, 2, 4, 3, 2, 2, 1, 3, centroids)]
+    assert tables["state"] == [(1, 7 if new else 6, 2, 5, 4, 2, 4, 3, 2, 2, 1, 3, centroids)]
     assert tables["dead"] == [(2, 1, 3)]
     number, count, windows, checksum, codes = tables["batches"][0]
     assert (number, count, checksum) == (2, 3, zlib.crc32(windows))
@@ -130,6 +157,18 @@ def test_its_files_are_what_the_format_says(golden):
     paths = {name: path for path, name, _ in tables["paths"]}
     values = {(path, key): (value, indexed) for path, key, value, indexed in tables["fields"]}
     assert values == {(paths["lang"], 1): (b"\x04fr", 1), (paths["lang"], 3): (b"\x04de", 1)}
+    if new:
+        assert re.fullmatch("[0-9a-f]{32}", dict(tables["settings"])["collection"])
+        attached = '{"_type": "node", "n": [1, null]}'
+        assert tables["extras"] == [
+            (1, "whole é", attached, lengths_checksum("a", "whole é", attached)),
+            (3, None, "{}", lengths_checksum("empty", "{}")),
+        ]
+
+
+def lengths_checksum(*texts):
+    parts = [text.encode() for text in texts]
+    return zlib.crc32(b"".join(struct.pack("<Q", len(part)) + part for part in parts))
 
 
 def test_a_value_has_the_bytes_that_the_format_says():
@@ -149,13 +188,88 @@ def test_a_value_has_the_bytes_that_the_format_says():
     }
 
 
-def test_the_same_changes_give_the_same_collection(golden, tmp_path):
+def without_id(dumped):
+    header, schema, tables = dumped
+    return (
+        header,
+        schema,
+        tables | {"settings": [row for row in tables["settings"] if row[0] != "collection"]},
+    )
+
+
+def test_the_same_changes_give_the_same_collection(tmp_path):
     write(tmp_path / "new")
-    assert dump(tmp_path / "new") == dump(golden)
-    for file in golden.iterdir():
+    assert without_id(dump(tmp_path / "new")) == without_id(dump(NEWEST))
+    for file in NEWEST.iterdir():
         if file.name != "catalog.sqlite":
             assert (tmp_path / "new" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
+def test_opening_and_reading_an_older_format_changes_no_byte(old):
+    before = contents(old)
+    store = Store(old, fingerprint=FINGERPRINT, indexed=["lang"])
+    with store.read() as view:
+        assert [one.id for one in view.matching(parse({"lang": "de"}))] == ["empty"]
+        assert view.get(["a"])[0].attachment is None
+    assert store.get_sources(["whole"]) == []
+    assert store.info().format_version == 1
+    assert store.verify() == []
+    store.close()
+    assert contents(old) == before
+
+
+CHANGES = {
+    "append": lambda store: store.append([entry("z", 1)]),
+    "delete": lambda store: store.delete(["a"]),
+    "compact": lambda store: store.compact(),
+    "optimize": lambda store: store.write_codes(np.eye(2, 6, dtype=np.float32), np.zeros(5, np.uint16)),
+    "migrate": lambda store: store.migrate(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_first_write_brings_the_format_up_to_date(old, change):
+    store, reader = Store(old, fingerprint=FINGERPRINT), Store(old, fingerprint=None)
+    CHANGES[change](store)
+    header, schema, tables = dump(old)
+    assert (header, schema) == dump(NEWEST)[:2]
+    assert re.fullmatch("[0-9a-f]{32}", dict(tables["settings"])["collection"])
+    assert store.verify() == []
+    beside = Document("Second.", "b", {}, "", "whole", {"x": 1})
+    store.append([], [Unchanged(beside, b"d" * 16)])
+    assert reader.get_sources(["whole"]) == [beside]
+    reader.close()
+    store.close()
+
+
+def test_a_write_that_fails_leaves_the_older_format(old, monkeypatch):
+    store = Store(old, fingerprint=FINGERPRINT)
+    before = dump(old)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("retrievers.store._io.commit", full)
+    with pytest.raises(StoreError):
+        store.delete(["a"])
+    monkeypatch.undo()
+    assert dump(old) == before
+    assert store.delete(["a"]) == 1
+    store.close()
+
+
+def test_a_handle_says_so_when_another_process_migrates_beyond_it(golden):
+    store = Store(golden, fingerprint=FINGERPRINT)
+    with sqlite3.connect(golden / "catalog.sqlite") as newer:
+        newer.execute("PRAGMA user_version = 3")
+    newer.close()
+    for call in (lambda: len(store), lambda: store.get(["a"]), lambda: store.delete(["a"]), store.compact):
+        with pytest.raises(FormatVersionError, match="pip install --upgrade"):
+            call()
+    with pytest.raises(FormatVersionError), store.read():
+        pass
+    store.close()
+
+
 if __name__ == "__main__":
-    write(GOLDEN)
+    write(NEWEST)

@@ -1,0 +1,83 @@
+"""Opening a store: recognise the collection that is there, or create one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from retrievers.errors import CorruptStoreError, StoreError
+from retrievers.store import documents, schema, writer
+from retrievers.store.catalog import DiskCatalog
+from retrievers.store.connection import Connection
+from retrievers.store.directory import CATALOG
+from retrievers.store.memory import MemoryCatalog
+from retrievers.store.tokens import Files
+
+Catalog: TypeAlias = DiskCatalog | MemoryCatalog
+
+
+def open_or_create(catalog: Catalog, files: Files, fingerprint: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fingerprint that is stored, or that is stored now because the collection is new.
+
+    Args:
+        fingerprint: of the encoder; None opens an existing collection only.
+    Raises:
+        ModelMismatchError: another encoder wrote the collection.
+        StoreError: there is none, and no fingerprint to create one with.
+    """
+    stored = _recognised(catalog, files)
+    if stored is None and fingerprint is None:
+        raise StoreError(f"there is no collection at {catalog.place}: build one with `retrievers index`.")
+    if stored is None:
+        assert fingerprint is not None
+        schema.check_dim(fingerprint)
+        schema.canonical(fingerprint)
+        catalog.make_directory()
+        stored = catalog.lock.hold(catalog.timeout).during(_create, catalog, files, fingerprint)
+    if fingerprint is not None:
+        schema.check_fingerprint(stored, fingerprint, catalog.place)
+    return stored
+
+
+def add_indexes(catalog: Catalog, names: Sequence[str]) -> None:
+    """Index the values under some paths, as far as they are not indexed already."""
+    if not names:
+        return
+    missing = set(names) - catalog.reading().during(documents.indexed_paths)
+    if missing:
+        change = catalog.writing()
+        catalog.lock.hold(catalog.timeout).during(change.during, writer.add_indexes, sorted(missing))
+
+
+def _create(catalog: Catalog, files: Files, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    stored = _recognised(catalog, files)  # another process may have been faster
+    if stored is not None:
+        return stored
+    catalog.prepare()
+    return catalog.writing().during(_write_tables, fingerprint, catalog.place)
+
+
+def _write_tables(connection: Connection, fingerprint: Mapping[str, Any], place: str) -> dict[str, Any]:
+    schema.create(connection, fingerprint)
+    return schema.check(connection, place)
+
+
+def _recognised(catalog: Catalog, files: Files) -> dict[str, Any] | None:
+    """The stored fingerprint; None where there is no collection yet, or one whose creation broke off."""
+    exists = catalog.exists()
+    orphans = files.names()
+    if exists or catalog.exists():  # looked for again: whoever creates a collection writes token files last
+        stored = catalog.reading().during(_check, catalog.place)
+        if stored is not None:
+            return stored
+    # Token files without a catalogue are somebody's documents, not a place for a new collection.
+    if orphans:
+        raise CorruptStoreError(
+            f"{catalog.place} has token files but no {CATALOG}, or an empty one: restore it from a backup, or "
+            "build the collection anew in another directory."
+        )
+    return None
+
+
+def _check(connection: Connection, place: str) -> dict[str, Any] | None:
+    return None if schema.is_new(connection) else schema.check(connection, place)
