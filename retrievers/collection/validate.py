@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -199,7 +200,7 @@ def directory(path: str | PathLike[str] | None) -> Path | None:
 
     Raises:
         InvalidTypeError: it is no path.
-        InvalidInputError: it is empty, or has a character that no file name can have.
+        InvalidInputError: it is empty, too long, or has a character that no file name can have.
     """
     if path is None:
         return None
@@ -219,4 +220,11 @@ def directory(path: str | PathLike[str] | None) -> Path | None:
         raise InvalidInputError(
             f"path is {shown(given)}, which the file system's encoding cannot hold."
         ) from None
+    try:
+        os.lstat(given)
+    except OSError as error:  # whatever else is wrong with the path is the store's to say
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidInputError(
+                f"path is {shown(given)} of {len(given)} characters, which is longer than the file system permits."
+            ) from None
     return Path(given)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from retrievers import arguments
 from retrievers.encoder import loading, windows
 from retrievers.encoder.batching import batches, buffered
 from retrievers.encoder.precision import choose
 from retrievers.encoder.processes import Pool
 from retrievers.encoder.tokenizing import Features, Preprocessor, Task
-from retrievers.errors import InvalidInputError, InvalidTypeError, ModelNotFoundError
+from retrievers.errors import InvalidInputError, ModelNotFoundError
 from retrievers.types import Encoder, TokenMatrix
 
 if TYPE_CHECKING:
@@ -177,12 +178,10 @@ class LateInteractionEncoder(Encoder):
 
         Warns:
             UserWarning: a question has more tokens than the model reads; the rest is not used.
+        Raises:
+            InvalidTypeError: it is no sequence, or one of it is no str.
         """
-        if isinstance(texts, str):
-            raise InvalidTypeError(
-                "encode_queries takes a list of texts; you gave one text. Put it in a list."
-            )
-        return self._encode(texts, "query")
+        return self._encode(list(_texts(texts)), "query")
 
     def encode_documents(self, texts: Iterable[str]) -> Iterator[TokenMatrix]:
         """Encode windows, in the order given. A blank one has no rows.
@@ -190,18 +189,17 @@ class LateInteractionEncoder(Encoder):
         Reads ahead some tens of thousands of tokens, sorts them by length, and holds no more than these.
 
         Raises:
+            InvalidTypeError: it is no sequence, or one of it is no str.
             InvalidInputError: a text has more tokens than document_length; split cuts it into windows.
         """
-        if isinstance(texts, str):
-            raise InvalidTypeError("encode_documents takes texts; you gave one text. Put it in a list.")
         limit = max(BUFFER_TOKENS, 8 * self.token_budget)
-        for buffer in buffered(texts, lambda text: min(len(text), self.document_length), limit):
+        for buffer in buffered(_texts(texts), lambda text: min(len(text), self.document_length), limit):
             yield from self._encode(buffer, "document")
 
     def split(self, text: str) -> list[tuple[int, int]]:
         """Character spans of the windows of a text, each of at most document_length tokens."""
         return windows.split(
-            text,
+            arguments.text(text, "the text"),
             tokenize=self._preprocess.spans,
             count=self._preprocess.count,
             length=self.document_length,
@@ -265,6 +263,12 @@ class LateInteractionEncoder(Encoder):
             if self._pooling is not None:
                 rows = self._pooling.pool(rows, task=task)
             return [row.cpu().numpy() for row in rows]
+
+
+def _texts(values: Iterable[str]) -> Iterator[str]:
+    """Texts one by one, each looked at when its turn comes."""
+    for place, value in enumerate(arguments.each(values, "texts", "text")):
+        yield arguments.text(value, f"the text at place {place}")
 
 
 def _pooling(factor: float | None) -> BaseTokenPooling | None:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.collection import Collection
+from retrievers.arguments import listed, shown
+from retrievers.collection import Collection, incoming, validate
 from retrievers.encoder import LateInteractionEncoder
-from retrievers.errors import InvalidInputError
+from retrievers.errors import InvalidInputError, InvalidTypeError
 from retrievers.evaluate.baselines import BM25, Baseline, SingleVector, kept, single_vectors
 from retrievers.evaluate.benchmarks import load
 from retrievers.evaluate.metrics import DEPTH, Qrels, Row, Run, Table, measure
@@ -61,6 +62,9 @@ def compare(
         MissingExtraError: the extra `eval` is not installed.
     """
     encoders = _named(encoder)
+    documents = incoming.loose(documents)
+    modes, baselines = listed(modes, "modes", "mode"), listed(baselines, "baselines", "baseline")
+    cache = validate.directory(cache)
     _check(documents, queries, qrels, modes, baselines)
     asked = {query: queries[query] for query in qrels}
     windows = {title: _windows(documents, one) for title, one in encoders.items()}
@@ -227,6 +231,15 @@ def _check(
     for place, document in enumerate(documents):
         if document.id is None:
             raise InvalidInputError(f"document {place} has no id: judgements need one to name it by.")
+    for title, mapping in (("queries", queries), ("qrels", qrels)):
+        if not isinstance(mapping, Mapping):
+            raise InvalidTypeError(f"{title} is {shown(mapping)}: a dict from query ids is needed.")
+    for query, gains in qrels.items():
+        if not isinstance(gains, Mapping):
+            raise InvalidTypeError(
+                f"the judgements of query {shown(query)} are {shown(gains)}: a dict from document ids to gains is "
+                "needed."
+            )
     unknown = [query for query in qrels if query not in queries]
     if unknown:
         raise InvalidInputError(f"{len(unknown)} judged queries have no text, {unknown[0]!r} for one.")
@@ -234,9 +247,10 @@ def _check(
 
 def _named(encoder: Encoder | Sequence[Encoder] | Mapping[str, Encoder]) -> dict[str, Encoder]:
     if isinstance(encoder, Mapping):
-        encoders = dict(encoder)
+        encoders = {name: validate.encoder(one) for name, one in encoder.items()}
     else:
-        several = list(encoder) if isinstance(encoder, Sequence) else [encoder]
+        given: list[object] = list(encoder) if isinstance(encoder, (list, tuple)) else [encoder]
+        several = [validate.encoder(one) for one in given]
         encoders = {str(one.fingerprint["model"]): one for one in several}
         if len(encoders) < len(several):
             raise InvalidInputError(

@@ -136,6 +136,7 @@ class Nameless(HashingEncoder):
 
 OPTIONS = {
     "a path with NUL": ({"path": "a\x00b"}, InvalidInputError, "NUL"),
+    "a path too long": ({"path": "a" * 5000}, InvalidInputError, "of 5000 characters"),
     "a path of bytes": ({"path": b"a"}, InvalidTypeError, "b'a'"),
     "a path that is a number": ({"path": 3}, InvalidTypeError, "path is 3"),
     "a path with half a surrogate": ({"path": "a\ud800"}, InvalidInputError, "encoding"),

@@ -121,10 +121,24 @@ def test_a_document_that_does_not_fit_is_refused_and_its_windows_are_not(bert):
 
 
 def test_one_text_in_place_of_a_list_is_refused(bert):
-    with pytest.raises(InvalidTypeError, match="Put it in a list"):
+    with pytest.raises(InvalidTypeError, match="give a list, even of one"):
         bert.encode_queries("tea")
-    with pytest.raises(InvalidTypeError, match="Put it in a list"):
+    with pytest.raises(InvalidTypeError, match="give a list, even of one"):
         list(bert.encode_documents("tea"))
+
+
+def test_texts_of_any_sequence_are_encoded_and_others_are_named(bert):
+    [one] = bert.encode_queries(word for word in ["tea"])
+    assert np.array_equal(one, bert.encode_queries(np.array(["tea"]))[0])
+    for encode in (bert.encode_queries, lambda texts: list(bert.encode_documents(texts))):
+        with pytest.raises(InvalidTypeError, match="the text at place 1 is 3 of type int"):
+            encode(["tea", 3])
+        with pytest.raises(InvalidTypeError, match="texts is 3"):
+            encode(3)
+        with pytest.raises(InvalidInputError, match="surrogate"):
+            encode(["\ud800"])
+    with pytest.raises(InvalidTypeError, match="the text is None"):
+        bert.split(None)
 
 
 @pytest.mark.parametrize("name", ["pylate-bert", "pylate-lfm2", "pylate-modernbert", "pylate-xlm-roberta"])

@@ -11,7 +11,7 @@ pytest.importorskip("ir_measures", reason='needs pip install "maxsim-retrievers[
 pytest.importorskip("bm25s", reason='needs pip install "maxsim-retrievers[eval]"')
 
 from retrievers import Collection, Document
-from retrievers.errors import InvalidInputError
+from retrievers.errors import InvalidInputError, InvalidTypeError
 from retrievers.evaluate import compare, evaluate, main
 from retrievers.evaluate.comparison import rank_documents
 from retrievers.testing import HashingEncoder
@@ -103,12 +103,22 @@ def test_equal_scores_keep_the_order_of_the_documents():
         ({"encoder": []}, "no encoder to compare"),
         ({"encoder": [HashingEncoder(), HashingEncoder(dim=8)]}, "two encoders have the same model"),
         ({"documents": [Document("no id")]}, "document 0 has no id"),
+        ({"documents": "red"}, "documents is 'red'"),
+        ({"documents": ["no id"]}, "document 0 has no id"),
+        ({"encoder": "offline/minilm"}, "give LateInteractionEncoder"),
+        ({"encoder": None}, "encoder is None"),
+        ({"modes": "exact"}, "modes is 'exact': give a list"),
+        ({"baselines": "BM25"}, "baselines is 'BM25': give a list"),
+        ({"cache": 3}, "path is 3"),
+        ({"queries": ["red"]}, "queries is \\['red'\\]: a dict"),
+        ({"qrels": ["1"]}, "qrels is \\['1'\\]: a dict"),
+        ({"qrels": {"1": 3}}, "the judgements of query '1' are 3"),
         ({"queries": {"1": "red"}}, "2 judged queries have no text, '2' for one"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(encoder, change, message):
     given = {"documents": DOCUMENTS, "queries": QUERIES, "qrels": QRELS, "encoder": encoder} | change
-    with pytest.raises(InvalidInputError, match=message):
+    with pytest.raises((InvalidInputError, InvalidTypeError), match=message):
         compare(**given)
 
 
