@@ -20,7 +20,6 @@ BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite keeps beside a file
 REFUSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)  # by the system: less may be allowed
 LONGEST = 1e6  # seconds to wait: SQLite counts milliseconds in 32 bits
 MOST_IDLE = 2  # connections that are kept for the next transaction; each holds two descriptors
-HEADER = 100  # bytes at the start of an SQLite file
 
 
 class DiskCatalog:
@@ -127,7 +126,7 @@ class DiskCatalog:
         """
         first: sqlite3.Error | None = None
         with translated(self.place):
-            has_log = self._check_files()
+            self._check_files()
             for mode, immutable in (("rw", False), ("ro", False), ("ro", True)):
                 log = self.directory.status(CATALOG + "-wal")
                 if immutable and log is not None and log.st_size:
@@ -144,7 +143,9 @@ class DiskCatalog:
                     continue
                 try:
                     self.directory.recognise(path_of(raw))
-                    if mode == "rw" and not has_log:
+                    self._check_size(raw)
+                    [journal] = raw.execute("PRAGMA journal_mode").fetchone()
+                    if mode == "rw" and journal != "wal":
                         schema.wal(raw)  # a tool that restored a backup left another mode
                 except BaseException:
                     raw.close()
@@ -156,34 +157,37 @@ class DiskCatalog:
             "left there must be taken in by somebody who may write there: let them open the collection once."
         ) from first
 
-    def _check_files(self) -> bool:
-        """Refuse what SQLite would follow elsewhere, or would take for whole although it was cut off.
+    def _check_files(self) -> None:
+        """Refuse what SQLite would follow elsewhere.
 
-        Returns:
-            Whether the file says that it has a write-ahead log.
+        Names are looked at and never opened: when a process closes any descriptor of a file, the system drops all of
+        its locks on it, those of SQLite's connections too. Another process would then take itself for the last one
+        that uses the log, and remove it together with what is committed into it from then on.
         """
-        found = self.directory.status(CATALOG)
-        if found is None:
+        if self.directory.status(CATALOG) is None:
             raise CorruptStoreError(
                 f"{Path(self.place) / CATALOG} is gone: restore the directory from a backup."
             )
-        log, _ = self.directory.status(CATALOG + "-wal"), self.directory.status(CATALOG + "-shm")
+        for beside in ("-wal", "-shm"):
+            self.directory.status(CATALOG + beside)
         # A journal can name any other file as its own, for SQLite to remove. Ours has a log in its place.
         if self.directory.status(CATALOG + "-journal") is not None:
             raise CorruptStoreError(
                 f"{CATALOG} has a rollback journal, which a collection never has: restore the directory from a backup."
             )
-        with self.directory.open(CATALOG) as descriptor:
-            header = os.read(int(descriptor), HEADER)
-        if log is None or not log.st_size:
-            size = int.from_bytes(header[16:18], "big")
-            needed = int.from_bytes(header[28:32], "big") * (1 << 16 if size == 1 else size)
+
+    def _check_size(self, raw: sqlite3.Connection) -> None:
+        """Refuse a file that was cut off and that SQLite takes for whole; with a log it may be shorter than it says."""
+        found, log = self.directory.status(CATALOG), self.directory.status(CATALOG + "-wal")
+        if found is not None and (log is None or not log.st_size):
+            [pages] = raw.execute("PRAGMA page_count").fetchone()
+            [size] = raw.execute("PRAGMA page_size").fetchone()
+            needed = pages * size
             if found.st_size < needed:
                 raise CorruptStoreError(
                     f"{CATALOG} has {found.st_size} bytes where its first page names {needed}: it was cut off. Restore "
                     "the directory from a backup."
                 )
-        return header[18:20] == b"\2\2"
 
     def _fingerprint(self) -> tuple[object, ...]:
         """What changes whenever somebody writes."""
