@@ -30,7 +30,7 @@ from retrievers.kernels.ir import (
     vector,
 )
 from retrievers.kernels.scan import LINE, PREFETCH
-from retrievers.kernels.targets import Path
+from retrievers.kernels.targets import Target
 
 NAME, READING = "peak", "reading"
 _SUMS = 12  # in flight at once: more than an instruction takes cycles on any processor, times two a cycle
@@ -38,29 +38,31 @@ _UNROLL = 4
 _LINES = 16  # cache lines that are read in a trip
 
 
-def peak(path: Path, threads: int, *, seconds: float = 0.2, repeats: int = 5) -> float:
-    """Measure the throughput of a path's multiply instruction, in registers only, on some threads at once.
+def peak(target: Target, threads: int, *, seconds: float = 0.2, repeats: int = 5) -> float:
+    """Measure the throughput of a target's multiply instruction, in registers only, on some threads at once.
 
     Args:
-        path: whose instruction.
+        target: whose instruction.
         threads: that run at once.
         seconds: about how long one measurement takes.
         repeats: measurements, of which the best counts.
     Returns:
         operations a second, a multiplication and an addition being two.
     """
-    kernel = functions((NAME, path.name), path, partial(_module, path), [(NAME, 1)])[NAME]
+    kernel = functions((NAME, target.name), target, partial(_module, target), [(NAME, 1)])[NAME]
     trips = 1000
     while (taken := _run(kernel, trips, threads)) < seconds / 2:
         trips = int(trips * max(2.0, seconds / max(taken, 1e-4) / 2))
     taken = min(_run(kernel, trips, threads) for _ in range(repeats))
-    products = amx.SIDE * amx.SIDE * amx.BYTES if path.name == "amx" else path.lanes * path.arithmetic.step
+    products = (
+        amx.SIDE * amx.SIDE * amx.BYTES if target.name == "amx" else target.lanes * target.arithmetic.step
+    )
     return threads * trips * _UNROLL * _SUMS * products * 2 / taken
 
 
-def reading(path: Path, rows: NDArray[np.uint8], threads: int) -> float:
+def reading(target: Target, rows: NDArray[np.uint8], threads: int) -> float:
     """Measure once how fast some threads at once read an array, each its part of it: bytes a second."""
-    kernel = functions((READING, path.name), path, _reading, [(READING, 1)])[READING]
+    kernel = functions((READING, target.name), target, _reading, [(READING, 1)])[READING]
     tasks, trips = [], 0
     for part in np.array_split(rows.reshape(-1), threads):
         task = np.zeros(256, np.int64)
@@ -86,18 +88,18 @@ def _together(kernel: Callable[[int], None], tasks: Sequence[NDArray[np.int64]])
     return time.perf_counter() - begin
 
 
-def _module(path: Path, triple: str) -> ir.Module:
+def _module(target: Target, triple: str) -> ir.Module:
     """peak(task): task[0] is the number of trips; what comes out is written behind it, so that it is made."""
     unit = ir.Module(NAME)
     unit.triple = triple
     function = ir.Function(unit, ir.FunctionType(VOID, [POINTER]), NAME)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     task = function.args[0]
-    if path.name == "amx":
+    if target.name == "amx":
         _matrices(b, load(b, task, I64))
         return unit
-    kind = path.arithmetic.accumulator(path.lanes)
-    query, document = (_opaque(b, constant(kind.element, 1, path.lanes)) for _ in range(2))
+    kind = target.arithmetic.accumulator(target.lanes)
+    query, document = (_opaque(b, constant(kind.element, 1, target.lanes)) for _ in range(2))
     sums = [Variable(b, kind) for _ in range(_SUMS)]
     for total in sums:
         total.set(query)
@@ -105,7 +107,7 @@ def _module(path: Path, triple: str) -> ir.Module:
         for _ in range(_UNROLL):
             for total in sums:
                 document = _opaque(b, document)
-                total.set(path.arithmetic.multiply(b, total.get(), document, query))
+                total.set(target.arithmetic.multiply(b, total.get(), document, query))
     for n, total in enumerate(sums):
         store(b, total.get(), at(b, task, I64, 8), n)
     b.ret_void()

@@ -13,7 +13,7 @@ from llvmlite import ir
 from retrievers.kernels.compile import functions
 from retrievers.kernels.ir import F32, I8, I32, VOID, Variable, at, i64, intrinsic, load, splat
 from retrievers.kernels.scan import NAME, Scan, define
-from retrievers.kernels.targets import Path, Tile
+from retrievers.kernels.targets import Target, Tile
 
 SIDE = 16  # rows of a tile, and int32 in one of its rows
 BYTES = 64  # of a row of a tile
@@ -27,19 +27,19 @@ def fits(row_bytes: int) -> bool:
     return row_bytes % BYTES == 0
 
 
-def compiled(path: Path, row_bytes: int) -> Callable[[int, int, int], None]:
+def compiled(target: Target, row_bytes: int) -> Callable[[int, int, int], None]:
     """The scan for one width of rows; its arguments are addresses: task, counter, scratch."""
 
     def make(triple: str) -> ir.Module:
-        return module(path, row_bytes, triple)
+        return module(target, row_bytes, triple)
 
-    return functions((NAME, path.name, row_bytes), path, make, [(NAME, 3)])[NAME]
+    return functions((NAME, target.name, row_bytes), target, make, [(NAME, 3)])[NAME]
 
 
-def module(path: Path, row_bytes: int, triple: str) -> ir.Module:
+def module(target: Target, row_bytes: int, triple: str) -> ir.Module:
     """The scan in LLVM IR, like retrievers.kernels.scan.module."""
     unit, function = define(triple)
-    _MatrixScan(function, path.arithmetic, path.lanes, TILES, row_bytes).emit()
+    _MatrixScan(function, target.arithmetic, target.lanes, TILES, row_bytes).emit()
     return unit
 
 

@@ -37,7 +37,7 @@ from retrievers.kernels.ir import (
 )
 from retrievers.kernels.pack import pack
 from retrievers.kernels.rows import ZERO, row_bytes
-from retrievers.kernels.targets import Path, chosen
+from retrievers.kernels.targets import Target, chosen_target
 from retrievers.types import TokenMatrix
 
 WIDTHS = (16, 32)
@@ -89,8 +89,8 @@ def nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.i
         int32, (n,): its number.
         float32, (n,): the product in units of the row's scale; comparable between rows of one scale only.
     """
-    path = chosen()
-    arithmetic, lanes = path.arithmetic, path.lanes
+    target = chosen_target()
+    arithmetic, lanes = target.arithmetic, target.lanes
     size = GROUPS * lanes
     count, width = rows.shape
     if not count:
@@ -104,8 +104,8 @@ def nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.i
     units = elements.astype(np.float32) if arithmetic.limit == 0 else elements.view(np.int32)
     packed = np.ascontiguousarray(units.reshape(whole // lanes, lanes, -1).transpose(0, 2, 1))
     numbers, products = np.empty(whole, np.int32), np.empty(whole, np.float32)
-    _functions(path, width)["nearest"](
-        _place(packed), whole // lanes, _place(_stored(path, centroids)), len(centroids.rows),
+    _functions(target, width)["nearest"](
+        _place(packed), whole // lanes, _place(_stored(target, centroids)), len(centroids.rows),
         _place(numbers), _place(products),
     )  # fmt: skip
     if arithmetic.offset:  # what the 128 of a centroid's bytes added, the same for all centroids
@@ -123,8 +123,8 @@ def table(query: TokenMatrix, centroids: Centroids) -> NDArray[np.uint8]:
         uint8, (K rounded up, width), width the smallest of WIDTHS that holds the query: 255 is the product of
         the longest query token and the longest centroid, 0 is 0 and less, and columns without a token.
     """
-    path = chosen()
-    arithmetic, lanes = path.arithmetic, path.lanes
+    target = chosen_target()
+    arithmetic, lanes = target.arithmetic, target.lanes
     width = next(width for width in WIDTHS if width >= len(query))
     filled = np.zeros((width, query.shape[1]), np.float32)
     filled[: len(query)] = query
@@ -139,31 +139,31 @@ def table(query: TokenMatrix, centroids: Centroids) -> NDArray[np.uint8]:
     most = max(float(np.linalg.norm(query, axis=1).max()) * centroids.longest, 1e-12)
     factors = packed.scales * np.float32(centroids.scale * 255 / most)
     out = np.empty((len(centroids.rows), width), np.uint8)
-    _functions(path, centroids.rows.shape[1])[f"table{width}"](
+    _functions(target, centroids.rows.shape[1])[f"table{width}"](
         _place(packed.data), _place(packed.excess), _place(factors),
-        _place(_stored(path, centroids)), len(centroids.rows), _place(out),
+        _place(_stored(target, centroids)), len(centroids.rows), _place(out),
     )  # fmt: skip
     return out
 
 
-def _stored(path: Path, centroids: Centroids) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Centroids as a path's arithmetic takes them."""
-    return centroids.rows if path.arithmetic.limit else centroids.floats
+def _stored(target: Target, centroids: Centroids) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Centroids as a target's arithmetic takes them."""
+    return centroids.rows if target.arithmetic.limit else centroids.floats
 
 
 def _place(array: NDArray[np.generic]) -> int:
     return array.ctypes.data
 
 
-def _functions(path: Path, width: int) -> Functions:
+def _functions(target: Target, width: int) -> Functions:
     def make(triple: str) -> ir.Module:
         from retrievers.kernels.amx_centroids import MatrixEmitter  # which builds on this file
 
-        kind = MatrixEmitter if path.name == "amx" and amx.fits(width) else Emitter
-        return module(path.arithmetic, path.lanes, width, triple, kind)
+        kind = MatrixEmitter if target.name == "amx" and amx.fits(width) else Emitter
+        return module(target.arithmetic, target.lanes, width, triple, kind)
 
     arguments = [("nearest", 6), *((f"table{size}", 6) for size in WIDTHS)]
-    return functions(("centroids", path.name, width), path, make, arguments)
+    return functions(("centroids", target.name, width), target, make, arguments)
 
 
 def module(

@@ -31,7 +31,7 @@ from retrievers.kernels.ir import (
     store,
     vector,
 )
-from retrievers.kernels.targets import chosen
+from retrievers.kernels.targets import chosen_target
 from retrievers.kernels.threads import cores, share
 
 WIDTHS = (16, 32)  # query tokens of a table: a short query needs half the cache
@@ -99,9 +99,9 @@ def module(triple: str) -> ir.Module:
 
 
 def _functions() -> Functions:
-    path = chosen()
+    target = chosen_target()
     arguments = [("distinct", 7), *((f"maxima{width}", 7) for width in WIDTHS)]
-    return functions(("codes", path.name), path, module, arguments)
+    return functions(("codes", target.name), target, module, arguments)
 
 
 def _places(*arrays: NDArray[np.generic]) -> list[int]:

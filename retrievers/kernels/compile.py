@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
-from pathlib import Path as FilePath
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -18,7 +18,7 @@ import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from retrievers.kernels.targets import Path
+from retrievers.kernels.targets import Target
 
 VARIABLE = "RETRIEVERS_CACHE_DIR"
 
@@ -32,7 +32,7 @@ _keep: list[Any] = []  # engines, whose code the functions run
 
 def functions(
     name: tuple[object, ...],
-    path: Path,
+    target: Target,
     make: Callable[[str], ir.Module],
     arguments: Sequence[tuple[str, int]],
 ) -> Functions:
@@ -40,7 +40,7 @@ def functions(
 
     Args:
         name: strings and numbers that, with this package's source, settle what `make` makes.
-        path: the processor to compile for.
+        target: the processor to compile for.
         make: the module for a machine, given what LLVM calls it.
         arguments: names of the functions, and how many int64 each takes.
     """
@@ -49,19 +49,19 @@ def functions(
         with _lock:
             found = _loaded.get(name)
             if found is None:
-                found = _loaded[name] = _load(name, path, make, arguments)
+                found = _loaded[name] = _load(name, target, make, arguments)
     return found
 
 
-def target_machine(path: Path, triple: str) -> llvm.TargetMachine:
-    """LLVM's back end for a path, also for another architecture than this machine's."""
+def target_machine(target: Target, triple: str) -> llvm.TargetMachine:
+    """LLVM's back end for a target, also for another architecture than this machine's."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     return llvm.Target.from_triple(triple).create_target_machine(
-        cpu=path.cpu,
-        features=path.features,
+        cpu=target.cpu,
+        features=target.features,
         opt=3,
-        reloc="static" if path.machine == "x86_64" else "default",
+        reloc="static" if target.machine == "x86_64" else "default",
         codemodel="jitdefault",
         jit=True,
     )
@@ -76,11 +76,11 @@ def optimised(unit: ir.Module, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     return parsed
 
 
-def cache_directory() -> FilePath | None:
+def cache_directory() -> Path | None:
     """Where machine code is kept: RETRIEVERS_CACHE_DIR, else the user's cache directory; None for nowhere."""
     given = os.environ.get(VARIABLE)
     if given is not None:
-        return FilePath(given) if given else None
+        return Path(given) if given else None
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA")
     elif sys.platform == "darwin":
@@ -90,20 +90,20 @@ def cache_directory() -> FilePath | None:
     if not base:
         return None
     try:
-        return FilePath(base).expanduser() / "maxsim-retrievers"
+        return Path(base).expanduser() / "maxsim-retrievers"
     except RuntimeError:  # this user has no home
         return None
 
 
 def _load(
     name: tuple[object, ...],
-    path: Path,
+    target: Target,
     make: Callable[[str], ir.Module],
     arguments: Sequence[tuple[str, int]],
 ) -> Functions:
     triple = llvm.get_process_triple()
-    machine = target_machine(path, triple)
-    parts = [_source(), repr(name), triple, path.cpu, path.features, llvmlite.__version__]
+    machine = target_machine(target, triple)
+    parts = [_source(), repr(name), triple, target.cpu, target.features, llvmlite.__version__]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     code = _read(cache_directory(), key)
     if code is None:
@@ -128,7 +128,7 @@ def _source() -> str:
     return hashlib.sha256(b"\0".join(content)).hexdigest()
 
 
-def _read(directory: FilePath | None, key: str) -> bytes | None:
+def _read(directory: Path | None, key: str) -> bytes | None:
     """Machine code of a key; None if there is none, or if it was damaged."""
     if directory is None:
         return None
@@ -140,7 +140,7 @@ def _read(directory: FilePath | None, key: str) -> bytes | None:
     return code if hashlib.sha256(code).digest() == digest else None
 
 
-def _write(directory: FilePath | None, key: str, code: bytes) -> None:
+def _write(directory: Path | None, key: str, code: bytes) -> None:
     """Keep machine code, whole or not at all; a place that cannot be written costs a compilation, no more."""
     if directory is None:
         return

@@ -11,7 +11,7 @@ from retrievers.errors import ShapeError
 from retrievers.kernels import amx
 from retrievers.kernels.pack import Packed, pack
 from retrievers.kernels.scan import compiled, scratch_floats
-from retrievers.kernels.targets import Path
+from retrievers.kernels.targets import Target
 from retrievers.kernels.threads import helpers, share
 from retrievers.types import TokenMatrix
 
@@ -24,7 +24,7 @@ def maxsim(
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     queries: Sequence[TokenMatrix],
-    path: Path,
+    target: Target,
 ) -> NDArray[np.float32]:
     """Score windows against queries in one pass over the rows, which are not copied.
 
@@ -36,7 +36,7 @@ def maxsim(
         starts: int64, (windows,): first token of each window.
         ends: int64, (windows,): the token behind the last one.
         queries: matrices, float32, (query_tokens_i, dim).
-        path: how; one with integer arithmetic rounds the queries too.
+        target: the kind of processor whose kernel runs; one with integer arithmetic rounds the queries too.
     Returns:
         float32, (len(queries), windows). -inf for a window without tokens, 0 for a query without tokens.
     Raises:
@@ -45,7 +45,7 @@ def maxsim(
     _check(rows, scales, starts, ends, queries)
     scores = np.empty((len(queries), len(starts)), np.float32)
     if scores.size:
-        _Scan(rows, scales, starts, ends, queries, path, scores).run()
+        _Scan(rows, scales, starts, ends, queries, target, scores).run()
     return scores
 
 
@@ -59,22 +59,22 @@ class _Scan:
         starts: NDArray[np.int64],
         ends: NDArray[np.int64],
         queries: Sequence[TokenMatrix],
-        path: Path,
+        target: Target,
         scores: NDArray[np.float32],
     ) -> None:
-        arithmetic, row_bytes = path.arithmetic, rows.shape[1]
+        arithmetic, row_bytes = target.arithmetic, rows.shape[1]
         self.packed = packed = pack(
             queries,
             row_bytes=row_bytes,
-            lanes=path.lanes,
+            lanes=target.lanes,
             step=arithmetic.step,
             limit=arithmetic.limit,
             offset=arithmetic.offset,
         )
-        self.helpers, chunk = _split(starts, ends, packed, row_bytes * path.lanes)
-        build = amx.compiled if path.name == "amx" and amx.fits(row_bytes) else compiled
-        self.call = build(path, row_bytes)
-        self.floats = scratch_floats(arithmetic, path.tiles, row_bytes) + (packed.groups + 1) * path.lanes
+        self.helpers, chunk = _split(starts, ends, packed, row_bytes * target.lanes)
+        build = amx.compiled if target.name == "amx" and amx.fits(row_bytes) else compiled
+        self.call = build(target, row_bytes)
+        self.floats = scratch_floats(arithmetic, target.tiles, row_bytes) + (packed.groups + 1) * target.lanes
         self.arrays = (rows, scales, starts, ends, scores)
         addresses = [array.ctypes.data for array in self.arrays]
         self.task = np.array(

@@ -38,7 +38,7 @@ from retrievers.kernels.ir import (
     store,
     vector,
 )
-from retrievers.kernels.targets import Path, Tile
+from retrievers.kernels.targets import Target, Tile
 
 NAME = "scan"
 PREFETCH = 8192  # bytes ahead: what the fastest processors scan while memory answers
@@ -83,13 +83,13 @@ def define(triple: str) -> tuple[ir.Module, ir.Function]:
     return unit, ir.Function(unit, ir.FunctionType(VOID, [POINTER] * 3), NAME)
 
 
-def compiled(path: Path, row_bytes: int) -> Callable[[int, int, int], None]:
-    """The scan of a path for one width of rows; its arguments are addresses: task, counter, scratch."""
+def compiled(target: Target, row_bytes: int) -> Callable[[int, int, int], None]:
+    """The scan of a target for one width of rows; its arguments are addresses: task, counter, scratch."""
 
     def make(triple: str) -> ir.Module:
-        return module(path.arithmetic, path.lanes, path.tiles, row_bytes, triple)
+        return module(target.arithmetic, target.lanes, target.tiles, row_bytes, triple)
 
-    return functions((NAME, path.name, row_bytes), path, make, [(NAME, 3)])[NAME]
+    return functions((NAME, target.name, row_bytes), target, make, [(NAME, 3)])[NAME]
 
 
 def scratch_floats(arithmetic: Arithmetic, tiles: tuple[Tile, ...], row_bytes: int) -> int:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from retrievers.kernels.centroids import WIDTHS, Centroids, prepare, table
 from retrievers.kernels.codes import add_maxima, distinct
 from retrievers.kernels.maxsim import maxsim
-from retrievers.kernels.targets import chosen
+from retrievers.kernels.targets import chosen_target
 from retrievers.kernels.threads import cores
 from retrievers.search import exact
 from retrievers.search.parts import each, ranges
@@ -175,7 +175,7 @@ class _Scored:
 
     Attributes:
         places: int64, ascending: which of the positions.
-        scores: float32, (len(places),): by the path that is chosen, of the rounded query.
+        scores: float32, (len(places),): by the target that is chosen, of the rounded query.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class _Scored:
         starts, ends = view.starts[windows], view.ends[windows]
         scores = np.empty(len(places), np.float32)
         scores[~new] = self.scores
-        scores[new] = maxsim(view.rows, view.scales, starts, ends, [self.query], chosen())[0]
+        scores[new] = maxsim(view.rows, view.scales, starts, ends, [self.query], chosen_target())[0]
         self.places, self.scores = places, scores
 
     def worst(self, k: int) -> float | None:

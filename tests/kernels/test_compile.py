@@ -11,7 +11,7 @@ from retrievers.kernels import amx, compile, reference, targets
 from retrievers.kernels.maxsim import maxsim
 from tests.kernels.cases import make_case
 
-PATH = targets.PATHS["portable"]
+TARGET = targets.TARGETS["portable"]
 OPTIMISED = compile.optimised
 CASE = make_case(seed=0, dim=20, lengths=[5, 0, 17], query_lengths=[4])
 
@@ -30,7 +30,7 @@ def came_from_disk(monkeypatch):
         compiled = []
         monkeypatch.setattr(compile, "_loaded", {})
         monkeypatch.setattr(compile, "optimised", lambda *given: compiled.append(1) or OPTIMISED(*given))
-        np.testing.assert_allclose(maxsim(*CASE, PATH), reference.maxsim(*CASE), rtol=1e-5)
+        np.testing.assert_allclose(maxsim(*CASE, TARGET), reference.maxsim(*CASE), rtol=1e-5)
         return not compiled
 
     return scan
@@ -43,11 +43,11 @@ def test_the_second_process_finds_the_code_of_the_first(directory, came_from_dis
     assert [file] == list(directory.iterdir())
 
 
-def test_code_is_kept_for_each_width_and_path(directory):
+def test_code_is_kept_for_each_width_and_target(directory):
     for dim in (16, 20):
-        maxsim(*make_case(seed=0, dim=dim, lengths=[5], query_lengths=[4]), PATH)
-    maxsim(*CASE, targets.chosen())
-    assert len(list(directory.iterdir())) == (2 if targets.chosen() is PATH else 3)
+        maxsim(*make_case(seed=0, dim=dim, lengths=[5], query_lengths=[4]), TARGET)
+    maxsim(*CASE, targets.chosen_target())
+    assert len(list(directory.iterdir())) == (2 if targets.chosen_target() is TARGET else 3)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
@@ -112,14 +112,14 @@ def test_another_process_starts_without_compiling(directory, came_from_disk):
     script = (
         "from retrievers.kernels import compile, targets, scan\n"
         "compile.optimised = None\n"
-        "scan.compiled(targets.PATHS['portable'], 20)\n"
+        "scan.compiled(targets.TARGETS['portable'], 20)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize("row_bytes", [64, 128, 384])
 def test_the_matrix_scan_compiles_also_where_no_processor_can_run_it(row_bytes):
-    path, triple = targets.PATHS["amx"], "x86_64-unknown-linux-gnu"
-    machine = compile.target_machine(path, triple)
-    assembly = machine.emit_assembly(compile.optimised(amx.module(path, row_bytes, triple), machine))
+    target, triple = targets.TARGETS["amx"], "x86_64-unknown-linux-gnu"
+    machine = compile.target_machine(target, triple)
+    assembly = machine.emit_assembly(compile.optimised(amx.module(target, row_bytes, triple), machine))
     assert "tdpbusd" in assembly

@@ -93,22 +93,22 @@ def test_without_any_helper_the_caller_does_it_alone(monkeypatch):
     assert runs == [1]
 
 
-def test_helped_scans_equal_lone_ones(path, always_helped, monkeypatch):
+def test_helped_scans_equal_lone_ones(target, always_helped, monkeypatch):
     case = make_case(seed=0, dim=48, lengths=list(range(90)), query_lengths=[14, 20])
-    helped = maxsim(*case, path)
+    helped = maxsim(*case, target)
     monkeypatch.setattr(module, "helpers", lambda multiplications: 0)
-    assert (maxsim(*case, path) == helped).all()
+    assert (maxsim(*case, target) == helped).all()
 
 
 def test_32_threads_get_right_answers(always_helped):
     cases = [make_case(seed, 64, [30] * 40, [seed % 40 + 1]) for seed in range(32)]
-    path = targets.chosen()
-    expected = [maxsim(*case, path) for case in cases]
+    target = targets.chosen_target()
+    expected = [maxsim(*case, target) for case in cases]
     wrong = []
 
     def search(number):
         for _ in range(50):
-            if (maxsim(*cases[number], path) != expected[number]).any():
+            if (maxsim(*cases[number], target) != expected[number]).any():
                 wrong.append(number)
 
     callers = [threading.Thread(target=search, args=(n,)) for n in range(32)]
@@ -146,14 +146,14 @@ def _work_in_child(case, answers):
     together = threading.Barrier(2, timeout=30)  # passes only if a helper comes
     threads.share(together.wait, 1)
     with threads.turn():
-        answers.put(maxsim(*case, targets.chosen()))
+        answers.put(maxsim(*case, targets.chosen_target()))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_helpers_of_its_own(always_helped):
     case = make_case(seed=1, dim=64, lengths=[30] * 200, query_lengths=[14])
-    expected = maxsim(*case, targets.chosen())  # the parent's pool has its threads now
+    expected = maxsim(*case, targets.chosen_target())  # the parent's pool has its threads now
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
     with (
