@@ -26,7 +26,7 @@ from retrievers.kernels.maxsim import maxsim
 from retrievers.kernels.targets import chosen_target
 from retrievers.kernels.threads import cores
 from retrievers.search import exact
-from retrievers.search.parts import each, ranges
+from retrievers.search.parallel import map_ranges, ranges
 from retrievers.search.ranking import Ranking, best_documents
 from retrievers.types import TokenMatrix
 
@@ -126,7 +126,7 @@ def build(view: View, previous: Index | None = None) -> Index:
         window = slice(known + first, known + last)
         return distinct(codes, view.starts[window], view.ends[window])
 
-    parts = each(part, ranges(len(view.starts) - known, cores()))
+    parts = map_ranges(part, ranges(len(view.starts) - known, cores()))
     offsets = np.zeros(len(view.starts) + 1, np.int64)
     different = [found for found, _ in parts]
     if previous is not None:
