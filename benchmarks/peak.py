@@ -29,7 +29,8 @@ from retrievers.kernels.ir import (
     store,
     vector,
 )
-from retrievers.kernels.scan import LINE, PREFETCH
+from retrievers.kernels.products import LINE
+from retrievers.kernels.scan import PREFETCH
 from retrievers.kernels.targets import Target
 
 NAME, READING = "peak", "reading"
@@ -49,20 +50,20 @@ def peak(target: Target, threads: int, *, seconds: float = 0.2, repeats: int = 5
     Returns:
         operations a second, a multiplication and an addition being two.
     """
-    kernel = functions((NAME, target.name), target, partial(_module, target), [(NAME, 1)])[NAME]
+    kernel = functions((NAME,), target, partial(_module, target), [(NAME, 1)])[NAME]
     trips = 1000
     while (taken := _run(kernel, trips, threads)) < seconds / 2:
         trips = int(trips * max(2.0, seconds / max(taken, 1e-4) / 2))
     taken = min(_run(kernel, trips, threads) for _ in range(repeats))
     products = (
-        amx.SIDE * amx.SIDE * amx.BYTES if target.name == "amx" else target.lanes * target.arithmetic.step
+        amx.SIDE * amx.SIDE * amx.BYTES if target.matrix_tiles else target.lanes * target.arithmetic.step
     )
     return threads * trips * _UNROLL * _SUMS * products * 2 / taken
 
 
 def reading(target: Target, rows: NDArray[np.uint8], threads: int) -> float:
     """Measure once how fast some threads at once read an array, each its part of it: bytes a second."""
-    kernel = functions((READING, target.name), target, _reading, [(READING, 1)])[READING]
+    kernel = functions((READING,), target, _reading, [(READING, 1)])[READING]
     tasks, trips = [], 0
     for part in np.array_split(rows.reshape(-1), threads):
         task = np.zeros(256, np.int64)
@@ -95,7 +96,7 @@ def _module(target: Target, triple: str) -> ir.Module:
     function = ir.Function(unit, ir.FunctionType(VOID, [POINTER]), NAME)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     task = function.args[0]
-    if target.name == "amx":
+    if target.matrix_tiles:
         _matrices(b, load(b, task, I64))
         return unit
     kind = target.arithmetic.accumulator(target.lanes)
@@ -137,10 +138,10 @@ def _reading(triple: str) -> ir.Module:
 
 
 def _matrices(b: ir.IRBuilder, trips: ir.Value) -> None:
-    """The same with tiles: products in tiles 0 to 3, and the rows and queries of the scan's tiles."""
+    """The same in matrix registers: sums in 0 to 3, rows and queries where the scan has them."""
     amx.configure(b)
-    for tile in range(8):
-        intrinsic(b, "llvm.x86.tilezero", VOID, ir.Constant(I8, tile))
+    for number in range(8):
+        intrinsic(b, "llvm.x86.tilezero", VOID, ir.Constant(I8, number))
     with repeat(b, i64(0), trips):
         for n in range(_UNROLL * _SUMS):
             numbers = (n % 4, amx.ROWS + n // 2 % 2, amx.QUERY + n % 2)

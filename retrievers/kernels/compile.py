@@ -26,7 +26,7 @@ Functions = dict[str, Callable[..., None]]
 
 _DIGEST = hashlib.sha256().digest_size
 _lock = Lock()
-_loaded: dict[tuple[object, ...], Functions] = {}
+_loaded: dict[tuple[tuple[object, ...], Target], Functions] = {}
 _keep: list[Any] = []  # engines, whose code the functions run
 
 
@@ -39,17 +39,17 @@ def functions(
     """Functions of a module, built once a process and compiled once a machine; they run without the GIL.
 
     Args:
-        name: strings and numbers that, with this package's source, settle what `make` makes.
-        target: the processor to compile for.
+        name: strings and numbers that, with the target and this package's source, settle what `make` makes.
+        target: the kind of processor to compile for.
         make: the module for a machine, given what LLVM calls it.
         arguments: names of the functions, and how many int64 each takes.
     """
-    found = _loaded.get(name)
+    found = _loaded.get((name, target))
     if found is None:
         with _lock:
-            found = _loaded.get(name)
+            found = _loaded.get((name, target))
             if found is None:
-                found = _loaded[name] = _load(name, target, make, arguments)
+                found = _loaded[name, target] = _load(name, target, make, arguments)
     return found
 
 
@@ -103,7 +103,7 @@ def _load(
 ) -> Functions:
     triple = llvm.get_process_triple()
     machine = target_machine(target, triple)
-    parts = [_source(), repr(name), triple, target.cpu, target.features, llvmlite.__version__]
+    parts = [_source(), repr(name), triple, target.description, llvmlite.__version__]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     code = _read(cache_directory(), key)
     if code is None:

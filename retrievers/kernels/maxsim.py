@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import ShapeError
-from retrievers.kernels import amx
 from retrievers.kernels.pack import Packed, pack
-from retrievers.kernels.scan import compiled, scratch_floats
+from retrievers.kernels.scan import TASK, compiled, scratch_floats
 from retrievers.kernels.targets import Target
 from retrievers.kernels.threads import helpers, share
 from retrievers.types import TokenMatrix
@@ -72,26 +71,25 @@ class _Scan:
             offset=arithmetic.offset,
         )
         self.helpers, chunk = _split(starts, ends, packed, row_bytes * target.lanes)
-        build = amx.compiled if target.name == "amx" and amx.fits(row_bytes) else compiled
-        self.call = build(target, row_bytes)
-        self.floats = scratch_floats(arithmetic, target.tiles, row_bytes) + (packed.groups + 1) * target.lanes
+        self.call = compiled(target, row_bytes)
+        self.floats = scratch_floats(target, row_bytes, packed.groups)
         self.arrays = (rows, scales, starts, ends, scores)
-        addresses = [array.ctypes.data for array in self.arrays]
-        self.task = np.array(
-            [
-                *addresses[:4],
-                len(starts),
-                chunk,
-                packed.data.ctypes.data,
-                packed.excess.ctypes.data,
-                packed.scales.ctypes.data,
-                packed.groups,
-                packed.offsets.ctypes.data,
-                len(queries),
-                addresses[4],
-            ],
-            np.int64,
+        task = TASK.values(
+            rows=rows,
+            scales=scales,
+            starts=starts,
+            ends=ends,
+            windows=len(starts),
+            chunk=chunk,
+            query=packed.data,
+            excess=packed.excess,
+            query_scales=packed.scales,
+            groups=packed.groups,
+            offsets=packed.offsets,
+            queries=len(queries),
+            out=scores,
         )
+        self.task = np.array(task, np.int64)
         self.counter = np.zeros(1, np.int64)
 
     def run(self) -> None:

@@ -25,7 +25,7 @@ class Tile:
     rows: tuple[int, ...]  # sizes of blocks, largest first, 1 last
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """A kind of processor that kernels are generated for.
 
@@ -37,8 +37,9 @@ class Target:
         features: what is added to that processor.
         arithmetic: the instructions.
         lanes: query tokens in a vector.
-        tiles: sizes of the blocks.
+        tiles: shapes of the scan's blocks, by falling number of groups; the last one takes a single group.
         final: name of the float32 target that gives the scores which users see.
+        matrix_tiles: the same for rows that fill the processor's matrix registers; empty where it has none.
     """
 
     name: str
@@ -50,6 +51,17 @@ class Target:
     lanes: int
     tiles: tuple[Tile, ...]
     final: str
+    matrix_tiles: tuple[Tile, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """All that settles the code for this target, the same in every process: part of the key of kept code."""
+        kind = self.arithmetic
+        parts = (
+            *(self.name, self.cpu, self.features, self.lanes, self.tiles, self.matrix_tiles),
+            *(type(kind).__name__, vars(kind), kind.step, kind.limit, kind.offset),
+        )
+        return repr(parts)
 
 
 # 32 registers hold 24 sums beside the queries of a tile and the row; 16 registers hold 12 at most.
@@ -57,6 +69,8 @@ _WIDE = (Tile(2, (12, 8, 4, 2, 1)), Tile(1, (12, 8, 4, 2, 1)))
 _NARROW = (Tile(2, (5, 3, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _ARM = (Tile(4, (5, 3, 2, 1)), Tile(2, (8, 4, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _SMALL = (Tile(4, (2, 1)), Tile(2, (4, 2, 1)), Tile(1, (8, 4, 2, 1)))
+# Four matrix registers of sums, as an instruction starts four times until one has ended; eight there are.
+_MATRIX = (Tile(2, (32, 16, 8, 4, 2, 1)), Tile(1, (64, 32, 16, 8, 4, 2, 1)))
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"})
 _AVX2 = frozenset({"avx2", "fma"})
 _VNNI512, _VNNI256 = (Vnni(f"llvm.x86.avx512.vpdpbusd.{bits}") for bits in (512, 256))
@@ -74,6 +88,7 @@ TARGETS = {
             16,
             _WIDE,
             "avx512float",
+            _MATRIX,
         ),
         Target(
             "avx512vnni",

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from retrievers.kernels import amx, compile, reference, targets
+from retrievers.kernels import compile, reference, scan, targets
 from retrievers.kernels.maxsim import maxsim
 from tests.kernels.cases import make_case
 
@@ -121,5 +121,5 @@ def test_another_process_starts_without_compiling(directory, came_from_disk):
 def test_the_matrix_scan_compiles_also_where_no_processor_can_run_it(row_bytes):
     target, triple = targets.TARGETS["amx"], "x86_64-unknown-linux-gnu"
     machine = compile.target_machine(target, triple)
-    assembly = machine.emit_assembly(compile.optimised(amx.module(target, row_bytes, triple), machine))
+    assembly = machine.emit_assembly(compile.optimised(scan.module(target, row_bytes, triple), machine))
     assert "tdpbusd" in assembly

@@ -4,7 +4,7 @@ import llvmlite.binding as llvm
 import pytest
 
 from retrievers.errors import InvalidInputError
-from retrievers.kernels import amx, compile, scan, targets
+from retrievers.kernels import compile, scan, targets
 
 SERVER = "x86_64", frozenset(targets.TARGETS["avx512vnni"].needs | targets.TARGETS["avxvnni"].needs)
 
@@ -81,7 +81,7 @@ def assembly(name, triple):
     """What LLVM makes of a target on a machine, in words."""
     target = targets.TARGETS[name]
     machine = compile.target_machine(target, triple)
-    unit = scan.module(target.arithmetic, target.lanes, target.tiles, 128, triple)
+    unit = scan.module(target, 128, triple)
     return machine.emit_assembly(compile.optimised(unit, machine))
 
 
@@ -118,7 +118,7 @@ def test_x86_uses_the_instruction_that_the_target_is_named_after(name, instructi
 
 def test_matrix_instructions_are_used_where_blocks_are_large_enough():
     machine = compile.target_machine(targets.TARGETS["amx"], "x86_64-unknown-linux-gnu")
-    unit = amx.module(targets.TARGETS["amx"], 128, "x86_64-unknown-linux-gnu")
+    unit = scan.module(targets.TARGETS["amx"], 128, "x86_64-unknown-linux-gnu")
     text = machine.emit_assembly(compile.optimised(unit, machine))
     assert text.count("tdpbusd") > 20
     assert text.count("vpdpbusd") > 100  # for the rows that are left

@@ -79,7 +79,7 @@ def test_a_product_that_rounding_lifts_above_the_longest_stays_a_byte():
 def test_arm_multiplies_and_takes_maxima_by_vector_instructions():
     target, triple = targets.TARGETS["sdot"], "aarch64-unknown-linux-gnu"
     machine = compile.target_machine(target, triple)
-    products = kernel.module(target.arithmetic, target.lanes, 128, triple)
+    products = kernel.module(target, 128, triple)
     assert "sdot" in machine.emit_assembly(compile.optimised(products, machine))
     assert "umax\tv" in machine.emit_assembly(compile.optimised(code_kernel.module(triple), machine))
 
