@@ -32,7 +32,7 @@ from retrievers.kernels.ir import (
 )
 from retrievers.kernels.pack import pack
 from retrievers.kernels.products import Products
-from retrievers.kernels.rows import ZERO, row_bytes
+from retrievers.kernels.rows import elements, quantize_together
 from retrievers.kernels.targets import Target, chosen_target
 from retrievers.kernels.task import Array, Count, Layout
 from retrievers.types import TokenMatrix
@@ -81,16 +81,15 @@ class Centroids:
     @cached_property
     def floats(self) -> NDArray[np.float32]:
         """The rows less the 128, for the arithmetic that has no bytes."""
-        return self.rows.astype(np.float32) - ZERO
+        return elements(self.rows).astype(np.float32)
 
 
 def prepare(centroids: NDArray[np.float32]) -> Centroids:
     """Round centroids, float32, (K, dim), K at least 1, to 8 bits with one scale for all."""
-    count, dim = centroids.shape
-    scale = max(float(np.abs(centroids).max()), 1e-12) / 127
-    rows = np.full((-(-count // _PADDING) * _PADDING, row_bytes(dim)), ZERO, np.uint8)
-    rows[:count, :dim] = np.rint(centroids / scale) + ZERO
-    rows[count:] = rows[0]
+    count = len(centroids)
+    stored, scale = quantize_together(centroids)
+    rows = np.empty((-(-count // _PADDING) * _PADDING, stored.shape[1]), np.uint8)
+    rows[:count], rows[count:] = stored, stored[0]
     return Centroids(rows, scale, count, float(np.linalg.norm(centroids, axis=1).max()))
 
 
@@ -110,12 +109,12 @@ def nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.i
     if not count:
         return np.zeros(0, np.int32), np.zeros(0, np.float32)
     whole = -(-count // size) * size
-    elements = np.zeros((whole, width), np.int8)
-    elements[:count] = (rows ^ np.uint8(ZERO)).view(np.int8)
+    signed = np.zeros((whole, width), np.int8)
+    signed[:count] = elements(rows)
     halved = 0 < arithmetic.limit < 127
     if halved:  # what Avx2 can add without saturation: half the resolution
-        np.rint(elements / 2, out=elements, casting="unsafe")
-    units = elements.astype(np.float32) if arithmetic.limit == 0 else elements.view(np.int32)
+        np.rint(signed / 2, out=signed, casting="unsafe")
+    units = signed.astype(np.float32) if arithmetic.limit == 0 else signed.view(np.int32)
     packed = np.ascontiguousarray(units.reshape(whole // lanes, lanes, -1).transpose(0, 2, 1))
     numbers, products = np.empty(whole, np.int32), np.empty(whole, np.float32)
     task = NEAREST.values(
@@ -128,7 +127,7 @@ def nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.i
     )
     _functions(target, width)["nearest"](*task)
     if arithmetic.offset:  # what the 128 of a centroid's bytes added, the same for all centroids
-        products -= elements.sum(axis=1, dtype=np.int32) * np.float32(arithmetic.offset)
+        products -= signed.sum(axis=1, dtype=np.int32) * np.float32(arithmetic.offset)
     products *= centroids.scale * (2 if halved else 1)
     return numbers[:count], products[:count]
 

@@ -18,6 +18,7 @@ import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from retrievers.kernels import rows
 from retrievers.kernels.targets import Target
 
 VARIABLE = "RETRIEVERS_CACHE_DIR"
@@ -103,7 +104,7 @@ def _load(
 ) -> Functions:
     triple = llvm.get_process_triple()
     machine = target_machine(target, triple)
-    parts = [_source(), repr(name), triple, target.description, llvmlite.__version__]
+    parts = [_source(), repr((name, rows.form())), triple, target.description, llvmlite.__version__]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     code = _read(cache_directory(), key)
     if code is None:

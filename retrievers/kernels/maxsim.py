@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from retrievers.errors import ShapeError
 from retrievers.kernels.pack import Packed, pack
+from retrievers.kernels.rows import WORD, row_bytes
 from retrievers.kernels.scan import TASK, compiled, scratch_floats
 from retrievers.kernels.targets import Target
 from retrievers.kernels.threads import helpers, share
@@ -129,18 +130,18 @@ def _check(
                 f"{name} is {array.dtype} {array.shape}: {np.dtype(kind)} with {dimensions} dimension(s), "
                 "contiguous, is needed."
             )
-    if len(scales) != len(rows) or len(starts) != len(ends) or rows.shape[1] % 4:
+    if len(scales) != len(rows) or len(starts) != len(ends) or rows.shape[1] % WORD:
         raise ShapeError(
             f"rows {rows.shape}, scales {scales.shape}, starts {starts.shape} and ends {ends.shape} do not "
-            "fit together: one scale a row, one end a start, and rows of a multiple of 4 bytes are needed."
+            f"fit together: one scale a row, one end a start, and rows of a multiple of {WORD} bytes are needed."
         )
     if len(starts) and (starts.min() < 0 or ends.max() > len(rows)):
         raise ShapeError(
             f"windows reach from {starts.min()} to {ends.max()}: tokens 0 to {len(rows)} are stored."
         )
     for query in queries:
-        if query.ndim != 2 or query.shape[1] > rows.shape[1] or query.shape[1] <= rows.shape[1] - 4:
+        if query.ndim != 2 or row_bytes(query.shape[1]) != rows.shape[1]:
             raise ShapeError(
                 f"a query has the shape {query.shape}: the rows have {rows.shape[1]} bytes, so (tokens, dim) "
-                f"with dim {rows.shape[1] - 3} to {rows.shape[1]} is needed."
+                f"with dim {rows.shape[1] - WORD + 1} to {rows.shape[1]} is needed."
             )

@@ -1,5 +1,6 @@
 """Machine code is kept on disk, and nothing that happens to the disk is an error."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from retrievers.kernels import compile, reference, scan, targets
+from retrievers.kernels import compile, reference, rows, scan, targets
 from retrievers.kernels.maxsim import maxsim
 from tests.kernels.cases import make_case
 
@@ -104,6 +105,28 @@ def test_a_change_of_the_package_is_compiled(directory, came_from_disk, monkeypa
     came_from_disk()
     monkeypatch.setattr(compile, "_source", lambda: "another version")
     assert not came_from_disk()
+
+
+@pytest.mark.parametrize(("constant", "value"), [("ZERO", 127), ("LARGEST", 126), ("WORD", 8)])
+def test_another_stored_form_of_rows_has_code_of_its_own(
+    directory, came_from_disk, monkeypatch, constant, value
+):
+    came_from_disk()
+    with monkeypatch.context() as another:
+        another.setattr(rows, constant, value)
+        compile.functions(("scan", 20), TARGET, lambda triple: scan.module(TARGET, 20, triple), [("scan", 3)])
+        assert len(list(directory.iterdir())) == 1  # this process has it
+        another.setattr(compile, "_loaded", {})
+        compile.functions(("scan", 20), TARGET, lambda triple: scan.module(TARGET, 20, triple), [("scan", 3)])
+    assert len(list(directory.iterdir())) == 2
+
+
+def test_another_shape_of_a_targets_tiles_has_code_of_its_own(directory):
+    tiles = (targets.Tile(1, (2, 1)),)
+    other = dataclasses.replace(TARGET, tiles=tiles)
+    for target in (TARGET, other):
+        np.testing.assert_allclose(maxsim(*CASE, target), reference.maxsim(*CASE), rtol=1e-5)
+    assert len(list(directory.iterdir())) == 2
 
 
 def test_another_process_starts_without_compiling(directory, came_from_disk):
