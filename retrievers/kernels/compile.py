@@ -5,12 +5,9 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -18,14 +15,11 @@ import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from retrievers.kernels import rows
+from retrievers.kernels import code_cache, rows
 from retrievers.kernels.targets import Target
-
-VARIABLE = "RETRIEVERS_CACHE_DIR"
 
 Functions = dict[str, Callable[..., None]]
 
-_DIGEST = hashlib.sha256().digest_size
 _lock = Lock()
 _loaded: dict[tuple[tuple[object, ...], Target], Functions] = {}
 _keep: list[Any] = []  # engines, whose code the functions run
@@ -77,25 +71,6 @@ def optimised(unit: ir.Module, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     return parsed
 
 
-def cache_directory() -> Path | None:
-    """Where machine code is kept: RETRIEVERS_CACHE_DIR, else the user's cache directory; None for nowhere."""
-    given = os.environ.get(VARIABLE)
-    if given is not None:
-        return Path(given) if given else None
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    if not base:
-        return None
-    try:
-        return Path(base).expanduser() / "maxsim-retrievers"
-    except RuntimeError:  # this user has no home
-        return None
-
-
 def _load(
     name: tuple[object, ...],
     target: Target,
@@ -106,10 +81,10 @@ def _load(
     machine = target_machine(target, triple)
     parts = [_source(), repr((name, rows.form())), triple, target.description, llvmlite.__version__]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    code = _read(cache_directory(), key)
+    code = code_cache.read(key)
     if code is None:
         code = machine.emit_object(optimised(make(triple), machine))
-        _write(cache_directory(), key, code)
+        code_cache.write(key, code)
     context = llvm.create_context()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", context=context), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -127,35 +102,6 @@ def _source() -> str:
     files = sorted(resources.files(__package__).iterdir(), key=lambda file: file.name)
     content = [file.read_bytes() for file in files if file.name.endswith((".py", ".pyc"))]
     return hashlib.sha256(b"\0".join(content)).hexdigest()
-
-
-def _read(directory: Path | None, key: str) -> bytes | None:
-    """Machine code of a key; None if there is none, or if it was damaged."""
-    if directory is None:
-        return None
-    try:
-        content = (directory / f"{key}.o").read_bytes()
-    except OSError:
-        return None
-    digest, code = content[:_DIGEST], content[_DIGEST:]
-    return code if hashlib.sha256(code).digest() == digest else None
-
-
-def _write(directory: Path | None, key: str, code: bytes) -> None:
-    """Keep machine code, whole or not at all; a place that cannot be written costs a compilation, no more."""
-    if directory is None:
-        return
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=directory, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            os.replace(name, directory / f"{key}.o")
-        except OSError:
-            os.unlink(name)
-    except OSError:
-        return
 
 
 def _unlock() -> None:
