@@ -8,7 +8,7 @@ centroids share one scale, so that products compare as integers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from llvmlite import ir
@@ -78,10 +78,14 @@ class Centroids:
     count: int
     longest: float
 
-    @cached_property
+    @property
     def floats(self) -> NDArray[np.float32]:
         """The rows less the 128, for the arithmetic that has no bytes."""
-        return elements(self.rows).astype(np.float32)
+        # functools.cached_property has a lock in Python 3.11, which a forked child may find taken.
+        kept = vars(self)
+        if "_floats" not in kept:
+            kept["_floats"] = elements(self.rows).astype(np.float32)
+        return kept["_floats"]
 
 
 def prepare(centroids: NDArray[np.float32]) -> Centroids:

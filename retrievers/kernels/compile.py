@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
-from threading import Lock
 from typing import Any
 
 import llvmlite
@@ -16,11 +15,14 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from retrievers.kernels import code_cache, rows
+from retrievers.kernels.fork import Guard, per_process
 from retrievers.kernels.targets import Target
 
 Functions = dict[str, Callable[..., None]]
 
-_lock = Lock()
+PATIENCE = 10.0  # seconds that a fork waits for another thread's compilation: longer than one takes
+
+_state = per_process(Guard)
 _loaded: dict[tuple[tuple[object, ...], Target], Functions] = {}
 _keep: list[Any] = []  # engines, whose code the functions run
 
@@ -41,7 +43,7 @@ def functions(
     """
     found = _loaded.get((name, target))
     if found is None:
-        with _lock:
+        with _state.lock:
             found = _loaded.get((name, target))
             if found is None:
                 found = _loaded[name, target] = _load(name, target, make, arguments)
@@ -104,11 +106,20 @@ def _source() -> str:
     return hashlib.sha256(b"\0".join(content)).hexdigest()
 
 
-def _unlock() -> None:
-    # A forked child inherits the lock as another thread held it.
-    global _lock
-    _lock = Lock()
+def _let_others_finish() -> None:
+    """Wait, before this process forks, until no other thread is within LLVM, which has locks of its own.
+
+    They would stay taken in the child. The lock is given back at once: a thread may wait for it that itself holds
+    what another part of this process waits for before it forks.
+    """
+    lock, taken = _state.lock, list[bool]()
+    try:
+        # All of this is one call in C: an interrupt cannot come after the lock was taken and before it was noted.
+        taken.extend(filter(None, map(lock.acquire, (True,), (PATIENCE,))))
+    finally:
+        if taken:
+            lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
+    os.register_at_fork(before=_let_others_finish)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from retrievers.kernels.centroids import WIDTHS, Centroids, prepare, table
 from retrievers.kernels.codes import add_maxima, distinct
+from retrievers.kernels.fork import Guard, per_process
 from retrievers.kernels.maxsim import maxsim
 from retrievers.kernels.targets import chosen_target
 from retrievers.kernels.threads import cores
@@ -235,7 +235,7 @@ def _highest(totals: NDArray[np.uint32], count: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate([above, level]))
 
 
-_lock = Lock()
+_state = per_process(Guard)
 _latest: dict[int, tuple[weakref.ref[NDArray[np.float32]], Index]] = {}
 
 
@@ -245,7 +245,7 @@ def _index(view: View) -> Index:
     assert centroids is not None
     found = _known(centroids)
     if found is None or found.starts is not view.starts:
-        with _lock:
+        with _state.lock:
             found = _known(centroids)
             if found is None or found.starts is not view.starts:
                 found = build(view, found)
