@@ -29,8 +29,9 @@ from retrievers.kernels.ir import (
     store,
     vector,
 )
-from retrievers.kernels.scan import LINE, PREFETCH
-from retrievers.kernels.targets import Path
+from retrievers.kernels.products import LINE
+from retrievers.kernels.scan import PREFETCH
+from retrievers.kernels.targets import Target
 
 NAME, READING = "peak", "reading"
 _SUMS = 12  # in flight at once: more than an instruction takes cycles on any processor, times two a cycle
@@ -38,29 +39,31 @@ _UNROLL = 4
 _LINES = 16  # cache lines that are read in a trip
 
 
-def peak(path: Path, threads: int, *, seconds: float = 0.2, repeats: int = 5) -> float:
-    """Measure the throughput of a path's multiply instruction, in registers only, on some threads at once.
+def peak(target: Target, threads: int, *, seconds: float = 0.2, repeats: int = 5) -> float:
+    """Measure the throughput of a target's multiply instruction, in registers only, on some threads at once.
 
     Args:
-        path: whose instruction.
+        target: whose instruction.
         threads: that run at once.
         seconds: about how long one measurement takes.
         repeats: measurements, of which the best counts.
     Returns:
         operations a second, a multiplication and an addition being two.
     """
-    kernel = functions((NAME, path.name), path, partial(_module, path), [(NAME, 1)])[NAME]
+    kernel = functions((NAME,), target, partial(_module, target), [(NAME, 1)])[NAME]
     trips = 1000
     while (taken := _run(kernel, trips, threads)) < seconds / 2:
         trips = int(trips * max(2.0, seconds / max(taken, 1e-4) / 2))
     taken = min(_run(kernel, trips, threads) for _ in range(repeats))
-    products = amx.SIDE * amx.SIDE * amx.BYTES if path.name == "amx" else path.lanes * path.arithmetic.step
+    products = (
+        amx.SIDE * amx.SIDE * amx.BYTES if target.matrix_tiles else target.lanes * target.arithmetic.step
+    )
     return threads * trips * _UNROLL * _SUMS * products * 2 / taken
 
 
-def reading(path: Path, rows: NDArray[np.uint8], threads: int) -> float:
+def reading(target: Target, rows: NDArray[np.uint8], threads: int) -> float:
     """Measure once how fast some threads at once read an array, each its part of it: bytes a second."""
-    kernel = functions((READING, path.name), path, _reading, [(READING, 1)])[READING]
+    kernel = functions((READING,), target, _reading, [(READING, 1)])[READING]
     tasks, trips = [], 0
     for part in np.array_split(rows.reshape(-1), threads):
         task = np.zeros(256, np.int64)
@@ -86,18 +89,18 @@ def _together(kernel: Callable[[int], None], tasks: Sequence[NDArray[np.int64]])
     return time.perf_counter() - begin
 
 
-def _module(path: Path, triple: str) -> ir.Module:
+def _module(target: Target, triple: str) -> ir.Module:
     """peak(task): task[0] is the number of trips; what comes out is written behind it, so that it is made."""
     unit = ir.Module(NAME)
     unit.triple = triple
     function = ir.Function(unit, ir.FunctionType(VOID, [POINTER]), NAME)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     task = function.args[0]
-    if path.name == "amx":
+    if target.matrix_tiles:
         _matrices(b, load(b, task, I64))
         return unit
-    kind = path.arithmetic.accumulator(path.lanes)
-    query, document = (_opaque(b, constant(kind.element, 1, path.lanes)) for _ in range(2))
+    kind = target.arithmetic.accumulator(target.lanes)
+    query, document = (_opaque(b, constant(kind.element, 1, target.lanes)) for _ in range(2))
     sums = [Variable(b, kind) for _ in range(_SUMS)]
     for total in sums:
         total.set(query)
@@ -105,7 +108,7 @@ def _module(path: Path, triple: str) -> ir.Module:
         for _ in range(_UNROLL):
             for total in sums:
                 document = _opaque(b, document)
-                total.set(path.arithmetic.multiply(b, total.get(), document, query))
+                total.set(target.arithmetic.multiply(b, total.get(), document, query))
     for n, total in enumerate(sums):
         store(b, total.get(), at(b, task, I64, 8), n)
     b.ret_void()
@@ -135,10 +138,10 @@ def _reading(triple: str) -> ir.Module:
 
 
 def _matrices(b: ir.IRBuilder, trips: ir.Value) -> None:
-    """The same with tiles: products in tiles 0 to 3, and the rows and queries of the scan's tiles."""
+    """The same in matrix registers: sums in 0 to 3, rows and queries where the scan has them."""
     amx.configure(b)
-    for tile in range(8):
-        intrinsic(b, "llvm.x86.tilezero", VOID, ir.Constant(I8, tile))
+    for number in range(8):
+        intrinsic(b, "llvm.x86.tilezero", VOID, ir.Constant(I8, number))
     with repeat(b, i64(0), trips):
         for n in range(_UNROLL * _SUMS):
             numbers = (n % 4, amx.ROWS + n // 2 % 2, amx.QUERY + n % 2)

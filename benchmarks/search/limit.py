@@ -14,11 +14,11 @@ from benchmarks.search.engine import THREADS
 from benchmarks.search.measure import K
 from benchmarks.search.ours import Recorded
 from retrievers import Collection
-from retrievers.kernels.targets import available, forced
+from retrievers.kernels.targets import available_targets, force_target
 from retrievers.search import rank
 
 REPEATS = 9
-SHOWN = 2  # paths, the processor's fastest
+SHOWN = 2  # targets, the processor's fastest
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Limit:
     """Operations a second, a multiplication and an addition being two; medians of interleaved repeats.
 
     Attributes:
-        path: the kernel path, whose multiply instruction the peak is of.
+        target: the kernel target, whose multiply instruction the peak is of.
         query_tokens: of the questions, a multiple of the lanes: nothing is padding.
         peak: of the instruction in registers only.
         memory: what could be multiplied with one question while the rows are read, and nothing else is done.
@@ -34,7 +34,7 @@ class Limit:
         several: of a call with eight questions.
     """
 
-    path: str
+    target: str
     query_tokens: int
     peak: float
     memory: float
@@ -48,15 +48,15 @@ def limits(passages: Passages, count: int, index: Path) -> list[Limit]:
     results = []
     with Collection(index, Recorded(passages)) as collection, collection.store.read() as view:
         stored = int((view.ends - view.starts).sum())
-        for name in available()[:SHOWN]:
-            with forced(name) as path:
+        for name in available_targets()[:SHOWN]:
+            with force_target(name) as target:
                 for width in (16, 32):
                     questions = [tokens[n * width : (n + 1) * width] for n in range(8)]
                     work = 2 * stored * DIM * width  # of one question
                     speeds: list[list[float]] = [[], [], [], []]
                     for _ in range(REPEATS):
-                        speeds[0].append(peak(path, THREADS, seconds=0.1, repeats=1))
-                        speeds[1].append(reading(path, view.rows, THREADS) / view.rows.nbytes * work)
+                        speeds[0].append(peak(target, THREADS, seconds=0.1, repeats=1))
+                        speeds[1].append(reading(target, view.rows, THREADS) / view.rows.nbytes * work)
                         for asked, rates in ((questions[:1], speeds[2]), (questions, speeds[3])):
                             begin = time.perf_counter()
                             rank(view, asked, None, K, exact=True)

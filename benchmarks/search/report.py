@@ -143,13 +143,13 @@ def company(others: float) -> str:
 def limit_table(limits: Sequence[Limit]) -> str:
     """The exact scan against the multiply instruction alone, and against reading the rows alone."""
     lines = [
-        "| kernel path | query tokens | instruction GOP/s | memory, one question | one question | share of the lower "
+        "| kernel target | query tokens | instruction GOP/s | memory, one question | one question | share of the lower "
         "| eight questions in a call | share of the instruction |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for limit in limits:
         lines.append(
-            f"| {limit.path} | {limit.query_tokens} | {limit.peak / 1e9:.0f} | {limit.memory / 1e9:.0f} "
+            f"| {limit.target} | {limit.query_tokens} | {limit.peak / 1e9:.0f} | {limit.memory / 1e9:.0f} "
             f"| {limit.scan / 1e9:.0f} | {limit.scan / min(limit.peak, limit.memory):.0%} "
             f"| {limit.several / 1e9:.0f} | {limit.several / limit.peak:.0%} |"
         )

@@ -26,7 +26,7 @@ from retrievers.kernels.ir import (
     store,
     vector,
 )
-from retrievers.kernels.rows import ZERO
+from retrievers.kernels.rows import WORD, ZERO
 
 
 class Arithmetic(Protocol):
@@ -74,7 +74,7 @@ class Arithmetic(Protocol):
 class _Integers:
     """Rows are multiplied as they are stored, 4 bytes a step, into int32 lanes."""
 
-    step = 4
+    step = WORD
     limit = 127
     offset = ZERO
 
@@ -96,9 +96,9 @@ class _Integers:
         count: int,
         lanes: int,
     ) -> Callable[[int], ir.Value]:
-        first = b.add(b.mul(step, i64(4)), i64(row * row_bytes))
+        first = b.add(b.mul(step, i64(WORD)), i64(row * row_bytes))
         # Loaded where it is used: LLVM keeps the order, and values that wait would leave the registers.
-        return lambda n: splat(b, load(b, rows, I8, b.add(first, i64(4 * n)), I32), lanes)
+        return lambda n: splat(b, load(b, rows, I8, b.add(first, i64(WORD * n)), I32), lanes)
 
 
 class Vnni(_Integers):
@@ -146,12 +146,12 @@ class Sdot(_Integers):
         count: int,
         lanes: int,
     ) -> Callable[[int], ir.Value]:
-        first = b.add(b.mul(step, i64(4)), i64(row * row_bytes))
+        first = b.add(b.mul(step, i64(WORD)), i64(row * row_bytes))
         if count != lanes:  # the last steps of a row that is not a multiple of 16 bytes
-            sign = ir.Constant(I32, 0x80808080)
-            return lambda n: splat(b, b.xor(load(b, rows, I8, b.add(first, i64(4 * n)), I32), sign), lanes)
+            sign = ir.Constant(I32, ZERO * 0x01010101)
+            return lambda n: splat(b, b.xor(load(b, rows, I8, b.add(first, i64(WORD * n)), I32), sign), lanes)
         # One load of 16 bytes serves 4 steps: sdot multiplies by a lane of it without spreading it first.
-        octets = b.xor(load(b, rows, I8, first, vector(I8, 4 * lanes)), constant(I8, 0x80, 4 * lanes))
+        octets = b.xor(load(b, rows, I8, first, vector(I8, 4 * lanes)), constant(I8, ZERO, 4 * lanes))
         words = b.bitcast(octets, vector(I32, lanes))
         return lambda n: spread(b, words, n)
 

@@ -7,24 +7,19 @@ centroids share one scale, so that products compare as integers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
 from retrievers.kernels import amx
-from retrievers.kernels.arithmetic import Arithmetic
 from retrievers.kernels.compile import Functions, functions
 from retrievers.kernels.ir import (
     F32,
     I8,
     I32,
-    I64,
-    POINTER,
-    VOID,
     Variable,
     at,
     constant,
@@ -36,8 +31,10 @@ from retrievers.kernels.ir import (
     vector,
 )
 from retrievers.kernels.pack import pack
-from retrievers.kernels.rows import ZERO, row_bytes
-from retrievers.kernels.targets import Path, chosen
+from retrievers.kernels.products import Products
+from retrievers.kernels.rows import elements, quantize_together
+from retrievers.kernels.targets import Target, chosen_target
+from retrievers.kernels.task import Array, Count, Layout
 from retrievers.types import TokenMatrix
 
 WIDTHS = (16, 32)
@@ -46,6 +43,23 @@ _ROWS = {16: 4, 8: 2, 4: 4}  # centroids in a block, by lanes: with GROUPS, as m
 _TABLE_ROWS = {1: 8, 2: 4, 4: 2}  # the same for table, by vectors of query tokens: 8 sums in flight
 _PADDING = 32  # every block of centroids is full
 _LEAST = -(1 << 31)
+
+NEAREST = Layout(
+    rows=Array("(vectors, steps, lanes): the rows in the place of query tokens"),
+    vectors=Count("vectors of rows, a multiple of GROUPS"),
+    centroids=Array("(count, row_bytes): uint8, or float32 in the arithmetic that has no bytes"),
+    count=Count("centroids, a multiple of every block"),
+    numbers=Array("int32, (vectors, lanes): the nearest centroid of each row"),
+    products=Array("float32, (vectors, lanes): its product"),
+)
+TABLE = Layout(
+    query=Array("(groups, steps, lanes), see retrievers.kernels.pack"),
+    excess=Array("int32, (groups, lanes)"),
+    factors=Array("float32, (groups, lanes): what makes bytes of products"),
+    centroids=Array("(count, row_bytes): uint8, or float32 in the arithmetic that has no bytes"),
+    count=Count("centroids, a multiple of every block"),
+    out=Array("uint8, (count, groups * lanes)"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,19 +78,22 @@ class Centroids:
     count: int
     longest: float
 
-    @cached_property
+    @property
     def floats(self) -> NDArray[np.float32]:
         """The rows less the 128, for the arithmetic that has no bytes."""
-        return self.rows.astype(np.float32) - ZERO
+        # functools.cached_property has a lock in Python 3.11, which a forked child may find taken.
+        kept = vars(self)
+        if "_floats" not in kept:
+            kept["_floats"] = elements(self.rows).astype(np.float32)
+        return kept["_floats"]
 
 
 def prepare(centroids: NDArray[np.float32]) -> Centroids:
     """Round centroids, float32, (K, dim), K at least 1, to 8 bits with one scale for all."""
-    count, dim = centroids.shape
-    scale = max(float(np.abs(centroids).max()), 1e-12) / 127
-    rows = np.full((-(-count // _PADDING) * _PADDING, row_bytes(dim)), ZERO, np.uint8)
-    rows[:count, :dim] = np.rint(centroids / scale) + ZERO
-    rows[count:] = rows[0]
+    count = len(centroids)
+    stored, scale = quantize_together(centroids)
+    rows = np.empty((-(-count // _PADDING) * _PADDING, stored.shape[1]), np.uint8)
+    rows[:count], rows[count:] = stored, stored[0]
     return Centroids(rows, scale, count, float(np.linalg.norm(centroids, axis=1).max()))
 
 
@@ -89,27 +106,32 @@ def nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.i
         int32, (n,): its number.
         float32, (n,): the product in units of the row's scale; comparable between rows of one scale only.
     """
-    path = chosen()
-    arithmetic, lanes = path.arithmetic, path.lanes
+    target = chosen_target()
+    arithmetic, lanes = target.arithmetic, target.lanes
     size = GROUPS * lanes
     count, width = rows.shape
     if not count:
         return np.zeros(0, np.int32), np.zeros(0, np.float32)
     whole = -(-count // size) * size
-    elements = np.zeros((whole, width), np.int8)
-    elements[:count] = (rows ^ np.uint8(ZERO)).view(np.int8)
+    signed = np.zeros((whole, width), np.int8)
+    signed[:count] = elements(rows)
     halved = 0 < arithmetic.limit < 127
     if halved:  # what Avx2 can add without saturation: half the resolution
-        np.rint(elements / 2, out=elements, casting="unsafe")
-    units = elements.astype(np.float32) if arithmetic.limit == 0 else elements.view(np.int32)
+        np.rint(signed / 2, out=signed, casting="unsafe")
+    units = signed.astype(np.float32) if arithmetic.limit == 0 else signed.view(np.int32)
     packed = np.ascontiguousarray(units.reshape(whole // lanes, lanes, -1).transpose(0, 2, 1))
     numbers, products = np.empty(whole, np.int32), np.empty(whole, np.float32)
-    _functions(path, width)["nearest"](
-        _place(packed), whole // lanes, _place(_stored(path, centroids)), len(centroids.rows),
-        _place(numbers), _place(products),
-    )  # fmt: skip
+    task = NEAREST.values(
+        rows=packed,
+        vectors=whole // lanes,
+        centroids=_stored(target, centroids),
+        count=len(centroids.rows),
+        numbers=numbers,
+        products=products,
+    )
+    _functions(target, width)["nearest"](*task)
     if arithmetic.offset:  # what the 128 of a centroid's bytes added, the same for all centroids
-        products -= elements.sum(axis=1, dtype=np.int32) * np.float32(arithmetic.offset)
+        products -= signed.sum(axis=1, dtype=np.int32) * np.float32(arithmetic.offset)
     products *= centroids.scale * (2 if halved else 1)
     return numbers[:count], products[:count]
 
@@ -123,8 +145,8 @@ def table(query: TokenMatrix, centroids: Centroids) -> NDArray[np.uint8]:
         uint8, (K rounded up, width), width the smallest of WIDTHS that holds the query: 255 is the product of
         the longest query token and the longest centroid, 0 is 0 and less, and columns without a token.
     """
-    path = chosen()
-    arithmetic, lanes = path.arithmetic, path.lanes
+    target = chosen_target()
+    arithmetic, lanes = target.arithmetic, target.lanes
     width = next(width for width in WIDTHS if width >= len(query))
     filled = np.zeros((width, query.shape[1]), np.float32)
     filled[: len(query)] = query
@@ -139,154 +161,137 @@ def table(query: TokenMatrix, centroids: Centroids) -> NDArray[np.uint8]:
     most = max(float(np.linalg.norm(query, axis=1).max()) * centroids.longest, 1e-12)
     factors = packed.scales * np.float32(centroids.scale * 255 / most)
     out = np.empty((len(centroids.rows), width), np.uint8)
-    _functions(path, centroids.rows.shape[1])[f"table{width}"](
-        _place(packed.data), _place(packed.excess), _place(factors),
-        _place(_stored(path, centroids)), len(centroids.rows), _place(out),
-    )  # fmt: skip
+    task = TABLE.values(
+        query=packed.data,
+        excess=packed.excess,
+        factors=factors,
+        centroids=_stored(target, centroids),
+        count=len(centroids.rows),
+        out=out,
+    )
+    _functions(target, centroids.rows.shape[1])[f"table{width}"](*task)
     return out
 
 
-def _stored(path: Path, centroids: Centroids) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Centroids as a path's arithmetic takes them."""
-    return centroids.rows if path.arithmetic.limit else centroids.floats
+def _stored(target: Target, centroids: Centroids) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Centroids as a target's arithmetic takes them."""
+    return centroids.rows if target.arithmetic.limit else centroids.floats
 
 
-def _place(array: NDArray[np.generic]) -> int:
-    return array.ctypes.data
-
-
-def _functions(path: Path, width: int) -> Functions:
+def _functions(target: Target, width: int) -> Functions:
     def make(triple: str) -> ir.Module:
-        from retrievers.kernels.amx_centroids import MatrixEmitter  # which builds on this file
+        return module(target, width, triple)
 
-        kind = MatrixEmitter if path.name == "amx" and amx.fits(width) else Emitter
-        return module(path.arithmetic, path.lanes, width, triple, kind)
-
-    arguments = [("nearest", 6), *((f"table{size}", 6) for size in WIDTHS)]
-    return functions(("centroids", path.name, width), path, make, arguments)
+    arguments = [("nearest", len(NEAREST)), *((f"table{size}", len(TABLE)) for size in WIDTHS)]
+    return functions(("centroids", width), target, make, arguments)
 
 
-def module(
-    arithmetic: Arithmetic, lanes: int, width: int, triple: str, kind: type[Emitter] | None = None
-) -> ir.Module:
-    """The functions nearest, by a kind of emitter, and table16, table32 for one width of rows in LLVM IR."""
+def module(target: Target, width: int, triple: str) -> ir.Module:
+    """The functions nearest and table16, table32 for one width of rows in LLVM IR."""
     unit = ir.Module("centroids")
     unit.triple = triple
-    (kind or Emitter)(unit, "nearest", arithmetic, lanes, width).nearest()
+    b = NEAREST.function(unit, "nearest")
+    _Nearest(b, amx.products(b, target, width), amx.serves(target, width)).emit()
     for size in WIDTHS:
-        Emitter(unit, f"table{size}", arithmetic, lanes, width).table(size)
+        b = TABLE.function(unit, f"table{size}")
+        _Table(b, Products(b, target.arithmetic, target.lanes, width)).emit(size)
     return unit
 
 
-class Emitter:
-    def __init__(self, unit: ir.Module, name: str, arithmetic: Arithmetic, lanes: int, width: int) -> None:
-        function = ir.Function(unit, ir.FunctionType(VOID, [I64] * 6), name)
-        self.b = b = ir.IRBuilder(function.append_basic_block("entry"))
-        self.values = function.args
-        self.pointers = [b.inttoptr(value, POINTER) for value in function.args]
-        self.arithmetic, self.lanes, self.width = arithmetic, lanes, width
-        self.steps = width // arithmetic.step
-        self.totals = arithmetic.accumulator(lanes)
-        self.floats = vector(F32, lanes)
-        self.unit = I8 if arithmetic.limit else F32
-        self.groups, self.block = GROUPS, _ROWS[lanes]  # of nearest: vectors of rows, and centroids
+class _Emitter:
+    """What writes one function: products, and what follows from the vectors that they come in."""
 
-    def nearest(self) -> None:
-        """nearest(rows, vectors, centroids, K, numbers, products); vectors is a multiple of GROUPS."""
-        b, size, vectors = self.b, self.block, range(self.groups)
-        rows, _, centroids, _, numbers, products = self.pointers
+    def __init__(self, b: ir.IRBuilder, products: Products) -> None:
+        self.b, self.products = b, products
+        self.arithmetic, self.lanes, self.totals = products.arithmetic, products.lanes, products.totals
+        self.floats = vector(F32, self.lanes)
+
+    def rows(self, centroids: ir.Value, first: ir.Value) -> ir.Value:
+        """Address of a centroid, which is bytes, or float32 in the arithmetic that has no bytes."""
+        unit = I8 if self.arithmetic.limit else F32
+        return at(self.b, centroids, unit, self.b.mul(first, i64(self.products.row_bytes)))
+
+    def number(self, value: ir.Value) -> ir.Value:
+        """Products as float32."""
+        return value if self.totals == self.floats else self.b.sitofp(value, self.floats)
+
+
+class _Nearest(_Emitter):
+    """Writes nearest: blocks of centroids go by, and each lane keeps the best and whose it was.
+
+    Args:
+        matrices: whether the products are made in matrix registers, which hold 2 by 2 blocks of 16.
+    """
+
+    def __init__(self, b: ir.IRBuilder, products: Products, matrices: bool) -> None:
+        super().__init__(b, products)
+        self.groups, self.block = (2, 2 * amx.SIDE) if matrices else (GROUPS, _ROWS[self.lanes])
+
+    def emit(self) -> None:
+        b, vectors, task = self.b, range(self.groups), NEAREST.arguments(self.b)
         best = [Variable(b, self.totals) for _ in vectors]
         whose = [Variable(b, vector(I32, self.lanes)) for _ in vectors]
-        with repeat(b, i64(0), self.values[1], self.groups) as group:
-            query = at(b, rows, self.totals, b.mul(group, i64(self.steps)))
+        with repeat(b, i64(0), task["vectors"], self.groups) as group:
+            query = at(b, task["rows"], self.totals, b.mul(group, i64(self.products.steps)))
             for n in vectors:
                 least = float("-inf") if self.totals == self.floats else _LEAST
                 best[n].set(constant(self.totals.element, least, self.lanes))
                 whose[n].set(constant(I32, 0, self.lanes))
-            with repeat(b, i64(0), self.values[3], size) as first:
-                sums = self.products(query, self.groups, self._rows(centroids, first), size, None)
+            with repeat(b, i64(0), task["count"], self.block) as first:
+                rows = self.rows(task["centroids"], first)
+                product = self.products.multiply(query, self.groups, rows, self.block)
+                sums = [[product(m, n) for n in vectors] for m in range(self.block)]
                 for n in vectors:
-                    high, number = best[n].get(), whose[n].get()
-                    for m in range(size):
-                        name = splat(b, b.trunc(b.add(first, i64(m)), I32), self.lanes)
-                        larger = self._compare(sums[m][n], high)
-                        high, number = b.select(larger, sums[m][n], high), b.select(larger, name, number)
-                    best[n].set(high)
-                    whose[n].set(number)
+                    self._keep_larger(best[n], whose[n], [line[n] for line in sums], first)
             for n in vectors:
                 place = b.add(group, i64(n))
-                store(b, whose[n].get(), numbers, place)
-                store(b, self._float(best[n].get()), products, place)
-        self.leave()
+                store(b, whose[n].get(), task["numbers"], place)
+                store(b, self.number(best[n].get()), task["products"], place)
+        self.products.end()
+        b.ret_void()
 
-    def leave(self) -> None:
-        self.b.ret_void()
+    def _keep_larger(
+        self, best: Variable, whose: Variable, products: list[ir.Value], first: ir.Value
+    ) -> None:
+        """Raise the largest products, and the numbers of their centroids, which count up from `first`."""
+        b = self.b
+        compare = b.fcmp_ordered if self.totals == self.floats else b.icmp_signed
+        high, number = best.get(), whose.get()
+        for m, product in enumerate(products):
+            name = splat(b, b.trunc(b.add(first, i64(m)), I32), self.lanes)
+            larger = compare(">", product, high)
+            high, number = b.select(larger, product, high), b.select(larger, name, number)
+        best.set(high)
+        whose.set(number)
 
-    def table(self, size: int) -> None:
-        """table(query, excess, factors, centroids, K, out)."""
-        b, groups = self.b, size // self.lanes
-        query, excess, factors, centroids, _, out = self.pointers
+
+class _Table(_Emitter):
+    """Writes table16 or table32: one row of bytes a centroid."""
+
+    def emit(self, size: int) -> None:
+        b, groups, task = self.b, size // self.lanes, TABLE.arguments(self.b)
         at_once = min(groups, GROUPS)
         count = _TABLE_ROWS[at_once]
-        with repeat(b, i64(0), self.values[4], count) as first:
-            rows = self._rows(centroids, first)
+        with repeat(b, i64(0), task["count"], count) as first:
+            rows = self.rows(task["centroids"], first)
             for group in range(0, groups, at_once):
-                part = at(b, query, self.totals, group * self.steps)
-                sums = self.products(
-                    part, at_once, rows, count, at(b, excess, vector(I32, self.lanes), group)
+                product = self.products.multiply(
+                    at(b, task["query"], self.totals, group * self.products.steps),
+                    at_once,
+                    rows,
+                    count,
+                    excess=partial(self._excess, task, group),
                 )
                 for m in range(count):
                     for n in range(at_once):
-                        factor = load(b, factors, self.floats, group + n)
+                        factor = load(b, task["factors"], self.floats, group + n)
                         place = b.add(b.mul(b.add(first, i64(m)), i64(groups)), i64(group + n))
-                        store(b, self._byte(b.fmul(self._float(sums[m][n]), factor)), out, place)
+                        value = b.fmul(self.number(product(m, n)), factor)
+                        store(b, self._byte(value), task["out"], place)
         b.ret_void()
 
-    def _rows(self, centroids: ir.Value, first: ir.Value) -> ir.Value:
-        return at(self.b, centroids, self.unit, self.b.mul(first, i64(self.width)))
-
-    def products(
-        self, query: ir.Value, groups: int, rows: ir.Value, count: int, excess: ir.Value | None
-    ) -> list[list[ir.Value]]:
-        """Dot products of `count` centroids and `groups` vectors of lanes: [centroid][group]."""
-        b = self.b
-        sums = [[Variable(b, self.totals) for _ in range(groups)] for _ in range(count)]
-        for line in sums:
-            for n, total in enumerate(line):
-                start = constant(self.totals.element, 0, self.lanes)
-                if excess is not None and self.arithmetic.offset:
-                    start = load(b, excess, self.totals, n)
-                total.set(start)
-
-        def take(step: ir.Value, size: int) -> None:
-            documents = [
-                self.arithmetic.documents(b, rows, m, self.width, step, size, self.lanes)
-                for m in range(count)
-            ]
-            for s in range(size):
-                vectors = [
-                    load(b, query, self.totals, b.add(step, i64(n * self.steps + s))) for n in range(groups)
-                ]
-                for m in range(count):
-                    document = documents[m](s)
-                    for n in range(groups):
-                        sums[m][n].set(self.arithmetic.multiply(b, sums[m][n].get(), document, vectors[n]))
-
-        whole = self.steps // 4 * 4
-        with repeat(b, i64(0), i64(whole), 4) as step:
-            take(step, 4)
-        if whole < self.steps:
-            take(i64(whole), self.steps - whole)
-        return [[total.get() for total in line] for line in sums]
-
-    def _compare(self, x: ir.Value, y: ir.Value) -> ir.Value:
-        compare: Callable[..., ir.Value] = self.b.icmp_signed
-        if self.totals == self.floats:
-            compare = self.b.fcmp_ordered
-        return compare(">", x, y)
-
-    def _float(self, value: ir.Value) -> ir.Value:
-        return value if self.totals == self.floats else self.b.sitofp(value, self.floats)
+    def _excess(self, task: dict[str, ir.Value], first: int, n: int) -> ir.Value:
+        return at(self.b, task["excess"], vector(I32, self.lanes), first + n)
 
     def _byte(self, value: ir.Value) -> ir.Value:
         """Round to the nearest of 0 to 255."""

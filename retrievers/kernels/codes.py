@@ -18,7 +18,6 @@ from retrievers.kernels.ir import (
     I32,
     I64,
     POINTER,
-    VOID,
     Variable,
     at,
     constant,
@@ -31,13 +30,33 @@ from retrievers.kernels.ir import (
     store,
     vector,
 )
-from retrievers.kernels.targets import chosen
+from retrievers.kernels.targets import chosen_target
+from retrievers.kernels.task import Array, Count, Layout
 from retrievers.kernels.threads import cores, share
 
 WIDTHS = (16, 32)  # query tokens of a table: a short query needs half the cache
 UNROLL = 8  # codes that one turn of the loop takes
 PORTION = 512  # windows that a thread takes at once
 MOST_CENTROIDS = 1 << 16
+
+DISTINCT = Layout(
+    codes=Array("uint16, (tokens,)"),
+    starts=Array("int64, (windows,): first token of each window"),
+    ends=Array("int64, (windows,): one past the last token of each window"),
+    windows=Count("windows to look at"),
+    seen=Array("int32, (MOST_CENTROIDS,): for each code the last window that had it; -1 at first"),
+    different=Array("uint16: the different codes of all windows"),
+    counts=Array("int64, (windows,): how many each window has"),
+)
+MAXIMA = Layout(
+    codes=Array("uint16: the different codes of all windows"),
+    offsets=Array("int64, (all windows + 1,): where each window's codes begin"),
+    positions=Array("int64, (windows,): which windows to score"),
+    table=Array("uint8, (K, width)"),
+    totals=Array("uint32, (windows,): what is added to"),
+    counter=Array("int64, (1,): windows that are taken already"),
+    windows=Count("windows to score"),
+)
 
 
 def distinct(
@@ -62,7 +81,17 @@ def distinct(
     counts = np.empty(len(starts), np.int64)
     # For each code the last window that had it, so that nothing is cleared between windows.
     seen = np.full(MOST_CENTROIDS, -1, np.int32)
-    _functions()["distinct"](*_places(codes, starts, ends), len(starts), *_places(seen, different, counts))
+    _functions()["distinct"](
+        *DISTINCT.values(
+            codes=codes,
+            starts=starts,
+            ends=ends,
+            windows=len(starts),
+            seen=seen,
+            different=different,
+            counts=counts,
+        )
+    )
     return different[: int(counts.sum())].copy(), counts
 
 
@@ -83,89 +112,91 @@ def add_maxima(
         totals: uint32, (windows,), changed in place. A window without codes adds 0.
     """
     kernel, counter = _functions()[f"maxima{table.shape[1]}"], np.zeros(1, np.int64)
-    arrays = (codes, offsets, positions, table, totals, counter)
+    task = MAXIMA.values(
+        codes=codes,
+        offsets=offsets,
+        positions=positions,
+        table=table,
+        totals=totals,
+        counter=counter,
+        windows=len(positions),
+    )
     others = min(cores(), -(-len(positions) // (4 * PORTION))) - 1
-    share(lambda: kernel(*_places(*arrays), len(positions)), others)
+    # Helpers hold the arrays that the addresses stand for, as long as they may still read them.
+    arrays = (codes, offsets, positions, table, totals, counter)
+    share(lambda: (kernel(*task), arrays), others)
 
 
 def module(triple: str) -> ir.Module:
     """The functions distinct and maxima16, maxima32 in LLVM IR."""
     unit = ir.Module("codes")
     unit.triple = triple
-    _distinct(_begin(unit, "distinct", 7))
+    _distinct(DISTINCT.function(unit, "distinct"))
     for width in WIDTHS:
-        _maxima(_begin(unit, f"maxima{width}", 7), width)
+        _maxima(MAXIMA.function(unit, f"maxima{width}"), width)
     return unit
 
 
 def _functions() -> Functions:
-    path = chosen()
-    arguments = [("distinct", 7), *((f"maxima{width}", 7) for width in WIDTHS)]
-    return functions(("codes", path.name), path, module, arguments)
-
-
-def _places(*arrays: NDArray[np.generic]) -> list[int]:
-    return [array.ctypes.data for array in arrays]
-
-
-def _begin(unit: ir.Module, name: str, arguments: int) -> ir.IRBuilder:
-    function = ir.Function(unit, ir.FunctionType(VOID, [I64] * arguments), name)
-    return ir.IRBuilder(function.append_basic_block("entry"))
+    target = chosen_target()
+    arguments = [("distinct", len(DISTINCT)), *((f"maxima{width}", len(MAXIMA)) for width in WIDTHS)]
+    return functions(("codes",), target, module, arguments)
 
 
 def _distinct(b: ir.IRBuilder) -> None:
-    values = b.function.args
-    codes, starts, ends = (b.inttoptr(value, POINTER) for value in values[:3])
-    seen, different, counts = (b.inttoptr(value, POINTER) for value in values[4:])
-    behind = Variable(b, I64)
-    behind.set(i64(0))
-    with repeat(b, i64(0), values[3]) as window:
-        before, stamp = behind.get(), b.trunc(window, I32)
-        with repeat(b, load(b, starts, I64, window), load(b, ends, I64, window)) as token:
-            code = load(b, codes, I16, token)
-            place = at(b, seen, I32, b.zext(code, I64))
+    task = DISTINCT.arguments(b)
+    different = task["different"]
+    end = Variable(b, I64)  # of the different codes so far
+    end.set(i64(0))
+    with repeat(b, i64(0), task["windows"]) as window:
+        before, stamp = end.get(), b.trunc(window, I32)
+        first, last = (load(b, task[name], I64, window) for name in ("starts", "ends"))
+        with repeat(b, first, last) as token:
+            code = load(b, task["codes"], I16, token)
+            place = at(b, task["seen"], I32, b.zext(code, I64))
             new = b.icmp_unsigned("!=", load(b, place, I32), stamp)
             store(b, stamp, place)
             # Written either way: a branch on something so random costs more than the store.
-            store(b, code, different, behind.get())
-            behind.set(b.add(behind.get(), b.zext(new, I64)))
+            store(b, code, different, end.get())
+            end.set(b.add(end.get(), b.zext(new, I64)))
         first = b.load(at(b, different, I16, before), align=2, typ=I16)
-        store(b, splat(b, first, UNROLL), different, behind.get(), unit=I16)
-        filled = b.and_(b.add(b.sub(behind.get(), before), i64(UNROLL - 1)), i64(-UNROLL))
-        store(b, filled, counts, window)
-        behind.set(b.add(before, filled))
+        store(b, splat(b, first, UNROLL), different, end.get(), unit=I16)
+        filled = b.and_(b.add(b.sub(end.get(), before), i64(UNROLL - 1)), i64(-UNROLL))
+        store(b, filled, task["counts"], window)
+        end.set(b.add(before, filled))
     b.ret_void()
 
 
 def _maxima(b: ir.IRBuilder, width: int) -> None:
-    values = b.function.args
-    codes, offsets, positions = (b.inttoptr(value, POINTER) for value in values[:3])
-    totals, counter = (b.inttoptr(value, POINTER) for value in values[4:6])
+    task = MAXIMA.arguments(b)
     row, wide = vector(I8, width), vector(I16, width)  # 32 * 255 fits in 16 bits
     best = Variable(b, row)
 
     def table_row(code: ir.Value) -> ir.Value:
-        place = b.add(values[3], b.mul(code, i64(width)))
-        return b.load(b.inttoptr(place, POINTER), align=1, typ=row)
+        # A sum of integers: LLVM folds it into the shift that cuts out the code, but not an index.
+        place = b.add(b.ptrtoint(task["table"], I64), b.mul(code, i64(width)))
+        return load(b, b.inttoptr(place, POINTER), row)
 
     def raise_by(rows: list[ir.Value]) -> None:
         while len(rows) > 1:
             rows = [_larger(b, x, y) for x, y in zip(rows[::2], rows[1::2], strict=True)]
         best.set(_larger(b, best.get(), rows[0]))
 
-    with portions(b, counter, i64(PORTION), values[6]) as (first, last), repeat(b, first, last) as number:
-        window = load(b, positions, I64, number)
+    parts = portions(b, task["counter"], i64(PORTION), task["windows"])
+    with parts as (first, last), repeat(b, first, last) as number:
+        window = load(b, task["positions"], I64, number)
         best.set(constant(I8, 0, width))
-        start, end = (load(b, offsets, I64, b.add(window, i64(n))) for n in (0, 1))
+        start, end = (load(b, task["offsets"], I64, b.add(window, i64(n))) for n in (0, 1))
         with repeat(b, start, end, UNROLL) as place:
             rows = []
             for four in range(0, UNROLL, 4):  # one load of 64 bits for 4 codes
-                packed = b.load(at(b, codes, I16, b.add(place, i64(four))), align=1, typ=I64)
+                packed = load(b, task["codes"], I16, b.add(place, i64(four)), I64)
                 shifted = [b.lshr(packed, i64(16 * n)) for n in range(4)]
                 rows += [table_row(b.and_(code, i64(0xFFFF))) for code in shifted]
             raise_by(rows)
         total = intrinsic(b, f"llvm.vector.reduce.add.v{width}i16", I16, b.zext(best.get(), wide))
-        store(b, b.add(load(b, totals, I32, number), b.zext(total, I32)), totals, number)
+        total = b.add(load(b, task["totals"], I32, number), b.zext(total, I32))
+        store(b, total, task["totals"], number)
     b.ret_void()
 
 

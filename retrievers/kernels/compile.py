@@ -5,63 +5,60 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
-from pathlib import Path as FilePath
-from threading import Lock
 from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from retrievers.kernels.targets import Path
-
-VARIABLE = "RETRIEVERS_CACHE_DIR"
+from retrievers.kernels import code_cache, rows
+from retrievers.kernels.fork import Guard, per_process
+from retrievers.kernels.targets import Target
 
 Functions = dict[str, Callable[..., None]]
 
-_DIGEST = hashlib.sha256().digest_size
-_lock = Lock()
-_loaded: dict[tuple[object, ...], Functions] = {}
+PATIENCE = 10.0  # seconds that a fork waits for another thread's compilation: longer than one takes
+
+_state = per_process(Guard)
+_loaded: dict[tuple[tuple[object, ...], Target], Functions] = {}
 _keep: list[Any] = []  # engines, whose code the functions run
 
 
 def functions(
     name: tuple[object, ...],
-    path: Path,
+    target: Target,
     make: Callable[[str], ir.Module],
     arguments: Sequence[tuple[str, int]],
 ) -> Functions:
     """Functions of a module, built once a process and compiled once a machine; they run without the GIL.
 
     Args:
-        name: strings and numbers that, with this package's source, settle what `make` makes.
-        path: the processor to compile for.
+        name: strings and numbers that, with the target and this package's source, settle what `make` makes.
+        target: the kind of processor to compile for.
         make: the module for a machine, given what LLVM calls it.
         arguments: names of the functions, and how many int64 each takes.
     """
-    found = _loaded.get(name)
+    found = _loaded.get((name, target))
     if found is None:
-        with _lock:
-            found = _loaded.get(name)
+        with _state.lock:
+            found = _loaded.get((name, target))
             if found is None:
-                found = _loaded[name] = _load(name, path, make, arguments)
+                found = _loaded[name, target] = _load(name, target, make, arguments)
     return found
 
 
-def target_machine(path: Path, triple: str) -> llvm.TargetMachine:
-    """LLVM's back end for a path, also for another architecture than this machine's."""
+def target_machine(target: Target, triple: str) -> llvm.TargetMachine:
+    """LLVM's back end for a target, also for another architecture than this machine's."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     return llvm.Target.from_triple(triple).create_target_machine(
-        cpu=path.cpu,
-        features=path.features,
+        cpu=target.cpu,
+        features=target.features,
         opt=3,
-        reloc="static" if path.machine == "x86_64" else "default",
+        reloc="static" if target.machine == "x86_64" else "default",
         codemodel="jitdefault",
         jit=True,
     )
@@ -76,39 +73,20 @@ def optimised(unit: ir.Module, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     return parsed
 
 
-def cache_directory() -> FilePath | None:
-    """Where machine code is kept: RETRIEVERS_CACHE_DIR, else the user's cache directory; None for nowhere."""
-    given = os.environ.get(VARIABLE)
-    if given is not None:
-        return FilePath(given) if given else None
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    if not base:
-        return None
-    try:
-        return FilePath(base).expanduser() / "maxsim-retrievers"
-    except RuntimeError:  # this user has no home
-        return None
-
-
 def _load(
     name: tuple[object, ...],
-    path: Path,
+    target: Target,
     make: Callable[[str], ir.Module],
     arguments: Sequence[tuple[str, int]],
 ) -> Functions:
     triple = llvm.get_process_triple()
-    machine = target_machine(path, triple)
-    parts = [_source(), repr(name), triple, path.cpu, path.features, llvmlite.__version__]
+    machine = target_machine(target, triple)
+    parts = [_source(), repr((name, rows.form())), triple, target.description, llvmlite.__version__]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    code = _read(cache_directory(), key)
+    code = code_cache.read(key)
     if code is None:
         code = machine.emit_object(optimised(make(triple), machine))
-        _write(cache_directory(), key, code)
+        code_cache.write(key, code)
     context = llvm.create_context()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", context=context), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -128,40 +106,20 @@ def _source() -> str:
     return hashlib.sha256(b"\0".join(content)).hexdigest()
 
 
-def _read(directory: FilePath | None, key: str) -> bytes | None:
-    """Machine code of a key; None if there is none, or if it was damaged."""
-    if directory is None:
-        return None
+def _let_others_finish() -> None:
+    """Wait, before this process forks, until no other thread is within LLVM, which has locks of its own.
+
+    They would stay taken in the child. The lock is given back at once: a thread may wait for it that itself holds
+    what another part of this process waits for before it forks.
+    """
+    lock, taken = _state.lock, list[bool]()
     try:
-        content = (directory / f"{key}.o").read_bytes()
-    except OSError:
-        return None
-    digest, code = content[:_DIGEST], content[_DIGEST:]
-    return code if hashlib.sha256(code).digest() == digest else None
-
-
-def _write(directory: FilePath | None, key: str, code: bytes) -> None:
-    """Keep machine code, whole or not at all; a place that cannot be written costs a compilation, no more."""
-    if directory is None:
-        return
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=directory, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            os.replace(name, directory / f"{key}.o")
-        except OSError:
-            os.unlink(name)
-    except OSError:
-        return
-
-
-def _unlock() -> None:
-    # A forked child inherits the lock as another thread held it.
-    global _lock
-    _lock = Lock()
+        # All of this is one call in C: an interrupt cannot come after the lock was taken and before it was noted.
+        taken.extend(filter(None, map(lock.acquire, (True,), (PATIENCE,))))
+    finally:
+        if taken:
+            lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
+    os.register_at_fork(before=_let_others_finish)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import ShapeError
-from retrievers.kernels import amx
 from retrievers.kernels.pack import Packed, pack
-from retrievers.kernels.scan import compiled, scratch_floats
-from retrievers.kernels.targets import Path
+from retrievers.kernels.rows import WORD, row_bytes
+from retrievers.kernels.scan import TASK, compiled, scratch_floats
+from retrievers.kernels.targets import Target
 from retrievers.kernels.threads import helpers, share
 from retrievers.types import TokenMatrix
 
@@ -24,7 +24,7 @@ def maxsim(
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     queries: Sequence[TokenMatrix],
-    path: Path,
+    target: Target,
 ) -> NDArray[np.float32]:
     """Score windows against queries in one pass over the rows, which are not copied.
 
@@ -36,7 +36,7 @@ def maxsim(
         starts: int64, (windows,): first token of each window.
         ends: int64, (windows,): the token behind the last one.
         queries: matrices, float32, (query_tokens_i, dim).
-        path: how; one with integer arithmetic rounds the queries too.
+        target: the kind of processor whose kernel runs; one with integer arithmetic rounds the queries too.
     Returns:
         float32, (len(queries), windows). -inf for a window without tokens, 0 for a query without tokens.
     Raises:
@@ -45,7 +45,7 @@ def maxsim(
     _check(rows, scales, starts, ends, queries)
     scores = np.empty((len(queries), len(starts)), np.float32)
     if scores.size:
-        _Scan(rows, scales, starts, ends, queries, path, scores).run()
+        _Scan(rows, scales, starts, ends, queries, target, scores).run()
     return scores
 
 
@@ -59,39 +59,38 @@ class _Scan:
         starts: NDArray[np.int64],
         ends: NDArray[np.int64],
         queries: Sequence[TokenMatrix],
-        path: Path,
+        target: Target,
         scores: NDArray[np.float32],
     ) -> None:
-        arithmetic, row_bytes = path.arithmetic, rows.shape[1]
+        arithmetic, row_bytes = target.arithmetic, rows.shape[1]
         self.packed = packed = pack(
             queries,
             row_bytes=row_bytes,
-            lanes=path.lanes,
+            lanes=target.lanes,
             step=arithmetic.step,
             limit=arithmetic.limit,
             offset=arithmetic.offset,
         )
-        self.helpers, chunk = _split(starts, ends, packed, row_bytes * path.lanes)
-        build = amx.compiled if path.name == "amx" and amx.fits(row_bytes) else compiled
-        self.call = build(path, row_bytes)
-        self.floats = scratch_floats(arithmetic, path.tiles, row_bytes) + (packed.groups + 1) * path.lanes
+        self.helpers, chunk = _split(starts, ends, packed, row_bytes * target.lanes)
+        self.call = compiled(target, row_bytes)
+        self.floats = scratch_floats(target, row_bytes, packed.groups)
         self.arrays = (rows, scales, starts, ends, scores)
-        addresses = [array.ctypes.data for array in self.arrays]
-        self.task = np.array(
-            [
-                *addresses[:4],
-                len(starts),
-                chunk,
-                packed.data.ctypes.data,
-                packed.excess.ctypes.data,
-                packed.scales.ctypes.data,
-                packed.groups,
-                packed.offsets.ctypes.data,
-                len(queries),
-                addresses[4],
-            ],
-            np.int64,
+        task = TASK.values(
+            rows=rows,
+            scales=scales,
+            starts=starts,
+            ends=ends,
+            windows=len(starts),
+            chunk=chunk,
+            query=packed.data,
+            excess=packed.excess,
+            query_scales=packed.scales,
+            groups=packed.groups,
+            offsets=packed.offsets,
+            queries=len(queries),
+            out=scores,
         )
+        self.task = np.array(task, np.int64)
         self.counter = np.zeros(1, np.int64)
 
     def run(self) -> None:
@@ -131,18 +130,18 @@ def _check(
                 f"{name} is {array.dtype} {array.shape}: {np.dtype(kind)} with {dimensions} dimension(s), "
                 "contiguous, is needed."
             )
-    if len(scales) != len(rows) or len(starts) != len(ends) or rows.shape[1] % 4:
+    if len(scales) != len(rows) or len(starts) != len(ends) or rows.shape[1] % WORD:
         raise ShapeError(
             f"rows {rows.shape}, scales {scales.shape}, starts {starts.shape} and ends {ends.shape} do not "
-            "fit together: one scale a row, one end a start, and rows of a multiple of 4 bytes are needed."
+            f"fit together: one scale a row, one end a start, and rows of a multiple of {WORD} bytes are needed."
         )
     if len(starts) and (starts.min() < 0 or ends.max() > len(rows)):
         raise ShapeError(
             f"windows reach from {starts.min()} to {ends.max()}: tokens 0 to {len(rows)} are stored."
         )
     for query in queries:
-        if query.ndim != 2 or query.shape[1] > rows.shape[1] or query.shape[1] <= rows.shape[1] - 4:
+        if query.ndim != 2 or row_bytes(query.shape[1]) != rows.shape[1]:
             raise ShapeError(
                 f"a query has the shape {query.shape}: the rows have {rows.shape[1]} bytes, so (tokens, dim) "
-                f"with dim {rows.shape[1] - 3} to {rows.shape[1]} is needed."
+                f"with dim {rows.shape[1] - WORD + 1} to {rows.shape[1]} is needed."
             )

@@ -45,11 +45,11 @@ def maxsim(
 
 
 def rounded(query: TokenMatrix, limit: int) -> TokenMatrix:
-    """A query as a kernel path with integer arithmetic sees it.
+    """A query as a kernel target with integer arithmetic sees it.
 
     Args:
         query: float32, (query_tokens, dim).
-        limit: the path's largest magnitude of an element; 0 for a path that does not round.
+        limit: the target's largest magnitude of an element; 0 for a target that does not round.
     Returns:
         float32, (query_tokens, dim): each row a multiple of its largest magnitude / limit.
     """

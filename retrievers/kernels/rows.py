@@ -1,4 +1,4 @@
-"""Token matrices as bytes: float32 rows to uint8 rows with one scale a token, and back."""
+"""The stored form of a token's vector, defined here alone: a row of bytes, int8 + 128, and one scale."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from numpy.typing import NDArray
 
 from retrievers.types import TokenMatrix
 
-ZERO = 128  # the byte that stands for 0: a row holds int8 + 128, which the kernels multiply unsigned
+ZERO = 128  # the byte that stands for 0: processors multiply unsigned bytes by signed ones, so int8 is stored + 128
+LARGEST = 127  # magnitude of an element, so that a stored byte is never 0
+WORD = 4  # bytes that one multiply instruction takes: rows have a multiple of it
+LEAST = 1e-12  # the magnitude that a row of zeros is taken to have, so that no scale is 0
+
+
+def form() -> tuple[int, int, int]:
+    """What compiled code takes for granted about stored rows: part of the key under which it is kept."""
+    return ZERO, LARGEST, WORD
 
 
 def row_bytes(dim: int) -> int:
-    """Bytes of a row: dim rounded up to the 4 bytes that one multiply instruction takes."""
-    return -(-dim // 4) * 4
+    """Bytes of a row: dim rounded up to a multiple of WORD."""
+    return -(-dim // WORD) * WORD
 
 
 def quantize(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -24,13 +32,35 @@ def quantize(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], NDArray[np.float32
         rows: uint8, (tokens, row_bytes(dim)): round(x / scale) + 128; padding bytes are 128.
         scales: float32, (tokens,): largest magnitude of the row / 127.
     """
-    tokens, dim = matrix.shape
-    scales = (np.abs(matrix).max(axis=1, initial=1e-12) / 127).astype(np.float32)
-    rows = np.full((tokens, row_bytes(dim)), ZERO, np.uint8)
-    rows[:, :dim] = np.rint(matrix / scales[:, None]) + ZERO
-    return rows, scales
+    scales = (np.abs(matrix).max(axis=1, initial=LEAST) / LARGEST).astype(np.float32)
+    return _rounded(matrix, scales[:, None]), scales
+
+
+def quantize_together(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], float]:
+    """Round all rows to 8 bits with one scale, so that products with them compare as integers.
+
+    Args:
+        matrix: float32, (rows, dim), at least one row.
+    Returns:
+        rows: uint8, (rows, row_bytes(dim)), as quantize gives them.
+        scale: largest magnitude of the matrix / 127.
+    """
+    scale = max(float(np.abs(matrix).max()), LEAST) / LARGEST
+    return _rounded(matrix, scale), scale
+
+
+def elements(rows: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """The signed numbers that stored bytes stand for: int8, of the same shape."""
+    return (rows ^ np.uint8(ZERO)).view(np.int8)  # 128 less is the highest bit turned over
 
 
 def dequantize(rows: NDArray[np.uint8], scales: NDArray[np.float32], dim: int) -> TokenMatrix:
     """The rows as they are searched: float32, (tokens, dim), within half a scale of the original."""
     return (rows[:, :dim].astype(np.float32) - ZERO) * scales[:, None]
+
+
+def _rounded(matrix: TokenMatrix, scales: NDArray[np.float32] | float) -> NDArray[np.uint8]:
+    tokens, dim = matrix.shape
+    rows = np.full((tokens, row_bytes(dim)), ZERO, np.uint8)
+    rows[:, :dim] = np.rint(matrix / scales) + ZERO
+    return rows

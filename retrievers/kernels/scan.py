@@ -15,7 +15,7 @@ from functools import partial
 
 from llvmlite import ir
 
-from retrievers.kernels.arithmetic import Arithmetic
+from retrievers.kernels import amx
 from retrievers.kernels.compile import functions
 from retrievers.kernels.ir import (
     F32,
@@ -38,103 +38,94 @@ from retrievers.kernels.ir import (
     store,
     vector,
 )
-from retrievers.kernels.targets import Path, Tile
+from retrievers.kernels.products import Product
+from retrievers.kernels.targets import Target, Tile
+from retrievers.kernels.task import Array, Count, Layout
 
 NAME = "scan"
 PREFETCH = 8192  # bytes ahead: what the fastest processors scan while memory answers
-LINE = 64  # bytes of a cache line
-FIELDS = (
-    "rows", "scales", "starts", "ends", "windows", "chunk",
-    "query", "excess", "query_scales", "groups", "offsets", "queries", "out",
-)  # fmt: skip
-"""The task: int64 each, pointers and counts, in this order.
 
-rows: uint8, (tokens, row_bytes).  scales: float32, (tokens,).  starts, ends: int64, (windows,).
-chunk: windows that a thread takes at once.
-query: (groups, steps, lanes), see retrievers.kernels.pack.  excess: int32, (groups, lanes).
-query_scales: float32, (groups, lanes).  offsets: int64, (queries + 1,): first lane of each query.
-out: float32, (queries, windows).
-"""
+TASK = Layout(
+    rows=Array("uint8, (tokens, row_bytes), see retrievers.kernels.rows"),
+    scales=Array("float32, (tokens,)"),
+    starts=Array("int64, (windows,): first token of each window"),
+    ends=Array("int64, (windows,): one past the last token of each window"),
+    windows=Count("windows to score"),
+    chunk=Count("windows that a thread takes at once"),
+    query=Array("(groups, steps, lanes), see retrievers.kernels.pack"),
+    excess=Array("int32, (groups, lanes): minus what the offset of stored rows adds to a product"),
+    query_scales=Array("float32, (groups, lanes)"),
+    groups=Count("vectors of query tokens"),
+    offsets=Array("int64, (queries + 1,): first lane of each query"),
+    queries=Count("queries to score"),
+    out=Array("float32, (queries, windows): the scores"),
+)
 
 
-def module(
-    arithmetic: Arithmetic, lanes: int, tiles: tuple[Tile, ...], row_bytes: int, triple: str
-) -> ir.Module:
+def module(target: Target, row_bytes: int, triple: str) -> ir.Module:
     """The scan for one width of rows.
 
     Args:
-        arithmetic: the processor's multiply.
-        lanes: query tokens in a vector.
-        tiles: by falling number of groups; the last one takes a single group.
+        target: the kind of processor.
         row_bytes: bytes of a row.
-        triple: what LLVM calls the machine.
+        triple: what LLVM calls the architecture and the system.
     Returns:
         a module with the function scan(task: int64*, counter: int64*, scratch: float32*).
     """
-    unit, function = define(triple)
-    Scan(function, arithmetic, lanes, tiles, row_bytes).emit()
+    unit = ir.Module(NAME)
+    unit.triple = triple
+    function = ir.Function(unit, ir.FunctionType(VOID, [POINTER] * 3), NAME)
+    Scan(function, target, row_bytes).emit()
     return unit
 
 
-def define(triple: str) -> tuple[ir.Module, ir.Function]:
-    """A module for a machine, and in it the function to write."""
-    unit = ir.Module(NAME)
-    unit.triple = triple
-    return unit, ir.Function(unit, ir.FunctionType(VOID, [POINTER] * 3), NAME)
-
-
-def compiled(path: Path, row_bytes: int) -> Callable[[int, int, int], None]:
-    """The scan of a path for one width of rows; its arguments are addresses: task, counter, scratch."""
+def compiled(target: Target, row_bytes: int) -> Callable[[int, int, int], None]:
+    """The scan of a target for one width of rows; its arguments are addresses: task, counter, scratch."""
 
     def make(triple: str) -> ir.Module:
-        return module(path.arithmetic, path.lanes, path.tiles, row_bytes, triple)
+        return module(target, row_bytes, triple)
 
-    return functions((NAME, path.name, row_bytes), path, make, [(NAME, 3)])[NAME]
+    return functions((NAME, row_bytes), target, make, [(NAME, 3)])[NAME]
 
 
-def scratch_floats(arithmetic: Arithmetic, tiles: tuple[Tile, ...], row_bytes: int) -> int:
-    """float32 of working memory that a thread needs before the lanes' sums, of which it needs one more group."""
-    return 0 if arithmetic.limit else max(tile.rows[0] for tile in tiles) * row_bytes
+def scratch_floats(target: Target, row_bytes: int, groups: int) -> int:
+    """float32 of working memory that a thread needs for queries of some groups."""
+    return _copied_floats(target, row_bytes) + (groups + 1) * target.lanes
+
+
+def _copied_floats(target: Target, row_bytes: int) -> int:
+    """float32 of the rows of a block, which the float32 arithmetic turns into numbers before it multiplies."""
+    return 0 if target.arithmetic.limit else max(tile.rows[0] for tile in target.tiles) * row_bytes
 
 
 class Scan:
     """Writes the function."""
 
-    def __init__(
-        self,
-        function: ir.Function,
-        arithmetic: Arithmetic,
-        lanes: int,
-        tiles: tuple[Tile, ...],
-        row_bytes: int,
-    ) -> None:
+    def __init__(self, function: ir.Function, target: Target, row_bytes: int) -> None:
         self.b = b = ir.IRBuilder(function.append_basic_block("entry"))
         task, self.counter, self.scratch = function.args
-        self.arithmetic, self.lanes, self.tiles, self.row_bytes = arithmetic, lanes, tiles, row_bytes
-        self.steps = row_bytes // arithmetic.step
-        self.field = {name: load(b, task, I64, n) for n, name in enumerate(FIELDS)}
-        self.pointer = {name: b.inttoptr(value, POINTER) for name, value in self.field.items()}
-        self.sums = at(b, self.scratch, F32, scratch_floats(arithmetic, tiles, row_bytes))
-        self.floats = vector(F32, lanes)
-        self.totals = arithmetic.accumulator(lanes)
+        self.arithmetic, self.lanes, self.row_bytes = target.arithmetic, target.lanes, row_bytes
+        self.tiles = target.matrix_tiles if amx.serves(target, row_bytes) else target.tiles
+        self.task = TASK.read(b, task)
+        self.sums = at(b, self.scratch, F32, _copied_floats(target, row_bytes))
+        self.products = amx.products(b, target, row_bytes)
+        self.floats = vector(F32, self.lanes)
+        self.totals = self.products.totals
 
     def emit(self) -> None:
         b = self.b
-        chunk, windows = self.field["chunk"], self.field["windows"]
+        chunk, windows = self.task["chunk"], self.task["windows"]
         with portions(b, self.counter, chunk, windows) as (first, last), repeat(b, first, last) as window:
             behind = b.add(window, i64(1))
             self._window(window, b.select(b.icmp_signed("<", behind, last), behind, window))
-        self.leave()
-
-    def leave(self) -> None:
-        """What the function ends with."""
-        self.b.ret_void()
+        self.products.end()
+        b.ret_void()
 
     def _window(self, window: ir.Value, following: ir.Value) -> None:
         """Write one window's score for each query; the following window is the one that is scored then."""
         b = self.b
-        start, end = (load(b, self.pointer[name], I64, window) for name in ("starts", "ends"))
-        self._look_ahead(start, end, load(b, self.pointer["starts"], I64, following))
+        start, end = (load(b, self.task[name], I64, window) for name in ("starts", "ends"))
+        self._look_ahead(start, end, load(b, self.task["starts"], I64, following))
         with b.if_else(b.icmp_signed("<", start, end)) as (some, none):
             with some:
                 group = Variable(b, I64)
@@ -142,12 +133,12 @@ class Scan:
                 for tile in self.tiles:
                     with forever(b) as done:
                         behind = b.add(group.get(), i64(tile.groups))
-                        leave_if(b, b.icmp_signed(">", behind, self.field["groups"]), done)
+                        leave_if(b, b.icmp_signed(">", behind, self.task["groups"]), done)
                         self._tile(tile, group.get(), start, end)
                         group.set(behind)
-                with repeat(b, i64(0), self.field["queries"]) as query:
+                with repeat(b, i64(0), self.task["queries"]) as query:
                     store(b, self._sum(query), self._place(query, window))
-            with none, repeat(b, i64(0), self.field["queries"]) as query:
+            with none, repeat(b, i64(0), self.task["queries"]) as query:
                 store(b, ir.Constant(F32, float("-inf")), self._place(query, window))
 
     def _look_ahead(self, start: ir.Value, end: ir.Value, following: ir.Value) -> None:
@@ -163,7 +154,7 @@ class Scan:
 
     def _place(self, query: ir.Value, window: ir.Value) -> ir.Value:
         b = self.b
-        return at(b, self.pointer["out"], F32, b.add(b.mul(query, self.field["windows"]), window))
+        return at(b, self.task["out"], F32, b.add(b.mul(query, self.task["windows"]), window))
 
     def _tile(self, tile: Tile, group: ir.Value, start: ir.Value, end: ir.Value) -> None:
         """Leave the scaled maxima of a tile's groups over the rows start to end in the sums."""
@@ -184,7 +175,7 @@ class Scan:
             self._choose(tile.rows, left, length, body)
         for n, maximum in enumerate(best):
             lane = b.mul(b.add(group, i64(n)), i64(self.lanes))
-            scale = load(b, self.pointer["query_scales"], F32, lane, self.floats)
+            scale = load(b, self.task["query_scales"], F32, lane, self.floats)
             store(b, b.fmul(maximum.get(), scale), self.sums, lane, F32)
 
     def _choose(self, sizes: tuple[int, ...], left: ir.Value, length: ir.Value, body: partial[None]) -> None:
@@ -216,56 +207,34 @@ class Scan:
     ) -> None:
         """Raise the maxima of a tile's groups by `count` rows from `first` on."""
         b = self.b
-        rows = at(b, self.pointer["rows"], I8, b.mul(first, i64(self.row_bytes)))
+        rows = at(b, self.task["rows"], I8, b.mul(first, i64(self.row_bytes)))
         rows = self.arithmetic.prepare(b, rows, count, self.row_bytes, self.scratch)
-        totals = self._products(tile, group, rows, first, count)
+        product = self._products(tile, group, rows, first, count)
         for n, maximum in enumerate(best):
             high = maximum.get()
             for m in range(count):
-                scale = load(b, self.pointer["scales"], F32, b.add(first, i64(m)))
-                number = totals[m][n] if self.totals == self.floats else b.sitofp(totals[m][n], self.floats)
+                scale = load(b, self.task["scales"], F32, b.add(first, i64(m)))
+                number = product(m, n) if self.totals == self.floats else b.sitofp(product(m, n), self.floats)
                 value = b.fmul(number, splat(b, scale, self.lanes))
                 high = b.select(b.fcmp_ordered(">", value, high), value, high)
             maximum.set(high)
 
-    def _products(
-        self, tile: Tile, group: ir.Value, rows: ir.Value, first: ir.Value, count: int
-    ) -> list[list[ir.Value]]:
-        """Dot products of `count` rows from number `first` on and a tile's groups: [row][group] vectors."""
-        b, groups, width = self.b, range(tile.groups), 4
+    def _products(self, tile: Tile, group: ir.Value, rows: ir.Value, first: ir.Value, count: int) -> Product:
+        """Dot products of `count` rows from number `first` on and a tile's groups."""
+        b = self.b
         place = b.mul(first, i64(self.row_bytes))
-        query = at(b, self.pointer["query"], self.totals, b.mul(group, i64(self.steps)))
-        parts = self._parts(tile, count)
-        totals = [[[Variable(b, self.totals) for _ in range(parts)] for _ in groups] for _ in range(count)]
-        for m in range(count):
-            for n in groups:
-                lane = b.mul(b.add(group, i64(n)), i64(self.lanes))
-                for part, total in enumerate(totals[m][n]):
-                    total.set(self._first(lane) if part == 0 else constant_zero(self.totals))
-
-        def take(step: ir.Value, size: int) -> None:
-            documents = [
-                self.arithmetic.documents(b, rows, m, self.row_bytes, step, size, self.lanes)
-                for m in range(count)
-            ]
-            for s in range(size):
-                vectors = [load(b, query, self.totals, b.add(step, i64(n * self.steps + s))) for n in groups]
-                for m in range(count):
-                    document = documents[m](s)
-                    for n in groups:
-                        total = totals[m][n][s % parts]
-                        total.set(self.arithmetic.multiply(b, total.get(), document, vectors[n]))
-
-        whole = self.steps // width * width
-        with repeat(b, i64(0), i64(whole), width) as step:
-            # As many bytes as are multiplied meanwhile; float32 multiplies a copy that is in the cache.
-            size = count * width * self.arithmetic.step
-            for line in range(0, size if self.arithmetic.limit else 0, LINE):
-                self.prefetch(b.add(place, b.add(b.mul(step, i64(size // width)), i64(line))))
-            take(step, width)
-        if whole < self.steps:
-            take(i64(whole), self.steps - whole)
-        return [[self._add([part.get() for part in split]) for split in line] for line in totals]
+        integers = self.totals != self.floats
+        return self.products.multiply(
+            at(b, self.task["query"], self.totals, b.mul(group, i64(self.products.steps))),
+            tile.groups,
+            rows,
+            count,
+            excess=lambda n: at(b, self.task["excess"], I32, b.mul(b.add(group, i64(n)), i64(self.lanes))),
+            # float32 must add up in one order, whatever block a row comes to lie in.
+            splits=max(1, min(4, 8 // (tile.groups * count))) if integers else 1,
+            # float32 multiplies a copy of the rows, which is in the cache.
+            ahead=(lambda distance: self.prefetch(b.add(place, distance))) if integers else None,
+        )
 
     def prefetch(self, place: ir.Value) -> None:
         """Ask for the cache line that is wanted some time after the byte at a place in all rows."""
@@ -273,32 +242,13 @@ class Scan:
         ahead = b.add(place, self.reach)
         beyond = b.icmp_signed(">=", ahead, self.behind)
         ahead = b.add(ahead, b.select(beyond, self.jump, i64(0)))
-        prefetch(b, at(b, self.pointer["rows"], I8, ahead))
-
-    def _first(self, lane: ir.Value) -> ir.Value:
-        """What a sum begins with: the excess of the rows' offset is taken off before anything is added."""
-        if self.arithmetic.offset == 0:
-            return constant_zero(self.totals)
-        return load(self.b, self.pointer["excess"], I32, lane, self.totals)
-
-    def _parts(self, tile: Tile, count: int) -> int:
-        """Sums that a product is split into, so that a small block too keeps the processor busy."""
-        if self.totals == self.floats:
-            return 1  # float32 must add up in one order, whatever block a row comes to lie in
-        return max(1, min(4, 8 // (tile.groups * count)))
-
-    def _add(self, values: list[ir.Value]) -> ir.Value:
-        total = values[0]
-        for value in values[1:]:
-            add = self.b.fadd if self.totals == self.floats else self.b.add
-            total = add(total, value)
-        return total
+        prefetch(b, at(b, self.task["rows"], I8, ahead))
 
     def _sum(self, query: ir.Value) -> ir.Value:
         """The score: sum of a query's lanes, always in the same order, wherever in a pass the query lies."""
         b = self.b
-        first = load(b, self.pointer["offsets"], I64, query)
-        last = load(b, self.pointer["offsets"], I64, b.add(query, i64(1)))
+        first = load(b, self.task["offsets"], I64, query)
+        last = load(b, self.task["offsets"], I64, b.add(query, i64(1)))
         total = Variable(b, self.floats)
         total.set(constant(F32, 0.0, self.lanes))
         places = ir.Constant(vector(I32, self.lanes), list(range(self.lanes)))
@@ -313,7 +263,3 @@ class Scan:
             low, high = (ir.Constant(vector(I32, width), list(range(n, n + width))) for n in (0, width))
             values = b.fadd(b.shuffle_vector(values, values, low), b.shuffle_vector(values, values, high))
         return b.extract_element(values, ir.Constant(I32, 0))
-
-
-def constant_zero(kind: ir.VectorType) -> ir.Constant:
-    return ir.Constant(kind, [0] * kind.count)

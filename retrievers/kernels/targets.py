@@ -1,4 +1,4 @@
-"""The ways to scan, one a kind of processor, and the choice between them."""
+"""The targets that kernels are generated for, one for each kind of processor, and the choice between them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Tile:
     rows: tuple[int, ...]  # sizes of blocks, largest first, 1 last
 
 
-@dataclass(frozen=True)
-class Path:
-    """One way to scan.
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A kind of processor that kernels are generated for.
 
     Attributes:
         name: what the environment variable calls it.
@@ -37,8 +37,9 @@ class Path:
         features: what is added to that processor.
         arithmetic: the instructions.
         lanes: query tokens in a vector.
-        tiles: sizes of the blocks.
-        final: name of the float32 path that gives the scores which users see.
+        tiles: shapes of the scan's blocks, by falling number of groups; the last one takes a single group.
+        final: name of the float32 target that gives the scores which users see.
+        matrix_tiles: the same for rows that fill the processor's matrix registers; empty where it has none.
     """
 
     name: str
@@ -50,6 +51,17 @@ class Path:
     lanes: int
     tiles: tuple[Tile, ...]
     final: str
+    matrix_tiles: tuple[Tile, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """All that settles the code for this target, the same in every process: part of the key of kept code."""
+        kind = self.arithmetic
+        parts = (
+            *(self.name, self.cpu, self.features, self.lanes, self.tiles, self.matrix_tiles),
+            *(type(kind).__name__, vars(kind), kind.step, kind.limit, kind.offset),
+        )
+        return repr(parts)
 
 
 # 32 registers hold 24 sums beside the queries of a tile and the row; 16 registers hold 12 at most.
@@ -57,14 +69,16 @@ _WIDE = (Tile(2, (12, 8, 4, 2, 1)), Tile(1, (12, 8, 4, 2, 1)))
 _NARROW = (Tile(2, (5, 3, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _ARM = (Tile(4, (5, 3, 2, 1)), Tile(2, (8, 4, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _SMALL = (Tile(4, (2, 1)), Tile(2, (4, 2, 1)), Tile(1, (8, 4, 2, 1)))
+# Four matrix registers of sums, as an instruction starts four times until one has ended; eight there are.
+_MATRIX = (Tile(2, (32, 16, 8, 4, 2, 1)), Tile(1, (64, 32, 16, 8, 4, 2, 1)))
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"})
 _AVX2 = frozenset({"avx2", "fma"})
 _VNNI512, _VNNI256 = (Vnni(f"llvm.x86.avx512.vpdpbusd.{bits}") for bits in (512, 256))
 
-PATHS = {
-    path.name: path
-    for path in (
-        Path(
+TARGETS = {
+    target.name: target
+    for target in (
+        Target(
             "amx",
             "x86_64",
             _AVX512 | {"avx512vnni", "amx-tile", "amx-int8"},
@@ -74,8 +88,9 @@ PATHS = {
             16,
             _WIDE,
             "avx512float",
+            _MATRIX,
         ),
-        Path(
+        Target(
             "avx512vnni",
             "x86_64",
             _AVX512 | {"avx512vnni"},
@@ -86,52 +101,54 @@ PATHS = {
             _WIDE,
             "avx512float",
         ),
-        Path(
+        Target(
             "avxvnni", "x86_64", _AVX2 | {"avxvnni"}, "haswell", "+avxvnni", _VNNI256, 8, _NARROW, "avx2float"
         ),
-        Path("avx2", "x86_64", _AVX2, "haswell", "", Avx2(), 8, _NARROW, "avx2float"),
-        Path("sdot", "aarch64", frozenset({"dotprod"}), "", "+dotprod", Sdot(), 4, _ARM, "portable"),
-        Path("avx512float", "x86_64", _AVX512, "skylake-avx512", "", Float(), 16, _WIDE, "avx512float"),
-        Path("avx2float", "x86_64", _AVX2, "haswell", "", Float(), 8, _NARROW, "avx2float"),
-        Path("portable", "", frozenset(), "", "", Float(), 4, _SMALL, "portable"),
+        Target("avx2", "x86_64", _AVX2, "haswell", "", Avx2(), 8, _NARROW, "avx2float"),
+        Target("sdot", "aarch64", frozenset({"dotprod"}), "", "+dotprod", Sdot(), 4, _ARM, "portable"),
+        Target("avx512float", "x86_64", _AVX512, "skylake-avx512", "", Float(), 16, _WIDE, "avx512float"),
+        Target("avx2float", "x86_64", _AVX2, "haswell", "", Float(), 8, _NARROW, "avx2float"),
+        Target("portable", "", frozenset(), "", "", Float(), 4, _SMALL, "portable"),
     )
 }
-"""Every path, the fastest first."""
+"""Every target, the fastest first."""
 
 _forced: ContextVar[str | None] = ContextVar("forced", default=None)
 
 
 @contextmanager
-def forced(name: str) -> Iterator[Path]:
-    """Scan by one path within the block, in this thread.
+def force_target(name: str) -> Iterator[Target]:
+    """Scan by one target within the block, in this thread.
 
     Raises:
-        InvalidInputError: there is no such path, or this processor cannot run it.
+        InvalidInputError: there is no such target, or this processor cannot run it.
     """
-    path = _usable(name)
+    target = _usable(name)
     token = _forced.set(name)
     try:
-        yield path
+        yield target
     finally:
         _forced.reset(token)
 
 
-def chosen() -> Path:
-    """The path to scan by: forced(), else the environment variable RETRIEVERS_KERNEL, else the fastest.
+def chosen_target() -> Target:
+    """The target to scan by: force_target's, else the environment variable RETRIEVERS_KERNEL, else the fastest.
 
     Raises:
-        InvalidInputError: the variable names no path, or one that this processor cannot run.
+        InvalidInputError: the variable names no target, or one that this processor cannot run.
     """
     name = _forced.get() or os.environ.get(VARIABLE)
-    return _usable(name) if name else PATHS[available()[0]]
+    return _usable(name) if name else TARGETS[available_targets()[0]]
 
 
 @cache
-def available() -> tuple[str, ...]:
-    """Names of the paths that this processor can run, the fastest first."""
+def available_targets() -> tuple[str, ...]:
+    """Names of the targets that this processor can run, the fastest first."""
     machine, features = _processor()
     return tuple(
-        path.name for path in PATHS.values() if path.machine in ("", machine) and path.needs <= features
+        target.name
+        for target in TARGETS.values()
+        if target.machine in ("", machine) and target.needs <= features
     )
 
 
@@ -143,12 +160,13 @@ def tiles_permitted() -> bool:
     return ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0
 
 
-def _usable(name: str) -> Path:
-    if name not in available():
+def _usable(name: str) -> Target:
+    if name not in available_targets():
         raise InvalidInputError(
-            f"this processor has no kernel path {name!r}; {VARIABLE} may be one of: {', '.join(available())}."
+            f"this processor has no kernel {name!r}; {VARIABLE} may be one of: "
+            f"{', '.join(available_targets())}."
         )
-    return PATHS[name]
+    return TARGETS[name]
 
 
 def _processor() -> tuple[str, frozenset[str]]:

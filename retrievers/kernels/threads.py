@@ -8,7 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from functools import cache
-from threading import BoundedSemaphore, Lock, get_native_id
+from queue import SimpleQueue
+from threading import get_native_id
+from typing import cast
+
+from retrievers.kernels.fork import Guard, per_process
 
 WORTH_A_THREAD = 1 << 25  # multiplications, 40 to 80 microseconds: with fewer, a helper comes too late
 
@@ -33,11 +37,15 @@ def share(work: Callable[[], object], others: int) -> None:
         work: releases the GIL, and holds references to all that it reads and writes.
         others: threads besides this one.
     """
-    # The helpers of one caller alone are moved about: those of another may be in the middle of its work.
-    steering = others > 0 and _steering.acquire(blocking=False)
+    me = object()
     try:
-        if steering:
-            _keep_apart()
+        if others > 0:
+            # The helpers of one caller alone are moved about: those of another may be in the middle of its work.
+            with _state.lock:
+                if not _state.steering:
+                    _state.steering.add(me)
+            if me in _state.steering:
+                _keep_apart()
         runs = _submit(work, others)
         try:
             work()
@@ -46,8 +54,8 @@ def share(work: Callable[[], object], others: int) -> None:
                 if not run.cancel():
                     run.result()
     finally:
-        if steering:
-            _steering.release()
+        # One call of a method in C, also where nothing was added: an interrupt comes before all this or after it.
+        _state.steering.discard(me)
 
 
 def turn() -> AbstractContextManager[object]:
@@ -56,7 +64,23 @@ def turn() -> AbstractContextManager[object]:
     Dozens of threads that search at once would fight for the interpreter and for the caches: 32 on 2 cores
     answered half as many questions a second as 2 do.
     """
-    return _turns
+    return cast(AbstractContextManager[object], _state.turns)
+
+
+class _Turns(SimpleQueue[object]):
+    """As many places as there may be callers: `with` takes one, and waits for it where none is left.
+
+    threading.Semaphore is written in Python, so that Ctrl-C may come after a place was taken and before the block
+    began, and the place would be lost for ever. Both methods here are written in C: there is no such moment.
+    """
+
+    def __init__(self, places: int) -> None:
+        super().__init__()
+        for _ in range(places):
+            self.put(None)
+
+    __enter__ = SimpleQueue.get
+    __exit__ = SimpleQueue.put  # what it puts is the error of the block, or None; any object is a place
 
 
 def _submit(work: Callable[[], object], count: int) -> list[Future[object]]:
@@ -72,17 +96,16 @@ def _keep_apart() -> None:
     Linux likes to wake a thread where the one that wakes it runs. After some idle time it put both on one core
     and left them there for dozens of scans of a millisecond each, with the other core idle.
     """
-    global _barred
     here = _core()
-    if here == _barred:
+    if here == _state.barred:
         return
     # The process's cores, not the caller's: a caller that is tied to a few ties nobody else to them.
     others = os.sched_getaffinity(os.getpid()) - {here}
     if others:
-        for helper in _numbers:
+        for helper in _state.numbers:
             with suppress(OSError):  # it has ended, or may not be moved: then it helps from where it is
                 os.sched_setaffinity(helper, others)
-        _barred = here
+        _state.barred = here
 
 
 def _core() -> int:
@@ -98,36 +121,31 @@ def _ask_for_core() -> Callable[[], int] | None:
     return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
 
 
-_lock, _steering = Lock(), Lock()
-_pool: ThreadPoolExecutor | None = None
-_turns = BoundedSemaphore(cores())
-_numbers: list[int] = []  # of the pool's threads, as the system counts them
-_barred = -1  # the core that they were last barred from
+class _State(Guard):
+    """The helpers of this process, and who may use them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool: ThreadPoolExecutor | None = None
+        self.turns = _Turns(cores())
+        self.steering: set[object] = set()  # the caller that may move helpers about, if there is one
+        self.numbers: list[int] = []  # of the pool's threads, as the system counts them
+        self.barred = -1  # the core that they were last barred from
+
+
+_state = per_process(_State)
 
 
 def _executor() -> ThreadPoolExecutor:
-    global _pool
-    if _pool is None:
-        with _lock:
-            if _pool is None:
-                _pool = ThreadPoolExecutor(
+    if _state.pool is None:
+        with _state.lock:
+            if _state.pool is None:
+                _state.pool = ThreadPoolExecutor(
                     max(1, cores() - 1), thread_name_prefix="retrievers", initializer=_enlist
                 )
-    return _pool
+    return _state.pool
 
 
 def _enlist() -> None:
-    global _barred
-    _numbers.append(get_native_id())
-    _barred = -1  # this one is to be told, too
-
-
-def _forget() -> None:
-    # A forked child has the pool's object, but none of its threads, and the locks as other threads held them.
-    global _lock, _steering, _pool, _turns, _numbers, _barred
-    _lock, _steering, _pool, _turns = Lock(), Lock(), None, BoundedSemaphore(cores())
-    _numbers, _barred = [], -1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    _state.numbers.append(get_native_id())
+    _state.barred = -1  # this one is to be told, too

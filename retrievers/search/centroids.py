@@ -12,7 +12,7 @@ from retrievers.errors import InvalidInputError, ShapeError
 from retrievers.kernels.centroids import Centroids, nearest, prepare
 from retrievers.kernels.rows import dequantize, row_bytes
 from retrievers.kernels.threads import cores
-from retrievers.search.parts import each, ranges
+from retrievers.search.parallel import map_ranges, ranges
 
 if TYPE_CHECKING:
     from retrievers.store import Store
@@ -200,7 +200,7 @@ def _nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.
             block = slice(here, min(here + PART, last))
             codes[block], similarity[block] = nearest(rows[block], centroids)
 
-    each(part, ranges(len(rows), 4 * cores(), PART))
+    map_ranges(part, ranges(len(rows), 4 * cores(), PART))
     return codes, similarity
 
 
@@ -223,7 +223,7 @@ def _sums(
                     dequantize(rows[picked], scales[picked], dim), bounds[filled] - bounds[here], axis=0
                 )
 
-    each(part, ranges(count, 4 * cores(), 256))
+    map_ranges(part, ranges(count, 4 * cores(), 256))
     return sums, members
 
 

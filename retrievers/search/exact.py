@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.kernels.maxsim import maxsim
-from retrievers.kernels.targets import PATHS, chosen
+from retrievers.kernels.targets import TARGETS, chosen_target
 from retrievers.search.ranking import Ranking, best_documents, shortlist
 from retrievers.types import TokenMatrix
 
@@ -40,7 +40,7 @@ def rank(
     rankings = []
     for first in range(0, len(queries), step):
         some = queries[first : first + step]
-        scores = maxsim(view.rows, view.scales, starts, ends, some, chosen())
+        scores = maxsim(view.rows, view.scales, starts, ends, some, chosen_target())
         rankings += [
             settle(view, query, selected, rough, k) for query, rough in zip(some, scores, strict=True)
         ]
@@ -56,14 +56,14 @@ def settle(
         view: a view of the store.
         query: float32, (query_tokens, dim).
         selected: int64, ascending: positions of the windows that were scored; None for all.
-        rough: float32, (windows,): their scores by the chosen path.
+        rough: float32, (windows,): their scores by the chosen target.
         k: the most documents.
     """
     documents = view.documents if selected is None else view.documents[selected]
     near = shortlist(rough, documents, candidates(k))
     best = near if selected is None else selected[near]
-    scores, path = rough[near], chosen()
-    if path.final != path.name:
+    scores, target = rough[near], chosen_target()
+    if target.final != target.name:
         [scores] = score(view.rows, view.scales, view.starts[best], view.ends[best], [query])
     return best_documents(scores, best, documents[near], k)
 
@@ -95,4 +95,4 @@ def score(
     Raises:
         ShapeError: an array has another shape or layout, or a window reaches beyond the rows.
     """
-    return maxsim(rows, scales, starts, ends, queries, PATHS[chosen().final])
+    return maxsim(rows, scales, starts, ends, queries, TARGETS[chosen_target().final])

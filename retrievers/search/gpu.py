@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrievers.errors import DeviceMemoryError
+from retrievers.kernels.fork import Guard, per_process
 from retrievers.kernels.rows import ZERO
 from retrievers.search.exact import candidates
 from retrievers.search.ranking import Ranking, best_documents, shortlist
@@ -184,13 +184,13 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e3:.1f} kB"
 
 
-_lock = Lock()
+_state = per_process(Guard)
 _residents: dict[str, tuple[weakref.ref[NDArray[np.int64]], DeviceRows]] = {}
 
 
 def _resident(view: View, device: str, memory_limit: int | None) -> DeviceRows:
     """The rows of a commit on a device, copied once; they make room for the next commit's."""
-    with _lock:
+    with _state.lock:
         starts, rows = _residents.get(device, (None, None))
         if starts is None or rows is None or starts() is not view.starts or rows.memory_limit != memory_limit:
             _residents.pop(device, None)

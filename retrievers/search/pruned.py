@@ -14,7 +14,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,11 +21,12 @@ from numpy.typing import NDArray
 
 from retrievers.kernels.centroids import WIDTHS, Centroids, prepare, table
 from retrievers.kernels.codes import add_maxima, distinct
+from retrievers.kernels.fork import Guard, per_process
 from retrievers.kernels.maxsim import maxsim
-from retrievers.kernels.targets import chosen
+from retrievers.kernels.targets import chosen_target
 from retrievers.kernels.threads import cores
 from retrievers.search import exact
-from retrievers.search.parts import each, ranges
+from retrievers.search.parallel import map_ranges, ranges
 from retrievers.search.ranking import Ranking, best_documents
 from retrievers.types import TokenMatrix
 
@@ -126,7 +126,7 @@ def build(view: View, previous: Index | None = None) -> Index:
         window = slice(known + first, known + last)
         return distinct(codes, view.starts[window], view.ends[window])
 
-    parts = each(part, ranges(len(view.starts) - known, cores()))
+    parts = map_ranges(part, ranges(len(view.starts) - known, cores()))
     offsets = np.zeros(len(view.starts) + 1, np.int64)
     different = [found for found, _ in parts]
     if previous is not None:
@@ -175,7 +175,7 @@ class _Scored:
 
     Attributes:
         places: int64, ascending: which of the positions.
-        scores: float32, (len(places),): by the path that is chosen, of the rounded query.
+        scores: float32, (len(places),): by the target that is chosen, of the rounded query.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class _Scored:
         starts, ends = view.starts[windows], view.ends[windows]
         scores = np.empty(len(places), np.float32)
         scores[~new] = self.scores
-        scores[new] = maxsim(view.rows, view.scales, starts, ends, [self.query], chosen())[0]
+        scores[new] = maxsim(view.rows, view.scales, starts, ends, [self.query], chosen_target())[0]
         self.places, self.scores = places, scores
 
     def worst(self, k: int) -> float | None:
@@ -235,7 +235,7 @@ def _highest(totals: NDArray[np.uint32], count: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate([above, level]))
 
 
-_lock = Lock()
+_state = per_process(Guard)
 _latest: dict[int, tuple[weakref.ref[NDArray[np.float32]], Index]] = {}
 
 
@@ -245,7 +245,7 @@ def _index(view: View) -> Index:
     assert centroids is not None
     found = _known(centroids)
     if found is None or found.starts is not view.starts:
-        with _lock:
+        with _state.lock:
             found = _known(centroids)
             if found is None or found.starts is not view.starts:
                 found = build(view, found)

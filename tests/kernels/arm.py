@@ -16,16 +16,16 @@ CODE, DATA, STACK, BACK = 0x10000000, 0x20000000, 0x30000000, 0x40000000
 MEGABYTE = 1 << 20
 
 
-def maxsim(rows, scales, starts, ends, queries, path):
+def maxsim(rows, scales, starts, ends, queries, target):
     """retrievers.kernels.maxsim.maxsim, on the emulated processor."""
-    arithmetic, row_bytes = path.arithmetic, rows.shape[1]
-    machine = compile.target_machine(path, TRIPLE)
-    unit = scan.module(arithmetic, path.lanes, path.tiles, row_bytes, TRIPLE)
+    arithmetic, row_bytes = target.arithmetic, rows.shape[1]
+    machine = compile.target_machine(target, TRIPLE)
+    unit = scan.module(target, row_bytes, TRIPLE)
     code, entry = link(machine.emit_object(compile.optimised(unit, machine)))
     packed = pack(
         queries,
         row_bytes=row_bytes,
-        lanes=path.lanes,
+        lanes=target.lanes,
         step=arithmetic.step,
         limit=arithmetic.limit,
         offset=arithmetic.offset,
@@ -44,11 +44,25 @@ def maxsim(rows, scales, starts, ends, queries, path):
         return place
 
     scores = np.zeros((len(queries), len(starts)), np.float32)
-    out = put(scores)
-    spans = [put(array) for array in (rows, scales, starts, ends)]
-    lanes = [put(packed.data), put(packed.excess), put(packed.scales), packed.groups, put(packed.offsets)]
-    task = np.array([*spans, len(starts), 8, *lanes, len(queries), out], np.int64)
-    floats = scan.scratch_floats(arithmetic, path.tiles, row_bytes) + (packed.groups + 1) * path.lanes
+    given = {
+        "rows": rows,
+        "scales": scales,
+        "starts": starts,
+        "ends": ends,
+        "windows": len(starts),
+        "chunk": 8,
+        "query": packed.data,
+        "excess": packed.excess,
+        "query_scales": packed.scales,
+        "groups": packed.groups,
+        "offsets": packed.offsets,
+        "queries": len(queries),
+        "out": scores,
+    }
+    assert given.keys() == scan.TASK.fields.keys()
+    places = {name: put(value) for name, value in given.items() if isinstance(value, np.ndarray)}
+    task = np.array([places.get(name, given[name]) for name in scan.TASK.fields], np.int64)
+    floats = scan.scratch_floats(target, row_bytes, packed.groups)
     arguments = [put(task), put(np.zeros(1, np.int64)), put(np.zeros(floats, np.float32))]
     emulator.reg_write(register.UC_ARM64_REG_CPACR_EL1, 3 << 20)  # vector registers may be used
     emulator.reg_write(register.UC_ARM64_REG_SP, STACK + MEGABYTE - 4096)
@@ -56,7 +70,7 @@ def maxsim(rows, scales, starts, ends, queries, path):
     for number, value in enumerate(arguments):
         emulator.reg_write(register.UC_ARM64_REG_X0 + number, value)
     emulator.emu_start(entry, BACK)
-    return np.frombuffer(emulator.mem_read(out, scores.nbytes), np.float32).reshape(scores.shape)
+    return np.frombuffer(emulator.mem_read(places["out"], scores.nbytes), np.float32).reshape(scores.shape)
 
 
 def link(file):

@@ -5,10 +5,10 @@ import pytest
 from retrievers.kernels import compile, targets
 
 
-@pytest.fixture(params=targets.available())
-def path(request):
-    """Each path that this processor can run."""
-    return targets.PATHS[request.param]
+@pytest.fixture(params=targets.available_targets())
+def target(request):
+    """Each target that this processor can run."""
+    return targets.TARGETS[request.param]
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from retrievers.kernels import amx, compile, maxsim, targets
 from retrievers.kernels.ir import POINTER, VOID, intrinsic
 from tests.kernels.cases import make_case
 
-pytestmark = pytest.mark.skipif("amx" not in targets.available(), reason="this processor has no AMX")
-PATH = targets.PATHS["amx"]
+pytestmark = pytest.mark.skipif("amx" not in targets.available_targets(), reason="this processor has no AMX")
+TARGET = targets.TARGETS["amx"]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def tiles():
             b.ret_void()
         return unit
 
-    functions = compile.functions(("tiles of a test",), PATH, make, [("set", 1), ("get", 1)])
+    functions = compile.functions(("tiles of a test",), TARGET, make, [("set", 1), ("get", 1)])
     yield functions
     functions["set"](np.zeros(64, np.uint8).ctypes.data)
 
@@ -36,7 +36,7 @@ def test_a_scan_leaves_the_tiles_as_another_library_configured_them(tiles, monke
     theirs, after = np.zeros(64, np.uint8), np.zeros(64, np.uint8)
     theirs[0], theirs[16], theirs[48] = 1, 32, 8  # tile 0: 8 rows of 32 bytes
     tiles["set"](theirs.ctypes.data)
-    maxsim.maxsim(*make_case(0, 128, [70], [20]), PATH)
+    maxsim.maxsim(*make_case(0, 128, [70], [20]), TARGET)
     tiles["get"](after.ctypes.data)
     np.testing.assert_array_equal(after, theirs)
 
@@ -44,7 +44,7 @@ def test_a_scan_leaves_the_tiles_as_another_library_configured_them(tiles, monke
 def test_a_scan_leaves_no_tiles_in_use(tiles, monkeypatch):
     monkeypatch.setattr(maxsim, "helpers", lambda multiplications: 0)
     after = np.ones(64, np.uint8)
-    maxsim.maxsim(*make_case(0, 128, [70], [20]), PATH)
+    maxsim.maxsim(*make_case(0, 128, [70], [20]), TARGET)
     tiles["get"](after.ctypes.data)
     assert not after.any()
 
@@ -56,12 +56,12 @@ def test_models_of_usual_width_fill_tiles(row_bytes):
 
 def test_other_widths_go_through_vectors():
     assert not amx.fits(96)
-    scores = maxsim.maxsim(*make_case(0, 96, [70], [20]), PATH)
-    vectors = maxsim.maxsim(*make_case(0, 96, [70], [20]), targets.PATHS["avx512vnni"])
+    scores = maxsim.maxsim(*make_case(0, 96, [70], [20]), TARGET)
+    vectors = maxsim.maxsim(*make_case(0, 96, [70], [20]), targets.TARGETS["avx512vnni"])
     np.testing.assert_array_equal(scores, vectors)
 
 
 def test_tiles_and_vectors_agree_to_the_last_bit():
     case = make_case(1, 128, range(1, 100), [14, 33, 5])
-    vectors = maxsim.maxsim(*case, targets.PATHS["avx512vnni"])
-    np.testing.assert_array_equal(maxsim.maxsim(*case, PATH), vectors)
+    vectors = maxsim.maxsim(*case, targets.TARGETS["avx512vnni"])
+    np.testing.assert_array_equal(maxsim.maxsim(*case, TARGET), vectors)

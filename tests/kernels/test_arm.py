@@ -17,10 +17,10 @@ def test_an_arm_processor_gives_what_numpy_gives(name, dim):
     case = make_case(
         seed=dim, dim=dim, lengths=[0, 1, 2, 3, 5, 7, 11, 40, 0, 23], query_lengths=[3, 0, 14, 33]
     )
-    path = targets.PATHS[name]
-    rounded = [reference.rounded(query, path.arithmetic.limit) for query in case.queries]
+    target = targets.TARGETS[name]
+    rounded = [reference.rounded(query, target.arithmetic.limit) for query in case.queries]
     expected = reference.maxsim(case.rows, case.scales, case.starts, case.ends, rounded)
-    np.testing.assert_allclose(arm.maxsim(*case, path), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(arm.maxsim(*case, target), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("row", [1, 255])
@@ -29,5 +29,5 @@ def test_an_arm_processor_takes_the_largest_elements(row):
 
     rows, query = np.full((5, 128), row, np.uint8), np.ones((3, 128), np.float32)
     spans = np.array([0], np.int64), np.array([5], np.int64)
-    scores = arm.maxsim(rows, np.ones(5, np.float32), *spans, [query], targets.PATHS["sdot"])
+    scores = arm.maxsim(rows, np.ones(5, np.float32), *spans, [query], targets.TARGETS["sdot"])
     assert scores[0, 0] == pytest.approx(3 * 128 * (row - 128))

@@ -1,5 +1,6 @@
 """Machine code is kept on disk, and nothing that happens to the disk is an error."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -7,18 +8,18 @@ import sys
 import numpy as np
 import pytest
 
-from retrievers.kernels import amx, compile, reference, targets
+from retrievers.kernels import code_cache, compile, reference, rows, scan, targets
 from retrievers.kernels.maxsim import maxsim
 from tests.kernels.cases import make_case
 
-PATH = targets.PATHS["portable"]
+TARGET = targets.TARGETS["portable"]
 OPTIMISED = compile.optimised
 CASE = make_case(seed=0, dim=20, lengths=[5, 0, 17], query_lengths=[4])
 
 
 @pytest.fixture
 def directory(tmp_path, monkeypatch, unbuilt):
-    monkeypatch.setenv(compile.VARIABLE, str(tmp_path / "code"))
+    monkeypatch.setenv(code_cache.VARIABLE, str(tmp_path / "code"))
     return tmp_path / "code"
 
 
@@ -30,7 +31,7 @@ def came_from_disk(monkeypatch):
         compiled = []
         monkeypatch.setattr(compile, "_loaded", {})
         monkeypatch.setattr(compile, "optimised", lambda *given: compiled.append(1) or OPTIMISED(*given))
-        np.testing.assert_allclose(maxsim(*CASE, PATH), reference.maxsim(*CASE), rtol=1e-5)
+        np.testing.assert_allclose(maxsim(*CASE, TARGET), reference.maxsim(*CASE), rtol=1e-5)
         return not compiled
 
     return scan
@@ -43,11 +44,11 @@ def test_the_second_process_finds_the_code_of_the_first(directory, came_from_dis
     assert [file] == list(directory.iterdir())
 
 
-def test_code_is_kept_for_each_width_and_path(directory):
+def test_code_is_kept_for_each_width_and_target(directory):
     for dim in (16, 20):
-        maxsim(*make_case(seed=0, dim=dim, lengths=[5], query_lengths=[4]), PATH)
-    maxsim(*CASE, targets.chosen())
-    assert len(list(directory.iterdir())) == (2 if targets.chosen() is PATH else 3)
+        maxsim(*make_case(seed=0, dim=dim, lengths=[5], query_lengths=[4]), TARGET)
+    maxsim(*CASE, targets.chosen_target())
+    assert len(list(directory.iterdir())) == (2 if targets.chosen_target() is TARGET else 3)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
@@ -68,36 +69,19 @@ def test_a_place_that_cannot_be_written_costs_a_compilation_and_no_error(directo
 
 
 def test_an_empty_variable_keeps_nothing(tmp_path, monkeypatch, came_from_disk):
-    monkeypatch.setenv(compile.VARIABLE, "")
+    monkeypatch.setenv(code_cache.VARIABLE, "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert compile.cache_directory() is None
+    assert code_cache.directory() is None
     assert not came_from_disk()
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="XDG is for the other systems")
-def test_the_users_cache_directory_is_the_default(tmp_path, monkeypatch):
-    monkeypatch.delenv(compile.VARIABLE, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert compile.cache_directory() == tmp_path / "maxsim-retrievers"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert compile.cache_directory() == tmp_path / "home" / ".cache" / "maxsim-retrievers"
-
-
 @pytest.mark.skipif(os.name != "posix", reason="file modes")
-def test_only_the_user_may_write_the_directory(directory, came_from_disk):
+def test_where_others_may_write_nothing_is_loaded_and_the_scores_are_right(directory, came_from_disk):
     came_from_disk()
-    assert directory.stat().st_mode & 0o077 == 0
-
-
-def test_nothing_is_left_of_a_write_that_failed(directory, monkeypatch, came_from_disk):
-    def fail(source, target):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(os, "replace", fail)
+    assert came_from_disk()
+    directory.chmod(0o777)
     assert not came_from_disk()
-    assert list(directory.iterdir()) == []
 
 
 def test_a_change_of_the_package_is_compiled(directory, came_from_disk, monkeypatch):
@@ -106,20 +90,42 @@ def test_a_change_of_the_package_is_compiled(directory, came_from_disk, monkeypa
     assert not came_from_disk()
 
 
+@pytest.mark.parametrize(("constant", "value"), [("ZERO", 127), ("LARGEST", 126), ("WORD", 8)])
+def test_another_stored_form_of_rows_has_code_of_its_own(
+    directory, came_from_disk, monkeypatch, constant, value
+):
+    came_from_disk()
+    with monkeypatch.context() as another:
+        another.setattr(rows, constant, value)
+        compile.functions(("scan", 20), TARGET, lambda triple: scan.module(TARGET, 20, triple), [("scan", 3)])
+        assert len(list(directory.iterdir())) == 1  # this process has it
+        another.setattr(compile, "_loaded", {})
+        compile.functions(("scan", 20), TARGET, lambda triple: scan.module(TARGET, 20, triple), [("scan", 3)])
+    assert len(list(directory.iterdir())) == 2
+
+
+def test_another_shape_of_a_targets_tiles_has_code_of_its_own(directory):
+    tiles = (targets.Tile(1, (2, 1)),)
+    other = dataclasses.replace(TARGET, tiles=tiles)
+    for target in (TARGET, other):
+        np.testing.assert_allclose(maxsim(*CASE, target), reference.maxsim(*CASE), rtol=1e-5)
+    assert len(list(directory.iterdir())) == 2
+
+
 def test_another_process_starts_without_compiling(directory, came_from_disk):
     """Also from an install that cannot be written: nothing is ever kept beside the source."""
     came_from_disk()
     script = (
         "from retrievers.kernels import compile, targets, scan\n"
         "compile.optimised = None\n"
-        "scan.compiled(targets.PATHS['portable'], 20)\n"
+        "scan.compiled(targets.TARGETS['portable'], 20)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize("row_bytes", [64, 128, 384])
 def test_the_matrix_scan_compiles_also_where_no_processor_can_run_it(row_bytes):
-    path, triple = targets.PATHS["amx"], "x86_64-unknown-linux-gnu"
-    machine = compile.target_machine(path, triple)
-    assembly = machine.emit_assembly(compile.optimised(amx.module(path, row_bytes, triple), machine))
+    target, triple = targets.TARGETS["amx"], "x86_64-unknown-linux-gnu"
+    machine = compile.target_machine(target, triple)
+    assembly = machine.emit_assembly(compile.optimised(scan.module(target, row_bytes, triple), machine))
     assert "tdpbusd" in assembly

@@ -1,4 +1,4 @@
-"""Every path that this processor can run gives what numpy gives."""
+"""Every target that this processor can run gives what numpy gives."""
 
 import numpy as np
 import pytest
@@ -10,73 +10,73 @@ from retrievers.kernels.maxsim import maxsim
 from tests.kernels.cases import cases, make_case, unit
 
 
-@pytest.mark.parametrize("name", targets.available())
+@pytest.mark.parametrize("name", targets.available_targets())
 @given(case=cases)
 @settings(max_examples=60, deadline=None)
-def test_every_path_equals_the_reference(name, case):
-    path = targets.PATHS[name]
-    rounded = [reference.rounded(query, path.arithmetic.limit) for query in case.queries]
+def test_every_target_equals_the_reference(name, case):
+    target = targets.TARGETS[name]
+    rounded = [reference.rounded(query, target.arithmetic.limit) for query in case.queries]
     expected = reference.maxsim(case.rows, case.scales, case.starts, case.ends, rounded)
-    np.testing.assert_allclose(maxsim(*case, path), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(maxsim(*case, target), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_rounding_changes_a_score_by_less_than_a_hundredth_a_query_token(path):
+def test_rounding_changes_a_score_by_less_than_a_hundredth_a_query_token(target):
     case = make_case(seed=0, dim=128, lengths=[150] * 20, query_lengths=[14])
     exact = reference.maxsim(*case)
-    assert np.abs(maxsim(*case, path) - exact).max() < 0.14
+    assert np.abs(maxsim(*case, target) - exact).max() < 0.14
 
 
 @pytest.mark.parametrize(("row", "sign"), [(255, 1), (255, -1), (1, 1), (1, -1)])
-def test_the_largest_elements_of_all_do_not_saturate(path, row, sign):
+def test_the_largest_elements_of_all_do_not_saturate(target, row, sign):
     rows = np.full((5, 128), row, np.uint8)
     scales, query = np.ones(5, np.float32), np.full((3, 128), sign, np.float32)
     spans = np.array([0], np.int64), np.array([5], np.int64)
-    assert maxsim(rows, scales, *spans, [query], path)[0, 0] == pytest.approx(3 * 128 * sign * (row - 128))
+    assert maxsim(rows, scales, *spans, [query], target)[0, 0] == pytest.approx(3 * 128 * sign * (row - 128))
 
 
-def test_a_window_without_tokens_scores_minus_infinity(path):
+def test_a_window_without_tokens_scores_minus_infinity(target):
     case = make_case(seed=1, dim=16, lengths=[0, 3, 0], query_lengths=[2, 5])
     empty = case.starts == case.ends
-    scores = maxsim(*case, path)
+    scores = maxsim(*case, target)
     assert empty.sum() == 2
     assert (scores[:, empty] == -np.inf).all()
     assert np.isfinite(scores[:, ~empty]).all()
 
 
-def test_a_query_without_tokens_scores_zero_beside_others(path):
+def test_a_query_without_tokens_scores_zero_beside_others(target):
     rows, scales, starts, ends, (first, second) = make_case(2, 16, [3, 9], [4, 17])
     nothing = first[:0]
-    with_it = maxsim(rows, scales, starts, ends, [first, nothing, second], path)
-    without = maxsim(rows, scales, starts, ends, [first, second], path)
+    with_it = maxsim(rows, scales, starts, ends, [first, nothing, second], target)
+    without = maxsim(rows, scales, starts, ends, [first, second], target)
     assert (with_it[1] == 0).all()
     assert (with_it[[0, 2]] == without).all()
 
 
-def test_nothing_to_score_gives_empty_arrays(path):
+def test_nothing_to_score_gives_empty_arrays(target):
     rows, scales, starts, ends, queries = make_case(3, 16, [3, 9], [4])
-    assert maxsim(rows, scales, starts[:0], ends[:0], queries, path).shape == (1, 0)
-    assert maxsim(rows, scales, starts, ends, [], path).shape == (0, 2)
+    assert maxsim(rows, scales, starts[:0], ends[:0], queries, target).shape == (1, 0)
+    assert maxsim(rows, scales, starts, ends, [], target).shape == (0, 2)
 
 
-def test_a_score_is_the_same_to_the_last_bit_alone_and_among_others(path):
+def test_a_score_is_the_same_to_the_last_bit_alone_and_among_others(target):
     rows, scales, starts, ends, queries = make_case(4, 48, range(1, 60), [14, 3, 33, 16, 1], gaps=2)
-    together = maxsim(rows, scales, starts, ends, queries, path)
+    together = maxsim(rows, scales, starts, ends, queries, target)
     for number, query in enumerate(queries):
         for window in (0, 7, 31, 58):
             part = slice(window, window + 1)
-            alone = maxsim(rows, scales, starts[part], ends[part], [query], path)
+            alone = maxsim(rows, scales, starts[part], ends[part], [query], target)
             assert alone[0, 0] == together[number, window]
 
 
-def test_the_same_window_twice_has_one_score(path):
+def test_the_same_window_twice_has_one_score(target):
     rows, scales, starts, ends, queries = make_case(5, 64, [40, 7], [20])
     again = np.concatenate([rows, rows]), np.concatenate([scales, scales])
     shift = len(rows)
-    scores = maxsim(*again, np.append(starts, starts + shift), np.append(ends, ends + shift), queries, path)
+    scores = maxsim(*again, np.append(starts, starts + shift), np.append(ends, ends + shift), queries, target)
     assert (scores[:, :2] == scores[:, 2:]).all()
 
 
-def test_rows_before_and_behind_a_window_are_not_read_into_its_score(path):
+def test_rows_before_and_behind_a_window_are_not_read_into_its_score(target):
     rng = np.random.default_rng(6)
     query = unit(rng.standard_normal((5, 32)))
     for length in range(1, 30):
@@ -84,16 +84,16 @@ def test_rows_before_and_behind_a_window_are_not_read_into_its_score(path):
         rows[20 : 20 + length] = 129
         scales = np.full(len(rows), 0.01, np.float32)
         span = np.array([20], np.int64), np.array([20 + length], np.int64)
-        expected = reference.maxsim(rows, scales, *span, [reference.rounded(query, path.arithmetic.limit)])
-        np.testing.assert_allclose(maxsim(rows, scales, *span, [query], path), expected, atol=1e-5)
+        expected = reference.maxsim(rows, scales, *span, [reference.rounded(query, target.arithmetic.limit)])
+        np.testing.assert_allclose(maxsim(rows, scales, *span, [query], target), expected, atol=1e-5)
 
 
-def test_rows_are_read_where_they_lie(path, tmp_path):
+def test_rows_are_read_where_they_lie(target, tmp_path):
     rows, scales, starts, ends, queries = make_case(7, 128, [150] * 50, [14])
-    expected = maxsim(rows, scales, starts, ends, queries, path)
+    expected = maxsim(rows, scales, starts, ends, queries, target)
     rows.tofile(tmp_path / "tokens.u8")
     mapped = np.memmap(tmp_path / "tokens.u8", np.uint8, "r", shape=rows.shape)
-    assert (maxsim(mapped, scales, starts, ends, queries, path) == expected).all()
+    assert (maxsim(mapped, scales, starts, ends, queries, target) == expected).all()
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,4 @@ def test_what_native_code_must_not_see_is_refused(changes, words):
         "queries": [np.zeros((2, 16), np.float32)],
     }
     with pytest.raises(ShapeError, match=words):
-        maxsim(**{**given, **changes}, path=targets.chosen())
+        maxsim(**{**given, **changes}, target=targets.chosen_target())

@@ -1,12 +1,12 @@
-"""The choice of a path, and the instructions that each one is made of."""
+"""The choice of a target, and the instructions that each one is made of."""
 
 import llvmlite.binding as llvm
 import pytest
 
 from retrievers.errors import InvalidInputError
-from retrievers.kernels import amx, compile, scan, targets
+from retrievers.kernels import compile, scan, targets
 
-SERVER = "x86_64", frozenset(targets.PATHS["avx512vnni"].needs | targets.PATHS["avxvnni"].needs)
+SERVER = "x86_64", frozenset(targets.TARGETS["avx512vnni"].needs | targets.TARGETS["avxvnni"].needs)
 
 
 @pytest.fixture
@@ -15,11 +15,11 @@ def processor(monkeypatch):
 
     def become(machine, *features):
         monkeypatch.setattr(targets, "_processor", lambda: (machine, frozenset(features)))
-        targets.available.cache_clear()
+        targets.available_targets.cache_clear()
 
     yield become
     monkeypatch.undo()
-    targets.available.cache_clear()
+    targets.available_targets.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -37,51 +37,51 @@ def processor(monkeypatch):
         ("ppc64le", set(), "portable"),
     ],
 )
-def test_each_processor_gets_its_fastest_path(processor, machine, features, fastest, monkeypatch):
+def test_each_processor_gets_its_fastest_target(processor, machine, features, fastest, monkeypatch):
     monkeypatch.delenv(targets.VARIABLE, raising=False)
     processor(machine, *features)
-    assert targets.chosen().name == fastest
+    assert targets.chosen_target().name == fastest
 
 
-@pytest.mark.parametrize("name", targets.PATHS)
-def test_what_users_see_is_scored_in_float32_by_a_path_for_the_same_processor(name):
-    path = targets.PATHS[name]
-    final = targets.PATHS[path.final]
+@pytest.mark.parametrize("name", targets.TARGETS)
+def test_what_users_see_is_scored_in_float32_by_a_target_for_the_same_processor(name):
+    target = targets.TARGETS[name]
+    final = targets.TARGETS[target.final]
     assert final.arithmetic.limit == 0
-    assert final.needs <= path.needs
+    assert final.needs <= target.needs
     assert final.final == final.name
 
 
 def test_the_environment_variable_overrides_the_choice(monkeypatch):
     monkeypatch.setenv(targets.VARIABLE, "portable")
-    assert targets.chosen().name == "portable"
+    assert targets.chosen_target().name == "portable"
 
 
-def test_forced_holds_within_its_block_and_beats_the_environment(monkeypatch):
-    monkeypatch.setenv(targets.VARIABLE, targets.available()[0])
-    with targets.forced("portable") as path:
-        assert targets.chosen() is path
-        assert path.name == "portable"
-    assert targets.chosen().name == targets.available()[0]
+def test_force_target_holds_within_its_block_and_beats_the_environment(monkeypatch):
+    monkeypatch.setenv(targets.VARIABLE, targets.available_targets()[0])
+    with targets.force_target("portable") as target:
+        assert targets.chosen_target() is target
+        assert target.name == "portable"
+    assert targets.chosen_target().name == targets.available_targets()[0]
 
 
-def test_an_unknown_path_is_refused_with_those_that_there_are(monkeypatch):
+def test_an_unknown_target_is_refused_with_those_that_there_are(monkeypatch):
     monkeypatch.setenv(targets.VARIABLE, "avx9000")
     with pytest.raises(InvalidInputError, match=r"'avx9000'; RETRIEVERS_KERNEL may be one of: .*portable"):
-        targets.chosen()
+        targets.chosen_target()
 
 
-def test_a_path_that_this_processor_lacks_is_refused(processor):
+def test_a_target_that_this_processor_lacks_is_refused(processor):
     processor("x86_64", "avx2", "fma")
-    with pytest.raises(InvalidInputError, match="'sdot'"), targets.forced("sdot"):
+    with pytest.raises(InvalidInputError, match="'sdot'"), targets.force_target("sdot"):
         pass
 
 
 def assembly(name, triple):
-    """What LLVM makes of a path on a machine, in words."""
-    path = targets.PATHS[name]
-    machine = compile.target_machine(path, triple)
-    unit = scan.module(path.arithmetic, path.lanes, path.tiles, 128, triple)
+    """What LLVM makes of a target on a machine, in words."""
+    target = targets.TARGETS[name]
+    machine = compile.target_machine(target, triple)
+    unit = scan.module(target, 128, triple)
     return machine.emit_assembly(compile.optimised(unit, machine))
 
 
@@ -109,7 +109,7 @@ def test_arm_without_dot_products_has_no_sdot():
         ("portable", "mulps", "%xmm"),
     ],
 )
-def test_x86_uses_the_instruction_that_the_path_is_named_after(name, instruction, register):
+def test_x86_uses_the_instruction_that_the_target_is_named_after(name, instruction, register):
     lines = assembly(name, "x86_64-unknown-linux-gnu").splitlines()
     assert sum(instruction in line and register in line for line in lines) > 50
     widest = {"%zmm": (), "%ymm": ("%zmm",), "%xmm": ("%zmm", "%ymm")}[register]
@@ -117,8 +117,8 @@ def test_x86_uses_the_instruction_that_the_path_is_named_after(name, instruction
 
 
 def test_matrix_instructions_are_used_where_blocks_are_large_enough():
-    machine = compile.target_machine(targets.PATHS["amx"], "x86_64-unknown-linux-gnu")
-    unit = amx.module(targets.PATHS["amx"], 128, "x86_64-unknown-linux-gnu")
+    machine = compile.target_machine(targets.TARGETS["amx"], "x86_64-unknown-linux-gnu")
+    unit = scan.module(targets.TARGETS["amx"], 128, "x86_64-unknown-linux-gnu")
     text = machine.emit_assembly(compile.optimised(unit, machine))
     assert text.count("tdpbusd") > 20
     assert text.count("vpdpbusd") > 100  # for the rows that are left
@@ -135,4 +135,4 @@ def test_matrix_instructions_wait_for_the_systems_permission(monkeypatch):
 
 def test_this_machine_is_known():
     assert llvm.get_process_triple().partition("-")[0] in ("x86_64", "aarch64", "arm64", "ppc64le")
-    assert "portable" in targets.available()
+    assert "portable" in targets.available_targets()

@@ -29,7 +29,7 @@ def test_cores_are_those_that_the_process_may_use():
 
 
 def test_helpers_take_part_and_every_run_has_ended_on_return(monkeypatch):
-    monkeypatch.setattr(threads, "_pool", ThreadPoolExecutor(3))
+    monkeypatch.setattr(threads._state, "pool", ThreadPoolExecutor(3))
     runs, together = [], threading.Barrier(4, timeout=30)
 
     def work():
@@ -43,9 +43,9 @@ def test_helpers_take_part_and_every_run_has_ended_on_return(monkeypatch):
 
 
 def test_a_caller_does_not_wait_for_busy_helpers(monkeypatch):
-    monkeypatch.setattr(threads, "_pool", ThreadPoolExecutor(1))
+    monkeypatch.setattr(threads._state, "pool", ThreadPoolExecutor(1))
     free, runs = threading.Event(), []
-    threads._pool.submit(free.wait, 60)
+    threads._state.pool.submit(free.wait, 60)
     threads.share(lambda: runs.append(1), 1)
     assert runs == [1]
     free.set()
@@ -53,7 +53,7 @@ def test_a_caller_does_not_wait_for_busy_helpers(monkeypatch):
 
 @pytest.mark.skipif(threads._core() < 0 or threads.cores() < 2, reason="one core, or none can be chosen")
 def test_helpers_stay_off_the_core_of_their_caller(monkeypatch):
-    monkeypatch.setattr(threads, "_pool", None)
+    monkeypatch.setattr(threads._state, "pool", None)
     allowed, places = os.sched_getaffinity(0), {}
 
     def work(together):
@@ -70,7 +70,7 @@ def test_helpers_stay_off_the_core_of_their_caller(monkeypatch):
 
 
 def test_an_error_of_a_helper_reaches_the_caller(monkeypatch):
-    monkeypatch.setattr(threads, "_pool", ThreadPoolExecutor(1))
+    monkeypatch.setattr(threads._state, "pool", ThreadPoolExecutor(1))
     started, caller = threading.Event(), threading.current_thread()
 
     def work():
@@ -87,28 +87,28 @@ def test_an_error_of_a_helper_reaches_the_caller(monkeypatch):
 def test_without_any_helper_the_caller_does_it_alone(monkeypatch):
     ended = ThreadPoolExecutor(1)
     ended.shutdown()
-    monkeypatch.setattr(threads, "_pool", ended)
+    monkeypatch.setattr(threads._state, "pool", ended)
     runs = []
     threads.share(lambda: runs.append(1), 4)
     assert runs == [1]
 
 
-def test_helped_scans_equal_lone_ones(path, always_helped, monkeypatch):
+def test_helped_scans_equal_lone_ones(target, always_helped, monkeypatch):
     case = make_case(seed=0, dim=48, lengths=list(range(90)), query_lengths=[14, 20])
-    helped = maxsim(*case, path)
+    helped = maxsim(*case, target)
     monkeypatch.setattr(module, "helpers", lambda multiplications: 0)
-    assert (maxsim(*case, path) == helped).all()
+    assert (maxsim(*case, target) == helped).all()
 
 
 def test_32_threads_get_right_answers(always_helped):
     cases = [make_case(seed, 64, [30] * 40, [seed % 40 + 1]) for seed in range(32)]
-    path = targets.chosen()
-    expected = [maxsim(*case, path) for case in cases]
+    target = targets.chosen_target()
+    expected = [maxsim(*case, target) for case in cases]
     wrong = []
 
     def search(number):
         for _ in range(50):
-            if (maxsim(*cases[number], path) != expected[number]).any():
+            if (maxsim(*cases[number], target) != expected[number]).any():
                 wrong.append(number)
 
     callers = [threading.Thread(target=search, args=(n,)) for n in range(32)]
@@ -121,7 +121,7 @@ def test_32_threads_get_right_answers(always_helped):
 
 
 def test_no_more_callers_than_cores_are_inside_at_once(monkeypatch):
-    monkeypatch.setattr(threads, "_turns", threading.BoundedSemaphore(3))
+    monkeypatch.setattr(threads._state, "turns", threads._Turns(3))
     inside, most, lock = [], [], threading.Lock()
 
     def work():
@@ -146,14 +146,14 @@ def _work_in_child(case, answers):
     together = threading.Barrier(2, timeout=30)  # passes only if a helper comes
     threads.share(together.wait, 1)
     with threads.turn():
-        answers.put(maxsim(*case, targets.chosen()))
+        answers.put(maxsim(*case, targets.chosen_target()))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_helpers_of_its_own(always_helped):
     case = make_case(seed=1, dim=64, lengths=[30] * 200, query_lengths=[14])
-    expected = maxsim(*case, targets.chosen())  # the parent's pool has its threads now
+    expected = maxsim(*case, targets.chosen_target())  # the parent's pool has its threads now
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
     with (
@@ -161,7 +161,7 @@ def test_a_forked_child_has_helpers_of_its_own(always_helped):
     ):  # as if other threads of the parent were searching, and making the pool
         for _ in range(threads.cores()):
             held.enter_context(threads.turn())
-        held.enter_context(threads._lock)
+        held.enter_context(threads._state.lock)
         child = context.Process(target=_work_in_child, args=(case, answers))
         child.start()
     child.join(timeout=60)

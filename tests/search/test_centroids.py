@@ -28,19 +28,19 @@ def random_rows(rng, tokens, dim):
     tokens=st.integers(0, 300),
     count=st.integers(1, 90),
 )
-@pytest.mark.parametrize("path", targets.available())
-def test_nearest_is_the_argmax_of_integer_products(path, seed, dim, tokens, count):
+@pytest.mark.parametrize("target", targets.available_targets())
+def test_nearest_is_the_argmax_of_integer_products(target, seed, dim, tokens, count):
     rng = np.random.default_rng(seed)
     rows, _ = random_rows(rng, tokens, dim)
     prepared = kernel.prepare(unit(rng.standard_normal((count, dim))))
-    with targets.forced(path):
+    with targets.force_target(target):
         found, products = kernel.nearest(rows, prepared)
     elements = rows.astype(np.int64) - 128
-    if path == "avx2":  # halved, as its multiply would saturate
+    if target == "avx2":  # halved, as its multiply would saturate
         elements = np.rint(elements / 2).astype(np.int64)
     expected = elements @ (prepared.rows[:count].astype(np.int64) - 128).T  # (tokens, count)
     assert found.tolist() == expected.argmax(axis=1).tolist()
-    factor = 2 if path == "avx2" else 1
+    factor = 2 if target == "avx2" else 1
     np.testing.assert_allclose(products, expected.max(axis=1) * prepared.scale * factor, rtol=1e-5, atol=1e-5)
 
 
@@ -51,11 +51,11 @@ def test_nearest_is_the_argmax_of_integer_products(path, seed, dim, tokens, coun
     tokens=st.integers(1, 32),
     count=st.integers(1, 90),
 )
-@pytest.mark.parametrize("path", targets.available())
-def test_the_table_has_each_similarity_as_a_byte(path, seed, dim, tokens, count):
+@pytest.mark.parametrize("target", targets.available_targets())
+def test_the_table_has_each_similarity_as_a_byte(target, seed, dim, tokens, count):
     rng = np.random.default_rng(seed)
     vectors, query = unit(rng.standard_normal((count, dim))), unit(rng.standard_normal((tokens, dim)))
-    with targets.forced(path):
+    with targets.force_target(target):
         table = kernel.table(query, kernel.prepare(vectors))
     assert table.shape[1] == (16 if tokens <= 16 else 32)
     assert not table[:, tokens:].any()
@@ -77,9 +77,9 @@ def test_a_product_that_rounding_lifts_above_the_longest_stays_a_byte():
 
 
 def test_arm_multiplies_and_takes_maxima_by_vector_instructions():
-    path, triple = targets.PATHS["sdot"], "aarch64-unknown-linux-gnu"
-    machine = compile.target_machine(path, triple)
-    products = kernel.module(path.arithmetic, path.lanes, 128, triple)
+    target, triple = targets.TARGETS["sdot"], "aarch64-unknown-linux-gnu"
+    machine = compile.target_machine(target, triple)
+    products = kernel.module(target, 128, triple)
     assert "sdot" in machine.emit_assembly(compile.optimised(products, machine))
     assert "umax\tv" in machine.emit_assembly(compile.optimised(code_kernel.module(triple), machine))
 

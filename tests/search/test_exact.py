@@ -52,7 +52,7 @@ def assert_right(found, view, query, selected, k):
     assert selected is None or {position for position, _ in found} <= set(selected.tolist())
 
 
-@pytest.mark.parametrize("name", targets.available())
+@pytest.mark.parametrize("name", targets.available_targets())
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 20)), max_size=60),
     st.integers(1, 12),
@@ -62,7 +62,7 @@ def assert_right(found, view, query, selected, k):
 def test_rank_equals_sorting_numpy_scores(name, windows, k, seed):
     view = make_view([n for n, _ in windows], [document for _, document in windows], seed=seed)
     query = make_queries(11, seed=seed)[0]
-    with targets.forced(name):
+    with targets.force_target(name):
         assert_right(rank(view, [query], None, k)[0], view, query, None, k)
 
 

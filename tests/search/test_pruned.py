@@ -62,14 +62,14 @@ ragged = st.lists(st.integers(0, 40), max_size=30)
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), lengths=ragged, count=st.sampled_from([1, 7, 300, 65_536]))
-@pytest.mark.parametrize("path", targets.available())
-def test_distinct_keeps_each_code_of_a_window_once(path, seed, lengths, count):
+@pytest.mark.parametrize("target", targets.available_targets())
+def test_distinct_keeps_each_code_of_a_window_once(target, seed, lengths, count):
     rng = np.random.default_rng(seed)
     ends = np.cumsum(np.array(lengths, np.int64), dtype=np.int64)
     starts = ends - np.array(lengths, np.int64)
     codes = rng.integers(0, count, sum(lengths)).astype(np.uint16)
     order = rng.permutation(len(lengths))  # windows lie in the file in any order
-    with targets.forced(path):
+    with targets.force_target(target):
         different, counts = kernel.distinct(codes, starts[order], ends[order])
     expected = [list(dict.fromkeys(codes[starts[n] : ends[n]].tolist())) for n in order]
     expected = [line + line[:1] * (-len(line) % kernel.UNROLL) for line in expected]
@@ -80,15 +80,15 @@ def test_distinct_keeps_each_code_of_a_window_once(path, seed, lengths, count):
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), lengths=ragged, count=st.sampled_from([1, 7, 300, 65_536]))
 @pytest.mark.parametrize("width", kernel.WIDTHS)
-@pytest.mark.parametrize("path", targets.available())
-def test_maxima_are_summed_over_the_codes_of_the_chosen_windows(path, width, seed, lengths, count):
+@pytest.mark.parametrize("target", targets.available_targets())
+def test_maxima_are_summed_over_the_codes_of_the_chosen_windows(target, width, seed, lengths, count):
     rng = np.random.default_rng(seed)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64) * kernel.UNROLL
     codes = rng.integers(0, count, offsets[-1]).astype(np.uint16)
     table = rng.integers(0, 256, (count, width)).astype(np.uint8)
     positions = rng.permutation(len(lengths))[: len(lengths) // 2 + 1].astype(np.int64)
     totals = np.full(len(positions), 5, np.uint32)
-    with targets.forced(path):
+    with targets.force_target(target):
         kernel.add_maxima(codes, offsets, positions, table, totals)
     expected = [
         5 + int(table[codes[offsets[n] : offsets[n + 1]]].max(axis=0, initial=0).astype(int).sum())

@@ -1,4 +1,4 @@
-"""Ranges of an array worked on by several threads."""
+"""Ranges of an array, and one function called for each of them on several threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ranges(total: int, parts: int, multiple: int = 1) -> list[tuple[int, int]]:
     return [(first, min(first + size, total)) for first in range(0, total, size)]
 
 
-def each(work: Callable[[int, int], Result], parts: Sequence[tuple[int, int]]) -> list[Result]:
+def map_ranges(work: Callable[[int, int], Result], parts: Sequence[tuple[int, int]]) -> list[Result]:
     """work(first, last) for each range, on all cores; the results in order.
 
     Args:

@@ -1,0 +1,37 @@
+"""State of a process that its forked children begin anew."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from threading import Lock
+from typing import TypeVar
+
+State = TypeVar("State")
+
+
+def per_process(make: Callable[[], State]) -> State:
+    """An object whose attributes are made anew in each forked child.
+
+    A child has its parent's memory, but of its threads only the one that forked. A lock that another thread held
+    stays taken in the child for ever, and a pool waits for threads that are not there.
+
+    Args:
+        make: makes such an object; in a child, another one whose attributes replace those of the first.
+    """
+    state = make()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: vars(state).update(vars(make())))
+    return state
+
+
+class Guard:
+    """A lock to take by `with guard.lock:`.
+
+    Taken in any other way, a lock may stay taken for ever: Ctrl-C raises KeyboardInterrupt between two steps of
+    Python, also between the one that takes a lock and the one that begins a try. Within `with`, and where the lock
+    itself is written in C, there is no such place.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()

@@ -1,0 +1,145 @@
+"""The loop over products: a few stored rows times a few groups of query tokens, with every sum in a register.
+
+The scan and the centroids both come down to this loop. It is written once, in `accumulate`; vector registers
+(`Products`) and matrix registers (retrievers.kernels.amx) say what a step loads and multiplies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from llvmlite import ir
+
+from retrievers.kernels.arithmetic import Arithmetic
+from retrievers.kernels.ir import Variable, constant, i64, load, repeat
+
+LINE = 64  # bytes of a cache line
+UNROLL = 4  # steps that one trip of the loop takes
+
+Product = Callable[[int, int], ir.Value]
+"""product(row, group): a vector, one dot product in each lane."""
+
+Operand = TypeVar("Operand")
+
+
+def accumulate(
+    rows: int,
+    groups: int,
+    steps: int,
+    *,
+    row: Callable[[int, int], Operand],
+    query: Callable[[int, int], Operand],
+    add: Callable[[int, int, int, Operand, Operand], None],
+) -> None:
+    """Write some steps of all products of a block.
+
+    Args:
+        rows: rows, or blocks of rows where a register holds several.
+        groups: groups of query tokens.
+        steps: how many.
+        row: row(m, step) loads what a step takes of row m.
+        query: query(n, step) loads what a step takes of group n.
+        add: add(m, n, step, row, query) adds their product to the sum of m and n.
+    """
+    for step in range(steps):
+        queries = [query(n, step) for n in range(groups)]
+        for m in range(rows):
+            loaded = row(m, step)
+            for n in range(groups):
+                add(m, n, step, loaded, queries[n])
+
+
+class Products:
+    """Products in vector registers, one query token in each lane.
+
+    Args:
+        b: writes the function.
+        arithmetic: the processor's multiply.
+        lanes: query tokens in a vector.
+        row_bytes: bytes of a stored row.
+    """
+
+    def __init__(self, b: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, row_bytes: int) -> None:
+        self.b, self.arithmetic, self.lanes, self.row_bytes = b, arithmetic, lanes, row_bytes
+        self.steps = row_bytes // arithmetic.step
+        self.totals = arithmetic.accumulator(lanes)
+
+    def multiply(
+        self,
+        query: ir.Value,
+        groups: int,
+        rows: ir.Value,
+        count: int,
+        *,
+        excess: Callable[[int], ir.Value] | None = None,
+        splits: int = 1,
+        ahead: Callable[[ir.Value], None] | None = None,
+    ) -> Product:
+        """Write the products of `count` rows and `groups` groups.
+
+        Args:
+            query: address of the first group's vectors, (groups, steps, lanes).
+            groups: how many.
+            rows: address of the first row, as the arithmetic takes them.
+            count: how many.
+            excess: excess(n) is the address of int32, (lanes,), that the sums of group n begin with; None begins with
+                0.
+            splits: sums that a product is split into, so that a small block too keeps the processor busy.
+            ahead: ahead(bytes) is called once for each cache line of the rows that is multiplied, with its
+                distance from the first row: the place to ask for rows that are wanted later.
+        """
+        b = self.b
+        sums = [[self._sums(n, excess, splits) for n in range(groups)] for _ in range(count)]
+
+        def take(first: ir.Value, steps: int) -> None:
+            documents = [
+                self.arithmetic.documents(b, rows, m, self.row_bytes, first, steps, self.lanes)
+                for m in range(count)
+            ]
+
+            def add(m: int, n: int, step: int, document: ir.Value, vector: ir.Value) -> None:
+                total = sums[m][n][step % splits]
+                total.set(self.arithmetic.multiply(b, total.get(), document, vector))
+
+            accumulate(
+                count,
+                groups,
+                steps,
+                row=lambda m, step: documents[m](step),
+                query=lambda n, step: load(b, query, self.totals, b.add(first, i64(n * self.steps + step))),
+                add=add,
+            )
+
+        whole = self.steps // UNROLL * UNROLL
+        with repeat(b, i64(0), i64(whole), UNROLL) as step:
+            # As many bytes as are multiplied meanwhile, in all rows together.
+            size = count * UNROLL * self.arithmetic.step
+            if ahead:
+                for line in range(0, size, LINE):
+                    ahead(b.add(b.mul(step, i64(size // UNROLL)), i64(line)))
+            take(step, UNROLL)
+        if whole < self.steps:
+            take(i64(whole), self.steps - whole)
+        totals = [[self._together(parts) for parts in line] for line in sums]
+        return lambda m, n: totals[m][n]
+
+    def end(self) -> None:
+        """Write what the function does last, before it returns."""
+
+    def _sums(self, group: int, excess: Callable[[int], ir.Value] | None, splits: int) -> list[Variable]:
+        """The variables that a product is added up in, with the values that they begin with."""
+        sums = [Variable(self.b, self.totals) for _ in range(splits)]
+        for part, total in enumerate(sums):
+            if part == 0 and excess is not None and self.arithmetic.offset:
+                total.set(load(self.b, excess(group), self.totals))
+            else:
+                total.set(constant(self.totals.element, 0, self.lanes))
+        return sums
+
+    def _together(self, parts: list[Variable]) -> ir.Value:
+        """The sum of the parts of a product. Only integers are split, so the order does not matter."""
+        total, *others = [part.get() for part in parts]
+        for value in others:
+            total = self.b.add(total, value)
+        return total
