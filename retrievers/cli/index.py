@@ -126,7 +126,7 @@ def _announce(todo: Changes) -> None:
         ("removed", todo.removed),
     ):
         for one in ids:
-            say(f"{mark:8} {printable(one)}")
+            say(f"{mark:8} {printable(str(one))}")
     say("This is a dry run, and nothing is changed. It would be:")
 
 
