@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from retrievers import arguments
 from retrievers.cli.html import page_text
 from retrievers.errors import InvalidInputError
 
@@ -112,7 +113,7 @@ def text_of(file: File) -> str:
     """The text: a Markdown file as it is, of an HTML file what a browser shows.
 
     Raises:
-        UnreadableFileError: the system refuses, it is no regular file any more, or it is not UTF-8.
+        UnreadableFileError: the system refuses, it is no regular file any more, too large, or not UTF-8.
     """
     # Between the listing and now a stranger may have put a link, a pipe or a device in the file's place.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -120,8 +121,11 @@ def text_of(file: File) -> str:
         flags |= getattr(os, "O_NOFOLLOW", 0)
     try:
         with open(os.open(file.path, flags), encoding="utf-8-sig") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise UnreadableFileError("not a regular file")
+            if status.st_size > arguments.TEXT_BYTES:
+                raise UnreadableFileError(f"larger than {arguments.TEXT_BYTES} bytes")
             text = stream.read()
     except UnicodeDecodeError:
         raise UnreadableFileError("not UTF-8") from None

@@ -30,9 +30,7 @@ def warn(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """Print a value as one JSON object on one line, in printable ASCII alone."""
-    line = json.dumps(value, ensure_ascii=True, allow_nan=False)
-    # JSON lets the delete character stand as it is, and a terminal does not.
-    print(line.replace("\x7f", "\\u007f"))
+    print(json.dumps(value, ensure_ascii=True, allow_nan=False))
 
 
 class Parser(argparse.ArgumentParser):

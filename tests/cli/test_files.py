@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from retrievers import arguments
 from retrievers.cli import files
 from retrievers.errors import InvalidInputError
 
@@ -60,6 +61,16 @@ def test_a_file_that_is_not_utf8_says_so(tmp_path):
     (tmp_path / "old.txt").write_bytes("naïve".encode("latin-1"))
     [file] = files.scan(tmp_path).files
     with pytest.raises(files.UnreadableFileError, match=r"^not UTF-8$"):
+        files.text_of(file)
+
+
+def test_a_file_that_is_larger_than_a_document_may_be_is_not_read(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("12345")
+    [file] = files.scan(tmp_path).files
+    monkeypatch.setattr(arguments, "TEXT_BYTES", 5)
+    assert files.text_of(file) == "12345"
+    monkeypatch.setattr(arguments, "TEXT_BYTES", 4)
+    with pytest.raises(files.UnreadableFileError, match="larger than 4 bytes"):
         files.text_of(file)
 
 
