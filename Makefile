@@ -1,23 +1,49 @@
 # Everything runs in a virtual environment of its own. constraints.txt holds torch to a build that is
 # tested; on Linux a bare torch would bring several gigabytes of CUDA packages.
+ifeq ($(OS),Windows_NT)
+SHELL := bash.exe
+PYTHON ?= python
+SCRIPTS := Scripts
+EXE := .exe
+else
 PYTHON ?= python3
+SCRIPTS := bin
+EXE :=
+endif
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(SCRIPTS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# For pytest: make test ARGS="--ignore=tests/crash"
+ARGS ?=
 
-.PHONY: demo test check bench crash fuzz notebooks clean
+.PHONY: demo test coverage check check-format check-lint check-types check-layers package bench crash fuzz clean
 
 demo: $(VENV)/demo.stamp  ## install, index the Python language reference, answer questions
 	$(BIN)/retrievers demo
 
 test: $(VENV)/test.stamp  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/check.stamp  ## format, lint, types, layers
+coverage: $(VENV)/test.stamp  ## the test suite, and which lines of retrievers/ it ran: coverage.md
+	$(BIN)/python -m pytest --cov=retrievers --cov-report=term $(ARGS)
+	$(BIN)/python -m coverage report --format=markdown --skip-covered > coverage.md
+
+check: check-format check-lint check-types check-layers  ## format, lint, types, layers
+
+check-format: $(VENV)/check.stamp
 	$(BIN)/ruff format --check .
+
+check-lint: $(VENV)/check.stamp
 	$(BIN)/ruff check .
+
+check-types: $(VENV)/check.stamp
 	$(BIN)/mypy
+
+check-layers: $(VENV)/check.stamp
 	$(BIN)/lint-imports
+
+package: $(VENV)/package.stamp  ## build wheel and sdist into dist/, install each bare, try import and search
+	$(BIN)/python .ci/package.py
 
 bench: $(VENV)/bench.stamp  ## search speed against other engines; takes long
 	$(BIN)/python -m benchmarks.search
@@ -29,16 +55,16 @@ fuzz: $(VENV)/test.stamp  ## open 20 000 damaged collections
 	$(BIN)/python -m tests.fuzz.mutate --count 20000
 
 # torch goes first and alone: a resolver that meets it as a dependency may choose another build.
-$(BIN)/python:
+$(BIN)/python$(EXE):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
 	$(PIP) torch
 
-$(VENV)/demo.stamp: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/demo.stamp: $(BIN)/python$(EXE) pyproject.toml constraints.txt
 	$(PIP) -e ".[langchain,llama-index,offline]"
 	touch $@
 
-$(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/test.stamp: $(BIN)/python$(EXE) pyproject.toml constraints.txt
 	$(PIP) -e ".[all]" --group test
 	touch $@
 
@@ -46,9 +72,13 @@ $(VENV)/check.stamp: $(VENV)/test.stamp
 	$(PIP) --group check
 	touch $@
 
+$(VENV)/package.stamp: $(BIN)/python$(EXE) pyproject.toml constraints.txt
+	$(PIP) --group package
+	touch $@
+
 $(VENV)/bench.stamp: $(VENV)/test.stamp
 	$(PIP) --group bench
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-index .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-index dist coverage.md .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,20 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 if TYPE_CHECKING:
     from retrievers.types import Hit
+
+JOINERS = "\u00ad\u200c\u200d"  # soft hyphen, and what scripts and emoji need to shape their characters
+
+
+def printable(text: str) -> str:
+    """A text on one line that a terminal shows and never obeys.
+
+    Texts and ids are a stranger's data. Control characters, with line feed and tab, C1 controls, marks that change
+    the direction of writing, and whatever else has no shape become escapes such as \\x1b and \\u202e. A byte of a
+    file name that is not UTF-8 becomes \\xff.
+    """
+    return text if text.isprintable() else "".join(map(_shape, text))
+
+
+def _shape(character: str) -> str:
+    if character.isprintable() or character in JOINERS or category(character) == "Zs":
+        return character
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def show(hits: Sequence[Hit], width: int = 360) -> str:
     """Hits for a person: rank, id, scores, and the start of the passage with its place in the text."""
     lines = []
     for rank, hit in enumerate(hits, 1):
-        lines.append(f"{rank}. {hit.id}   score {hit.score:.2f}, normalised {hit.normalized_score:.3f}")
+        name = printable(str(hit.id))
+        lines.append(f"{rank}. {name}   score {hit.score:.2f}, normalised {hit.normalized_score:.3f}")
         if hit.passage is not None:
             text = " ".join(hit.passage.text.split())
             short = text if len(text) <= width else f"{text[:width]}…"
-            lines.append(f"   [{hit.passage.start}:{hit.passage.end}] {short}")
+            lines.append(f"   [{hit.passage.start}:{hit.passage.end}] {printable(short)}")
     return "\n".join(lines)
 
 

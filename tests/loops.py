@@ -1,15 +1,15 @@
-"""Event loops under watch: who runs in their thread, and how late they are."""
+"""Event loops under watch: who runs in their thread, and whether they go on meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
 from typing import Any
 
 from retrievers import Collection
 from retrievers.testing import HashingEncoder
+
+PATIENCE = 30.0  # seconds without an answer after which a loop counts as blocked: only a failing test waits
 
 
 def refuse_on_loop() -> None:
@@ -18,6 +18,30 @@ def refuse_on_loop() -> None:
     except RuntimeError:
         return
     raise AssertionError("this ran in the thread of the event loop, and blocks it")
+
+
+class Watch:
+    """Asks an event loop for an answer, which one that the caller blocks cannot give.
+
+    Args:
+        loop: the loop under watch.
+
+    Attributes:
+        answers: one entry for each answer; a list, because several threads ask at once.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._blocked = False
+        self.answers: list[bool] = []
+
+    def ask(self) -> None:
+        """Wait until the loop has set an event. Once it did not, nobody waits again."""
+        answered = threading.Event()
+        self._loop.call_soon_threadsafe(answered.set)
+        self._blocked = self._blocked or not answered.wait(PATIENCE)
+        assert not self._blocked, "the event loop gave no answer while this ran: the call blocks it"
+        self.answers.append(True)
 
 
 class OffLoop:
@@ -38,28 +62,12 @@ class OffLoop:
         return call
 
 
-class SlowEncoder(HashingEncoder):
-    """As slow as a model, and like one without the interpreter's lock meanwhile."""
+class WatchingEncoder(HashingEncoder):
+    """Encodes a question only after the loop under watch has answered; without a watch at once."""
+
+    watch: Watch | None = None
 
     def encode_queries(self, texts):
-        time.sleep(0.02)
+        if self.watch is not None:
+            self.watch.ask()
         return super().encode_queries(texts)
-
-
-@asynccontextmanager
-async def ticking() -> AsyncIterator[list[float]]:
-    """Seconds by which each of the loop's short sleeps was too long while the block ran."""
-    latencies: list[float] = []
-
-    async def tick() -> None:
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.001)
-            latencies.append(time.perf_counter() - before - 0.001)
-
-    ticker = asyncio.create_task(tick())
-    await asyncio.sleep(0)
-    try:
-        yield latencies
-    finally:
-        ticker.cancel()

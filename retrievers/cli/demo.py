@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import indent, shorten
 from typing import TYPE_CHECKING
 
+from retrievers.cli.terminal import say
 from retrievers.display import show
 from retrievers.errors import MissingExtraError
 from retrievers.types import Document
@@ -45,8 +46,8 @@ def run(directory: Path, question: str | None = None) -> None:
                 ask(collection, example)
             through_langchain(collection, CHAIN_QUESTION)
             through_llama_index(collection, CHAIN_QUESTION)
-            print(f'\nAsk your own: retrievers demo "…"   (the index stays in {directory})')
-    print(f"{time.perf_counter() - begin:.1f} s in all")
+            say(f'\nAsk your own: retrievers demo "…"   (the index stays in {directory})')
+    say(f"{time.perf_counter() - begin:.1f} s in all")
 
 
 def documents() -> list[Document]:
@@ -61,23 +62,23 @@ def build(collection: Collection) -> None:
     """Index what is missing; nothing, the second time."""
     topics = documents()
     if all(topic.id in collection for topic in topics):
-        print(f"{collection!r} is ready.")
+        say(f"{collection!r} is ready.")
         return
     characters = sum(len(topic.text) for topic in topics)
-    print(f"Indexing {len(topics)} topics of the Python language reference, {characters:,} characters …")
+    say(f"Indexing {len(topics)} topics of the Python language reference, {characters:,} characters …")
     begin = time.perf_counter()
     collection.add(topics, show_progress=True)
     info = collection.info()
     seconds = time.perf_counter() - begin
-    print(f"{info.windows:,} windows, {info.tokens:,} tokens, {info.bytes / 1e6:.1f} MB in {seconds:.1f} s")
+    say(f"{info.windows:,} windows, {info.tokens:,} tokens, {info.bytes / 1e6:.1f} MB in {seconds:.1f} s")
 
 
 def ask(collection: Collection, question: str) -> None:
     """Print the three best topics with their scores and passages."""
     begin = time.perf_counter()
     hits = collection.search(question, k=3)
-    print(f"\n? {question}   ({(time.perf_counter() - begin) * 1000:.0f} ms)")
-    print(show(hits))
+    say(f"\n? {question}   ({(time.perf_counter() - begin) * 1000:.0f} ms)")
+    say(show(hits))
 
 
 def through_langchain(collection: Collection, question: str) -> None:
@@ -85,7 +86,7 @@ def through_langchain(collection: Collection, question: str) -> None:
     try:
         from retrievers.langchain import LateInteractionRetriever, PassageCompressor
     except MissingExtraError as error:
-        print(f"\nLangChain: left out. {error}")
+        say(f"\nLangChain: left out. {error}")
         return
     from langchain_core.documents import Document as ChainDocument
     from langchain_core.language_models import FakeListChatModel
@@ -104,11 +105,9 @@ def through_langchain(collection: Collection, question: str) -> None:
     answer = "(a fake language model answers here; above is the prompt that a real one would get)"
     inputs = {"context": RunnableLambda(context), "question": RunnablePassthrough()}
     written = inputs | prompt
-    print(f"\nLangChain: prompt | model | parser\n? {question}")
-    print(indent(shorten(written.invoke(question).to_string(), 600, placeholder=" …"), "   "))
-    print(
-        indent((written | FakeListChatModel(responses=[answer]) | StrOutputParser()).invoke(question), "   ")
-    )
+    say(f"\nLangChain: prompt | model | parser\n? {question}")
+    say(indent(shorten(written.invoke(question).to_string(), 600, placeholder=" …"), "   "))
+    say(indent((written | FakeListChatModel(responses=[answer]) | StrOutputParser()).invoke(question), "   "))
 
 
 def through_llama_index(collection: Collection, question: str) -> None:
@@ -116,7 +115,7 @@ def through_llama_index(collection: Collection, question: str) -> None:
     try:
         from retrievers.llama_index import LateInteractionRetriever, PassagePostprocessor
     except MissingExtraError as error:
-        print(f"\nLlamaIndex: left out. {error}")
+        say(f"\nLlamaIndex: left out. {error}")
         return
     from llama_index.core.llms import MockLLM
     from llama_index.core.query_engine import RetrieverQueryEngine
@@ -127,8 +126,8 @@ def through_llama_index(collection: Collection, question: str) -> None:
         node_postprocessors=[PassagePostprocessor(collection=collection)],
     )
     response = engine.query(question)
-    print(f"\nLlamaIndex: query engine\n? {question}")
+    say(f"\nLlamaIndex: query engine\n? {question}")
     for source in response.source_nodes:
         text = shorten(source.node.get_content(), 300, placeholder=" …")
-        print(f"   {source.node.node_id}   score {source.score:.3f}\n   {text}")
-    print(f"   the mock model's answer: {shorten(str(response), 120, placeholder=' …')}")
+        say(f"   {source.node.node_id}   score {source.score:.3f}\n   {text}")
+    say(f"   the mock model's answer: {shorten(str(response), 120, placeholder=' …')}")

@@ -1,13 +1,17 @@
-"""A user's own files as documents: text, Markdown and HTML, found recursively."""
+"""A user's own files: which lie below a path, which are left out and why, and the text of each."""
 
 from __future__ import annotations
 
+import os
+import stat
+from collections import deque
 from collections.abc import Iterator
-from html.parser import HTMLParser
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from retrievers import arguments
+from retrievers.cli.html import page_text
 from retrievers.errors import InvalidInputError
-from retrievers.types import Document
 
 KINDS = {
     ".txt": "text",
@@ -20,108 +24,189 @@ KINDS = {
 }
 
 
-def read(path: Path) -> tuple[list[Document], list[str]]:
-    """The documents below a path, and the files that could not be read.
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a known kind.
 
-    A document's id is its file's path relative to the given one, with forward slashes; a Markdown file is
-    taken as it is; of an HTML file the text that a browser shows.
+    Attributes:
+        name: its path relative to the folder that was named, with forward slashes.
+        path: where it lies.
+        kind: text, markdown or html.
+        link: whether a link may lead to it.
+    """
+
+    name: str
+    path: Path
+    kind: str
+    link: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or folder that is not read.
+
+    Attributes:
+        name: its path relative to the folder that was named.
+        reason: a few words, equal for all that are left out for the same reason.
+        expected: whether it is of no interest rather than at fault: hidden, a link, a kind that has no reader.
+    """
+
+    name: str
+    reason: str
+    expected: bool
+
+
+@dataclass(slots=True)
+class Scan:
+    """What lies below a path.
+
+    Attributes:
+        root: the folder, absolute and with links resolved, with forward slashes.
+        whole: whether a folder was named, and not one file of it.
+        files: sorted by name.
+        left_out: in the order in which they were met.
+        unread: names of folders that could not be listed, so that nobody knows what is in them.
+    """
+
+    root: str
+    whole: bool
+    files: list[File] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+class UnreadableFileError(InvalidInputError):
+    """A file's text cannot be had; the message is the reason."""
+
+
+def scan(path: Path, *, follow_links: bool = False) -> Scan:
+    """The files below a path. Hidden ones are left out, and links, unless they are to be followed.
+
+    A link that is followed leads to each file and folder once, however many lead there, so that loops end.
 
     Args:
-        path: a directory, or one file of a known kind.
-    Returns:
-        documents: sorted by id.
-        skipped: a line for each file that is not UTF-8, or that may not be read.
+        path: a folder, or one file of a known kind; either may be named by a link.
+        follow_links: take the files and folders that links lead to, also outside of the folder.
     Raises:
-        InvalidInputError: nothing lies at the path, or no file of a known kind.
+        InvalidInputError: nothing lies at the path, or neither a folder nor a regular file, or a file of a kind
+            that has no reader.
     """
-    if not path.exists():
-        raise InvalidInputError(f"nothing lies at {str(path)!r}: give a directory or a file.")
-    files = [path] if path.is_file() else sorted(_walk(path))
-    root = path.parent if path.is_file() else path
-    documents, skipped = [], []
-    for file in files:
-        kind = KINDS.get(file.suffix.lower())
-        if kind is None:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        reason = "nothing lies there" if isinstance(error, FileNotFoundError) else error.strerror
+        raise InvalidInputError(f"{str(path)!r} cannot be read: {reason}. Give a folder or a file.") from None
+    if stat.S_ISDIR(mode):
+        found = Scan(path.resolve().as_posix(), whole=True)
+        _walk(path, follow_links, found)
+        found.files.sort(key=lambda file: file.name)
+        return found
+    kind = KINDS.get(path.suffix.lower())
+    if not stat.S_ISREG(mode) or kind is None:
+        raise InvalidInputError(
+            f"{str(path)!r} is no folder and no file that ends in one of {', '.join(sorted(KINDS))}."
+        )
+    return Scan(path.parent.resolve().as_posix(), whole=False, files=[File(path.name, path, kind, link=True)])
+
+
+def text_of(file: File) -> str:
+    """The text: a Markdown file as it is, of an HTML file what a browser shows.
+
+    Raises:
+        UnreadableFileError: the system refuses, it is no regular file any more, too large, or not UTF-8.
+    """
+    # Between the listing and now a stranger may have put a link, a pipe or a device in the file's place.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if not file.link:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+    try:
+        with open(os.open(file.path, flags), encoding="utf-8-sig") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableFileError("not a regular file")
+            if status.st_size > arguments.TEXT_BYTES:
+                raise UnreadableFileError(f"larger than {arguments.TEXT_BYTES} bytes")
+            text = stream.read()
+    except UnicodeDecodeError:
+        raise UnreadableFileError("not UTF-8") from None
+    except OSError as error:
+        raise UnreadableFileError(error.strerror or type(error).__name__) from None
+    return page_text(text) if file.kind == "html" else text
+
+
+def _walk(top: Path, follow_links: bool, found: Scan) -> None:
+    """Fill a scan: everything that is no link first, then what the links lead to and has not been met."""
+    met: set[tuple[int, int]] = set()
+    links: deque[tuple[str, Path]] = deque()
+    folders: list[tuple[str, Path, bool]] = [("", top, False)]
+    while folders or links:
+        if not folders:
+            name, path = links.popleft()
+            _take(name, path, True, met, folders, found)
             continue
-        name = file.relative_to(root).as_posix()
-        try:
-            text = file.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            skipped.append(f"{name}: not UTF-8 at byte {error.start}")
-            continue
-        except OSError as error:
-            skipped.append(f"{name}: {error.strerror}")
-            continue
-        body = html_text(text) if kind == "html" else text
-        documents.append(Document(body, name, {"path": name, "kind": kind}))
-    if not documents and not skipped:
-        raise InvalidInputError(f"no file below {str(path)!r} ends in one of {', '.join(sorted(KINDS))}.")
-    return documents, skipped
+        name, path, linked = folders.pop()
+        for entry in _entries(name, path, met, found):
+            below = f"{name}/{entry.name}" if name else entry.name
+            if entry.name.startswith("."):
+                found.left_out.append(LeftOut(below, "hidden", True))
+            elif not _is_text(entry.name):
+                found.left_out.append(LeftOut(below, "a name that is not UTF-8", False))
+            elif not entry.is_symlink():
+                _take(below, path / entry.name, linked, met, folders, found)
+            elif follow_links:
+                links.append((below, path / entry.name))
+            else:
+                found.left_out.append(LeftOut(below, "link", True))
 
 
-def _walk(directory: Path) -> Iterator[Path]:
-    """Files below a directory, without hidden ones and links to directories, which can be circular."""
-    for entry in directory.iterdir():
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            if not entry.is_symlink():
-                yield from _walk(entry)
-        elif entry.is_file():
-            yield entry
+def _entries(name: str, path: Path, met: set[tuple[int, int]], found: Scan) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds, sorted, so that two runs meet the same file first."""
+    try:
+        status = path.stat()
+        met.add((status.st_dev, status.st_ino))
+        with os.scandir(path) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        found.left_out.append(LeftOut(name or ".", f"folder: {error.strerror}", False))
+        found.unread.append(name)
+        return
+    yield from entries
 
 
-def html_text(source: str) -> str:
-    """The text of an HTML page: blocks on lines of their own, without scripts, styles and the head."""
-    parser = _Text()
-    parser.feed(source)
-    parser.close()
-    lines = (" ".join(line.split()) for line in "".join(parser.parts).splitlines())
-    return "\n".join(line for line in lines if line)
+def _take(
+    name: str,
+    path: Path,
+    linked: bool,
+    met: set[tuple[int, int]],
+    folders: list[tuple[str, Path, bool]],
+    found: Scan,
+) -> None:
+    """Add one file, or put one folder on the list, or leave it out."""
+    try:
+        status = path.stat() if linked else path.lstat()
+    except OSError as error:
+        found.left_out.append(LeftOut(name, error.strerror or type(error).__name__, False))
+        return
+    identity = (status.st_dev, status.st_ino)
+    if linked and identity in met:
+        found.left_out.append(LeftOut(name, "link to what was read already", True))
+        return
+    suffix = path.suffix.lower()
+    if stat.S_ISDIR(status.st_mode):
+        folders.append((name, path, linked))
+    elif not stat.S_ISREG(status.st_mode):
+        found.left_out.append(LeftOut(name, "not a regular file", True))
+    elif suffix not in KINDS:
+        found.left_out.append(LeftOut(name, suffix or "no ending", True))
+    else:
+        met.add(identity)
+        found.files.append(File(name, path, KINDS[suffix], linked))
 
 
-class _Text(HTMLParser):
-    HIDDEN = frozenset({"script", "style", "head", "template", "noscript"})
-    BLOCKS = frozenset(
-        {"address", "article", "aside", "blockquote", "br", "caption", "dd", "div", "dl", "dt", "figcaption"}
-        | {
-            "figure",
-            "footer",
-            "form",
-            "h1",
-            "h2",
-            "h3",
-            "h4",
-            "h5",
-            "h6",
-            "header",
-            "hr",
-            "li",
-            "main",
-            "nav",
-        }
-        | {"ol", "option", "p", "pre", "section", "table", "td", "th", "title", "tr", "ul"}
-    )
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self.hidden: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "body":
-            self.hidden.clear()  # a page may leave out </head>
-        elif tag in self.HIDDEN:
-            self.hidden.append(tag)
-        elif tag in self.BLOCKS:
-            self.parts.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self.hidden:
-            del self.hidden[self.hidden.index(tag) :]
-        elif tag in self.BLOCKS:
-            self.parts.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self.hidden:
-            self.parts.append(" ".join(data.split("\n")))
+def _is_text(name: str) -> bool:
+    """Whether a name can be stored: the system gives bytes that are not UTF-8 as halves of surrogate pairs."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

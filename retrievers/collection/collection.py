@@ -180,7 +180,9 @@ class Collection(Reader):
         stored = [Unchanged(*pair) for pair in pairs if known.get(str(pair[0].id)) == pair[1]]
         advance(len(stored))
         missing = [pair for pair in pairs if known.get(str(pair[0].id)) != pair[1]]
-        lost = self.store.append(list(indexing.entries(self.encoder, missing, advance)), stored)
+        # A model that nothing needs is not loaded.
+        entries = list(indexing.entries(self.encoder, missing, advance)) if missing else []
+        lost = self.store.append(entries, stored)
         # Another writer has replaced or removed these since they were looked at: encoded, they cannot be lost again.
         again = [pair for pair in pairs if pair[0].id in set(lost)]
         if again:

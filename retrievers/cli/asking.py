@@ -1,0 +1,72 @@
+"""Commands that ask: search and eval."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from retrievers.cli.opening import DEFAULT_MODEL, existing
+from retrievers.cli.terminal import Commands, say, say_json
+from retrievers.cli.values import json_value
+from retrievers.display import show
+
+
+def register(commands: Commands) -> None:
+    """Add the commands to the parser."""
+    search = commands.add_parser("search", help="ask a collection")
+    search.add_argument("collection", type=Path, metavar="DIR")
+    search.add_argument("question")
+    search.add_argument("-k", type=int, default=5, help="most hits to show (default: %(default)s)")
+    search.add_argument("--filter", type=json_value, metavar="JSON", help='such as \'{"kind": "markdown"}\'')
+    search.add_argument("--threshold", type=float, help="least normalised score, 0 to 1")
+    search.add_argument(
+        "--exact", action="store_true", help="score every window, also where the index could prune"
+    )
+    search.add_argument("--json", action="store_true", help="one JSON object a hit and line")
+    search.set_defaults(run=_search)
+
+    evaluate = commands.add_parser("eval", help="measure retrieval on a BEIR directory")
+    evaluate.add_argument(
+        "corpus", type=Path, metavar="CORPUS", help="holds corpus.jsonl, queries.jsonl and qrels"
+    )
+    evaluate.add_argument("--model", action="append", help=f"may stand several times ({DEFAULT_MODEL})")
+    evaluate.add_argument("--language", help="of a corpus.LANG.jsonl")
+    evaluate.add_argument("--query-language", help="of a queries.LANG.jsonl, if another")
+    evaluate.add_argument("--pruned", action="store_true", help="also measure the pruned search")
+    evaluate.add_argument("--no-baselines", action="store_true", help="leave out BM25 and the single vector")
+    evaluate.add_argument("--cache", type=Path, metavar="DIR", help="keep what was encoded for the next call")
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _search(options: argparse.Namespace) -> int:
+    with existing(options.collection) as collection:
+        hits = collection.search(
+            options.question,
+            k=options.k,
+            filter=options.filter,
+            score_threshold=options.threshold,
+            exact=options.exact,
+        )
+    if options.json:
+        for hit in hits:
+            say_json(asdict(hit))
+    else:
+        say(show(hits) or "Nothing found.")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from retrievers import evaluate
+
+    table = evaluate.main(
+        options.corpus,
+        models=options.model or [DEFAULT_MODEL],
+        modes=("exact", "pruned") if options.pruned else ("exact",),
+        baselines=() if options.no_baselines else ("BM25", "single vector"),
+        language=options.language,
+        query_language=options.query_language,
+        cache=options.cache,
+    )
+    say(table.markdown())
+    return 0

@@ -1,0 +1,104 @@
+"""Commands that need no model: info, optimize, compact, verify, delete."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from retrievers.cli.opening import existing
+from retrievers.cli.terminal import Commands, say, say_json
+from retrievers.cli.values import json_value
+from retrievers.display import printable
+from retrievers.errors import InvalidInputError
+
+
+def register(commands: Commands) -> None:
+    """Add the commands to the parser."""
+    for name, run, text in (
+        ("info", _info, "model, counts and sizes"),
+        ("optimize", _optimize, "build the centroids that make a large collection faster"),
+        ("compact", _compact, "give back the space of deleted documents"),
+        ("verify", _verify, "check every stored byte against its checksum"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("collection", type=Path, metavar="DIR")
+        command.set_defaults(run=run)
+        if name in ("info", "verify"):
+            command.add_argument("--json", action="store_true", help="JSON objects, one a line")
+    delete = commands.add_parser("delete", help="remove documents by id, by folder or by filter")
+    delete.add_argument("collection", type=Path, metavar="DIR")
+    delete.add_argument("ids", nargs="*", metavar="ID", help="an id that is not there is no error")
+    delete.add_argument(
+        "--below", metavar="PATH", help="documents that `index` made of files at this place or below it"
+    )
+    delete.add_argument("--filter", type=json_value, metavar="JSON", help='such as \'{"kind": "markdown"}\'')
+    delete.add_argument("--dry-run", action="store_true", help="only print the ids")
+    delete.set_defaults(run=_delete)
+
+
+def _info(options: argparse.Namespace) -> int:
+    with existing(options.collection) as collection:
+        values = asdict(collection.info())
+    if options.json:
+        say_json(values)
+    else:
+        for name, value in values.items():
+            say(f"{name.replace('_', ' '):16} {value}")
+    return 0
+
+
+def _optimize(options: argparse.Namespace) -> int:
+    with existing(options.collection) as collection:
+        collection.optimize()
+    return 0
+
+
+def _compact(options: argparse.Namespace) -> int:
+    with existing(options.collection) as collection:
+        before = collection.info().bytes
+        collection.compact()
+        say(f"{before - collection.info().bytes} bytes given back")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    with existing(options.collection) as collection:
+        damages = collection.verify()
+        size = len(collection)
+    for damage in damages:
+        if options.json:
+            say_json(asdict(damage))
+            continue
+        affected = f"; documents: {', '.join(map(printable, damage.ids))}" if damage.ids else ""
+        say(f"{damage.file}: {damage.problem}{affected}")
+    if not damages and not options.json:
+        say(f"sound: {size} documents, every byte as it was written")
+    return 1 if damages else 0
+
+
+def _delete(options: argparse.Namespace) -> int:
+    from retrievers.cli.changes import lies_below
+
+    given = [bool(options.ids), options.below is not None, options.filter is not None]
+    if sum(given) != 1:
+        raise InvalidInputError("delete needs ids, --below PATH or --filter JSON, one of the three.")
+    if options.filter == {}:
+        raise InvalidInputError("--filter {} would remove every document: name what is to go.")
+    with existing(options.collection) as collection:
+        if options.below is not None:
+            places = {options.below.rstrip("/"), Path(options.below).resolve().as_posix()}
+            found = collection.get(filter=lambda one: any(lies_below(one, place) for place in places))
+        elif options.filter is not None:
+            found = collection.get(filter=options.filter)
+        else:
+            found = collection.get(options.ids)
+        ids = [str(document.id) for document in found]
+        if options.dry_run:
+            for one in ids:
+                say(printable(one))
+            say(f"This is a dry run, and nothing is changed: {len(ids)} would be removed.")
+            return 0
+        removed = collection.delete(ids)
+        say(f"removed {removed}; {len(collection)} in {options.collection}")
+    return 0
