@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrievers.encoder.offline.minilm import OFFLINE
+from retrievers.encoder.offline.registry import OFFLINE
 from retrievers.errors import InvalidInputError, ModelNotFoundError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.encoder.batching import PADDING, batches, buffered
-from retrievers.encoder.offline import minilm
+from retrievers.encoder.offline import minilm, packages
 from retrievers.errors import InvalidInputError, InvalidTypeError, MissingExtraError, ModelNotFoundError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -355,7 +355,7 @@ def test_weights_that_were_not_tested_are_refused(tmp_path):
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"other")
     with pytest.raises(ModelNotFoundError, match="was tested"):
-        minilm.checked_sha256(file, minilm.MINILM_SHA256)
+        packages.checked_sha256(file, minilm.SHA256)
 
 
 def test_loading_and_encoding_say_nothing():
