@@ -5,7 +5,7 @@
         hub.commit("acme/tiny", {"config.json": b"{}"})          # the files of main, with this one in its place
         hub.tag("acme/tiny", "v1.0", commit)
         hub.faults.append(Fault(r"GET .*model\\.safetensors|GET /cdn/", cut=1000, times=1))
-        hub.gated["acme/tiny"] = "hf_secret"                     # and hub.private, hub.renamed["acme/old"] = "acme/tiny"
+        hub.gated["acme/tiny"] = "hf_secret"                     # and hub.private; hub.renamed["acme/old"] = new
         hub.stop(); hub.start()                                  # gone, and there again under the same address
         assert ("GET", "/api/models/acme/tiny", 200) in hub.requests
 
@@ -72,7 +72,7 @@ class Hub:
         self._server: Server | None = None
 
     def commit(self, name: str, files: Mapping[str, bytes | None] | Path, branch: str = "main") -> str:
-        """The branch's files with these in their place (None removes one), or a directory's alone; returns the commit."""
+        """A branch's files with these in their place (None removes one), or a directory's alone. Returns the commit."""
         heads = self.heads.setdefault(name, {})
         if isinstance(files, Path):
             tree: dict[str, bytes | None] = {
@@ -223,9 +223,7 @@ class Handler(BaseHTTPRequestHandler):
             }
             return self.send(200, json.dumps(about).encode())
         if not files:
-            return self.error(
-                404, "EntryNotFound", f"{under} does not exist", **{"X-Repo-Commit": commit}
-            )
+            return self.error(404, "EntryNotFound", f"{under} does not exist", **{"X-Repo-Commit": commit})
         entries = [
             {"type": "file", "path": path, "oid": one.pop("blobId"), **one}
             for path, content in files.items()
