@@ -28,6 +28,7 @@ from retrievers.errors import (
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+SHOWN = 300  # characters of another library's message that ours repeats
 # transformers' from_pretrained is replaced while a model loads, by one thread at a time.
 _loading = threading.RLock()
 
@@ -110,14 +111,12 @@ def _explained(error: Exception, name: str) -> Exception:
 
     if isinstance(error, (RetrieversError, MemoryError)):
         return error
-    lines = str(error).strip().splitlines()
-    what = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    said = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {said[:SHOWN]}" if said else type(error).__name__
     if isinstance(error, ImportError):
         return MissingExtraError(f"The model {name!r} cannot be loaded, a package is missing: {error}")
     if isinstance(error, torch.OutOfMemoryError):
-        return DeviceMemoryError(
-            f"The model {name!r} does not fit on the device: {lines[0] if lines else ''}"
-        )
+        return DeviceMemoryError(f"The model {name!r} does not fit on the device: {said[:SHOWN]}")
     return DamagedModelError(
         f"The model {name!r} cannot be loaded: {what}. Either a file of it is damaged, or this version of transformers "
         "or sentence-transformers does not know its kind, or model_kwargs, processor_kwargs or config_kwargs have "
