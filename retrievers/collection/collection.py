@@ -75,8 +75,11 @@ class Collection(Reader):
         self._encoder = None if encoder is None else validate.encoder(encoder)
         fingerprint = None if self._encoder is None else self._encoder.fingerprint
         self.store = Store(directory, fingerprint=fingerprint, timeout=seconds, indexed=keys, assign=_assign)
-        if isinstance(self._encoder, LateInteractionEncoder):
-            self._encoder = self._encoder.as_written(self.store.fingerprint)
+        as_written = getattr(
+            self._encoder, "as_written", None
+        )  # of ours: a user's own encoder need not have it
+        if as_written is not None:
+            self._encoder = as_written(self.store.fingerprint)
 
     @classmethod
     def open(cls, path: str | PathLike[str], **options: Any) -> Collection:

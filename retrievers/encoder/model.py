@@ -14,6 +14,7 @@ from retrievers.encoder.batching import PADDING, batches, buffered
 from retrievers.encoder.convolutions import unmask_convolutions
 from retrievers.encoder.fingerprints import fingerprint, moved_on, reopening
 from retrievers.encoder.identity import is_first
+from retrievers.encoder.pooling import pooling
 from retrievers.encoder.precision import choose
 from retrievers.encoder.processes import Pool
 from retrievers.encoder.source import Runtime, Source
@@ -23,7 +24,6 @@ from retrievers.types import Encoder, TokenMatrix
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
-    from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 
 # Texts of this many tokens are sorted by length together: more gains nothing, and holds more in memory.
 BUFFER_TOKENS = 1 << 16
@@ -134,7 +134,7 @@ class LateInteractionEncoder(Encoder):
                 f"overlap is {overlap}; it must be at least 0 and less than half of document_length, "
                 f"which is {self.document_length}."
             )
-        self._pooling = _pooling(token_pooling)
+        self._pooling = pooling(token_pooling)
         self._pool = Pool(self.model, several) if several else None
         where = several[0] if several else str(self.model.device)
         if backend == "torch":
@@ -312,15 +312,3 @@ def _texts(values: Iterable[str]) -> Iterator[str]:
     """Texts one by one, each looked at when its turn comes."""
     for place, value in enumerate(arguments.each(values, "texts", "text")):
         yield arguments.text(value, f"the text at place {place}")
-
-
-def _pooling(factor: float | None) -> BaseTokenPooling | None:
-    if factor is None:
-        return None
-    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
-
-    if factor < 1:
-        raise InvalidInputError(
-            f"token_pooling is {factor}; it keeps one row in that many, so it is 1 or more."
-        )
-    return HierarchicalTokenPooling(factor)
