@@ -13,7 +13,28 @@ from retrievers.encoder.tokenizing import Preprocessor
 from retrievers.errors import InvalidInputError, ModelNotFoundError
 
 # Of model_kwargs: how the same numbers are kept or multiplied, and where.
-PLACEMENT = ("dtype", "torch_dtype", "attn_implementation", "device_map", "low_cpu_mem_usage")
+PLACEMENT = (
+    "code_revision",
+    "dtype",
+    "torch_dtype",
+    "attn_implementation",
+    "device_map",
+    "low_cpu_mem_usage",
+)
+
+KWARGS = ("model_kwargs", "processor_kwargs", "config_kwargs")
+# What reopening gives back to LateInteractionEncoder, and nothing else that a collection may say.
+OPTIONS = (
+    "document_length",
+    "query_length",
+    "overlap",
+    "precision",
+    "token_pooling",
+    "prompts",
+    "backend",
+    "revision",
+    "cache_folder",
+)
 
 
 def fingerprint(
@@ -44,6 +65,7 @@ def fingerprint(
         "skiplist": digests.text_digest(preprocess.skipped("document")),
         "pooling": options["token_pooling"],
         "white_space": "stripped",
+        **({"other_code": dict(checkpoint.code)} if checkpoint.code else {}),
         **({"options": identity.digest(kwargs)} if kwargs else {}),
     }
     questions = {
@@ -60,7 +82,7 @@ def fingerprint(
         "cache_folder": source.cache_folder,
         "trust_remote_code": source.trust_remote_code and bool(layout and layout.code),
     }
-    for name in ("model_kwargs", "processor_kwargs", "config_kwargs"):
+    for name in KWARGS:
         value = getattr(runtime, name)
         if value:
             kept[name] = dict(value) if _is_json(value) else "not stored"
@@ -85,32 +107,41 @@ def reopening(fingerprint: Mapping[str, Any], *, owned: bool) -> dict[str, Any]:
     """
     if identity.is_first(fingerprint):
         return _first(fingerprint)
-    if "options" not in fingerprint or "origin" not in fingerprint:
+    origin, options = fingerprint.get("origin"), fingerprint.get("options")
+    if (
+        not isinstance(origin, Mapping)
+        or not isinstance(options, Mapping)
+        or not {"kind", "name"} <= origin.keys()
+    ):
         raise ModelNotFoundError(
             f"this collection was written by an encoder of its user's own, {fingerprint.get('model')!r}: "
             "open it with that, Collection(path, encoder)."
         )
-    origin, arguments = fingerprint["origin"], dict(fingerprint["options"])
     name = str(origin["name"])
-    if arguments.pop("trust_remote_code", False):
+    if options.get("trust_remote_code"):
         raise InvalidInputError(
             f"this collection was written with Python code of the model {identity.described(fingerprint)}. "
             "A collection never turns trust on: read the code, and if you trust it, open the collection with "
             f"Collection(path, LateInteractionEncoder({name!r}, trust_remote_code=True, "
-            f"revision={origin['commit']!r}))."
+            f"revision={origin.get('commit')!r}))."
         )
-    lost = [key for key, value in arguments.items() if value == "not stored"]
+    arguments = {key: options[key] for key in OPTIONS if key in options}
+    # They may name places and code: of a stranger's collection they are not taken.
+    kwargs = [key for key in KWARGS if options.get(key)]
+    lost = [key for key in kwargs if not owned or not isinstance(options[key], Mapping)]
     if lost:
         raise ModelNotFoundError(
-            f"this collection was written by {name!r} with {', '.join(lost)}, which cannot be stored: open it with "
-            f"Collection(path, LateInteractionEncoder({name!r}, {lost[0]}=…))."
+            f"this collection was written by {name!r} with {', '.join(lost)}, which are not taken from it: open it "
+            f"with Collection(path, LateInteractionEncoder({name!r}, {lost[0]}=…))."
         )
+    for key in kwargs:
+        arguments[key] = {name: value for name, value in options[key].items() if name != "trust_remote_code"}
     if origin["kind"] == "directory" and not owned:
         raise _unowned(name)
     if not owned:
         arguments.pop("cache_folder", None)
     if origin["kind"] == "hub":
-        arguments["revision"] = origin["commit"]
+        arguments["revision"] = origin.get("commit")
     return {"model": name, **arguments}
 
 

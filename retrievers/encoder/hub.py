@@ -148,10 +148,8 @@ def _cached(repository: Path, source: Source, backend: str) -> Snapshot | None:
         )
     except (LocalEntryNotFoundError, ValueError):
         return None
-    if (
-        not (snapshot.directory / "config.json").exists()
-        and not (snapshot.directory / "modules.json").exists()
-    ):
+    present = [name for name in ("config.json", "modules.json") if (snapshot.directory / name).exists()]
+    if not present and backend != "code":
         return None
     return None if snapshots.unrecorded_damage(snapshot.directory) else snapshot
 

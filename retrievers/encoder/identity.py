@@ -33,6 +33,7 @@ VALUES = {
     "prompt": "the prompt of documents",
     "length": "document_length",
     "pooling": "token_pooling",
+    "other_code": "the commit of code from another repository (model_kwargs={'code_revision': …} chooses one)",
     "dim": "the number of dimensions",
 }
 
@@ -70,7 +71,8 @@ def compare(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str] | 
 
 def described(fingerprint: Mapping[str, Any]) -> str:
     """A model for a message: its name, and its commit where it has one."""
-    commit = (fingerprint.get("origin") or {}).get("commit") if _is_ours(fingerprint) else None
+    origin = fingerprint.get("origin")
+    commit = origin.get("commit") if isinstance(origin, Mapping) else None
     return f"{fingerprint.get('model')!r}" + (f" at commit {commit}" if commit else "")
 
 

@@ -6,13 +6,13 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrievers.encoder import checkpoint, hub
+from retrievers.encoder import checkpoint, code, hub
 from retrievers.encoder.checkpoint import Layout
 from retrievers.encoder.hub_errors import no_directory
 from retrievers.encoder.offline.registry import OFFLINE
@@ -44,6 +44,7 @@ class Checkpoint:
         commit: on the hub; None for the others.
         layout: its files; None for an offline model.
         weights: sha256 of an offline model's weights, hexadecimal.
+        code: repositories whose code was run, and their commits.
     """
 
     model: MultiVectorEncoder
@@ -52,6 +53,7 @@ class Checkpoint:
     commit: str | None = None
     layout: Layout | None = None
     weights: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(source: Source, runtime: Runtime) -> Checkpoint:
@@ -77,8 +79,12 @@ def load(source: Source, runtime: Runtime) -> Checkpoint:
         directory, commit, kind = snapshot.directory, snapshot.commit, "hub"
     layout = checkpoint.read(source.name, directory, runtime.backend)
     checkpoint.check_trust(layout, source.trust_remote_code, commit)
-    model = _load_directory(directory, source, runtime)
-    return Checkpoint(model, kind, str(directory) if kind == "directory" else source.name, commit, layout)
+    repositories = code.fetch(layout, source, (runtime.model_kwargs or {}).get("code_revision"))
+    with code.beside(layout, repositories) as place:
+        model = _load_directory(place, source, runtime)
+    name = str(directory) if kind == "directory" else source.name
+    commits = {repository: snapshot.commit for repository, snapshot in repositories.items()}
+    return Checkpoint(model, kind, name, commit, layout, code=commits)
 
 
 def _load_directory(directory: Path, source: Source, runtime: Runtime) -> MultiVectorEncoder:
@@ -95,7 +101,7 @@ def _load_directory(directory: Path, source: Source, runtime: Runtime) -> MultiV
                     cache_folder=str(source.cache),
                     local_files_only=True,
                     trust_remote_code=source.trust_remote_code,
-                    model_kwargs=dict(runtime.model_kwargs or {}),
+                    model_kwargs=_without_code_revision(runtime.model_kwargs),
                     processor_kwargs=dict(runtime.processor_kwargs or {}),
                     config_kwargs=dict(runtime.config_kwargs or {}),
                 )
@@ -103,6 +109,11 @@ def _load_directory(directory: Path, source: Source, runtime: Runtime) -> MultiV
             raise _explained(error, source.name) from error
     checkpoint.check_missing(source.name, missing)
     return model
+
+
+def _without_code_revision(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """model_kwargs without what was used before: the code lies beside the checkpoint by now."""
+    return {name: value for name, value in (options or {}).items() if name != "code_revision"}
 
 
 def _explained(error: Exception, name: str) -> Exception:

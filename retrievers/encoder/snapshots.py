@@ -28,6 +28,7 @@ BACKEND_READ: dict[str, tuple[str, ...]] = {
     "onnx": ("*.onnx", "*.onnx_data", "*.onnx.data"),
     "openvino": ("*openvino*.xml", "*openvino*.bin"),
 }
+CODE = ("*.py",)  # what is fetched of a repository that has code for a model of another one
 NEVER = (
     "training_args.bin",
     "optimizer*",
@@ -74,9 +75,9 @@ def needed(paths: Iterable[str], backend: str) -> list[str]:
     """The files of a checkpoint that a backend reads, in order of their names.
 
     Where a directory has weights in both formats, safetensors are read and the pickles are not. Other backends need
-    torch's weights as well: the model's identity is a digest of them.
+    torch's weights as well: the model's identity is a digest of them. The backend "code" reads Python files alone.
     """
-    patterns = READ + BACKEND_READ.get(backend, ())
+    patterns = CODE if backend == "code" else READ + BACKEND_READ.get(backend, ())
     found = sorted(path for path in paths if _matches(path, patterns) and not _matches(path, NEVER))
     found = [path for path in found if backend == "openvino" or not _matches(path, BACKEND_READ["openvino"])]
     safe = {PurePosixPath(path).parent for path in found if path.endswith(".safetensors")}

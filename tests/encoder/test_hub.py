@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from retrievers.encoder import hub as client
 from retrievers.encoder.identity import compare
 from retrievers.encoder.snapshots import needed
 from retrievers.encoder.source import Source
-from retrievers.errors import DamagedModelError, ModelMismatchError, ModelNotFoundError
+from retrievers.errors import DamagedModelError, InvalidInputError, ModelMismatchError, ModelNotFoundError
 from tests.encoder.conftest import GOLDEN, NAME
 from tests.hub import Fault
 
@@ -300,6 +301,50 @@ def test_a_path_that_is_not_there_speaks_of_a_directory(hub, name):
     with pytest.raises(ModelNotFoundError, match="there is no such directory"):
         load(name)
     assert hub.requests == []
+
+
+# Code of another repository
+
+CODE = """
+from transformers import BertModel
+from .helper import FACTOR
+
+class TinyModel(BertModel):
+    def forward(self, *arguments, **options):
+        output = super().forward(*arguments, **options)
+        output.last_hidden_state = FACTOR * output.last_hidden_state.roll(1, -1)
+        return output
+"""
+
+
+def test_code_of_another_repository_is_pinned_to_a_commit_and_part_of_the_identity(hub, wanted):
+    config = json.loads((GOLDEN / "pylate-bert" / "config.json").read_text("utf-8"))
+    config["auto_map"] = {"AutoModel": "acme/code--modeling_tiny.TinyModel"}
+    hub.commit(NAME, {"config.json": json.dumps(config).encode()})
+    first = hub.commit(
+        "acme/code", {"modeling_tiny.py": CODE.encode(), "helper.py": b"FACTOR = 1", "x.bin": b"x"}
+    )
+    with pytest.raises(
+        InvalidInputError, match=f"at commit {hub.heads[NAME]['main']} .*acme/code--modeling_tiny"
+    ):
+        load()
+    one = load(trust_remote_code=True)
+    assert type(one.model[0].model).__name__ == "TinyModel"
+    assert np.abs(rows(one) - wanted).max() > 0.1
+    assert one.fingerprint["documents"]["other_code"] == {"acme/code": first}
+    assert not [path for _, path, _ in hub.requests if "x.bin" in path]
+    hub.commit("acme/code", {"helper.py": b"FACTOR = -1"})
+    other = load(trust_remote_code=True)
+    assert np.abs(rows(one) - rows(other)).max() > 0.1
+    [said] = compare(one.fingerprint, other.fingerprint)
+    assert "code_revision" in said
+    assert first in said
+    again = load(trust_remote_code=True, model_kwargs={"code_revision": first})
+    assert compare(one.fingerprint, again.fingerprint) is None
+    np.testing.assert_array_equal(rows(one), rows(again))
+    hub.stop()
+    offline = load(trust_remote_code=True, local_files_only=True)
+    assert compare(other.fingerprint, offline.fingerprint) is None
 
 
 # Identity

@@ -152,6 +152,10 @@ def test_a_cache_folder_that_a_stranger_s_collection_names_is_not_used():
     }
     assert reopening(stored, owned=False) == {"model": "acme/tiny", "revision": "0" * 40}
     assert reopening(stored, owned=True)["cache_folder"] == "/tmp/theirs"
+    stored["options"]["config_kwargs"] = {"trust_remote_code": True}
+    assert reopening(stored, owned=True)["config_kwargs"] == {}
+    with pytest.raises(ModelNotFoundError, match="with config_kwargs, which are not taken from it"):
+        reopening(stored, owned=False)
     stored["options"]["trust_remote_code"] = True
     with pytest.raises(InvalidInputError, match="A collection never turns trust on"):
         reopening(stored, owned=True)
