@@ -158,6 +158,9 @@ class Handler(BaseHTTPRequestHandler):
                 self.fault.times -= 1
         self.hub.gone.wait(self.fault.delay)
         path, _, query = self.path.partition("?")
+        # Data sets lie under another prefix, and are served as models are.
+        path = re.sub(r"^/api(/resolve-cache)?/datasets/", r"/api\1/models/", path)
+        path = path.removeprefix("/datasets")
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
         if self.fault.status is not None:
             return self.send(

@@ -88,6 +88,24 @@ def fetch(source: Source, backend: str = "torch") -> Snapshot:
         return cached
 
 
+def verify(source: Source, backend: str = "torch") -> list[str]:
+    """Read a cached model's files again and compare each with what the hub said of it.
+
+    Returns:
+        Those that are damaged, relative to the commit's directory; an empty list is a sound model.
+    Raises:
+        ModelNotFoundError: the cache has no whole copy of the model.
+    """
+    repository = snapshots.folder(source.cache, source.name)
+    cached = _cached(repository, source, backend)
+    if cached is None:
+        raise not_cached(replace(source, local_files_only=True), None)
+    record = snapshots.read_record(repository, cached.commit)
+    if record is None:
+        return snapshots.unrecorded_damage(cached.directory)
+    return snapshots.damaged(cached.directory, snapshots.needed(record.files, backend), record.files)
+
+
 def newest_commit(source: Source) -> str | None:
     """The commit of the main branch, as the hub has it now, else as the cache has it; None if neither tells."""
     main = replace(source, revision=None)

@@ -396,6 +396,17 @@ def test_the_cache_is_listed_with_commits_and_sizes(cached):
     assert model.size > 10_000
 
 
+def test_a_cached_model_is_read_again_and_compared_when_that_is_asked_for(cached):
+    assert client.verify(Source(NAME)) == []
+    weights = (client.fetch(Source(NAME)).directory / "model.safetensors").resolve()
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert client.verify(Source(NAME)) == ["model.safetensors"]
+    with pytest.raises(ModelNotFoundError, match="has no whole copy"):
+        client.verify(Source("acme/none"))
+
+
 def run_python(hub, cache, statement):
     program = (
         "import os\nfrom retrievers.encoder import hub as client\nfrom retrievers.encoder.source import Source\n"
