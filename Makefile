@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # For pytest: make test ARGS="--ignore=tests/crash"
 ARGS ?=
 
-.PHONY: demo test coverage check check-format check-lint check-types check-layers package bench crash fuzz clean
+.PHONY: demo test oldest coverage check check-format check-lint check-types check-layers package bench crash fuzz clean
 
 demo: $(VENV)/demo.stamp  ## install, index the Python language reference, answer questions
 	$(BIN)/retrievers demo
@@ -47,6 +47,17 @@ package: $(VENV)/package.stamp  ## build wheel and sdist into dist/, install eac
 
 bench: $(VENV)/bench.stamp  ## search speed against other engines; takes long
 	$(BIN)/python -m benchmarks.search
+
+oldest: $(VENV)-oldest/stamp  ## the encoder's tests against the oldest transformers that we support; `make test` has the newest
+	$(VENV)-oldest/bin/python -m pytest tests/encoder --ignore tests/encoder/offline
+
+$(VENV)-oldest/stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		transformers==5.0.0 -e ".[offline]" --group test
+	touch $@
 
 crash: $(VENV)/test.stamp  ## kill a writing process 500 times
 	$(BIN)/python -m tests.crash.harness --kills 500
@@ -81,4 +92,4 @@ $(VENV)/bench.stamp: $(VENV)/test.stamp
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-index dist coverage.md .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest demo-index dist coverage.md .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

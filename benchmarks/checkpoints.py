@@ -20,7 +20,7 @@ def lfm2_sized(directory: Path) -> Path:
     from safetensors.torch import save_file
     from transformers import Lfm2Config, Lfm2Model, PreTrainedTokenizerFast
 
-    from retrievers.encoder.offline.minilm import package_directory
+    from retrievers.encoder.offline.packages import package_directory
 
     torch.manual_seed(0)
     attention = [2, 5, 8, 10, 12, 14]

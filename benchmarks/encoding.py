@@ -29,7 +29,7 @@ from sentence_transformers import MultiVectorEncoder
 
 from benchmarks.checkpoints import lfm2_sized
 from retrievers.encoder import LateInteractionEncoder
-from retrievers.encoder.offline.minilm import OFFLINE
+from retrievers.encoder.offline.registry import OFFLINE
 from retrievers.encoder.onednn import pack
 
 

@@ -34,6 +34,10 @@ class ModelNotFoundError(RetrieversError, OSError):
     """The weights of a model cannot be had: no network, no such name, or no such directory."""
 
 
+class DamagedModelError(ModelNotFoundError):
+    """A model's files are incomplete, unreadable or contradict each other; nothing was loaded."""
+
+
 class MissingExtraError(RetrieversError, ImportError):
     """An optional dependency is not installed; the message has the command that installs it."""
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from retrievers.collection import incoming, indexing, validate
 from retrievers.collection.reading import Reader, condition_of
 from retrievers.encoder import LateInteractionEncoder
-from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreClosedError
-from retrievers.store import Store, Unchanged
+from retrievers.errors import InvalidInputError, InvalidTypeError, StoreClosedError
+from retrievers.store import Store, Unchanged, schema
 from retrievers.types import (
     Document,
     DocumentFilter,
@@ -75,6 +75,11 @@ class Collection(Reader):
         self._encoder = None if encoder is None else validate.encoder(encoder)
         fingerprint = None if self._encoder is None else self._encoder.fingerprint
         self.store = Store(directory, fingerprint=fingerprint, timeout=seconds, indexed=keys, assign=_assign)
+        as_written = getattr(
+            self._encoder, "as_written", None
+        )  # of ours: a user's own encoder need not have it
+        if as_written is not None:
+            self._encoder = as_written(self.store.fingerprint)
 
     @classmethod
     def open(cls, path: str | PathLike[str], **options: Any) -> Collection:
@@ -121,13 +126,9 @@ class Collection(Reader):
     def encoder(self) -> Encoder:
         """The model, loaded on first use if the collection was opened without one."""
         if self._encoder is None:
-            encoder = LateInteractionEncoder.from_fingerprint(self.store.fingerprint)
-            if dict(encoder.fingerprint) != dict(self.store.fingerprint):
-                raise ModelMismatchError(
-                    f"the model {encoder.fingerprint['model']!r} has changed since it wrote this collection: "
-                    f"{dict(encoder.fingerprint)} now, {dict(self.store.fingerprint)} then. Open it with the "
-                    "encoder that wrote it, or build a new collection."
-                )
+            owned = validate.is_own(self.path)
+            encoder = LateInteractionEncoder.from_fingerprint(self.store.fingerprint, owned=owned)
+            schema.check_fingerprint(self.store.fingerprint, encoder.fingerprint, "this collection")
             self._encoder = encoder
         return self._encoder
 

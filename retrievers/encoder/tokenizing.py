@@ -34,6 +34,8 @@ class Preprocessor:
         document_length: as above, never None.
         query_length: width of query expansion, or, without it, the most tokens of a question.
         prompts: text put before each question and each document.
+        readable: the most tokens that the model has positions for.
+        strips: whether white space around a text is left out.
 
     Raises:
         InvalidInputError: a length is less than 1 token of text, or more than the model can read.
@@ -50,12 +52,14 @@ class Preprocessor:
         self._transformer, self._tokenizer = first, first.tokenizer
         # A fast tokenizer changes its settings at each call; two threads at once are 'Already borrowed'.
         self._lock = threading.Lock()
+        self._said = threading.Event()  # that a question was cut: said once
+        self.strips = True
         document_prompts = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
         self.prompts: Mapping[Task, str] = {
             "query": model.prompts.get("query") or "",
             "document": next((prompt for prompt in document_prompts if prompt is not None), ""),
         }
-        readable = _readable(first)
+        self.readable = readable = _readable(first)
         own = first.document_length or min(int(first.max_seq_length or 512), readable, 512)
         self.document_length: int = document_length or own
         _check_length("document_length", self.document_length, self.count([""])[0], readable)
@@ -88,7 +92,7 @@ class Preprocessor:
         in prompt + text.
 
         Warns:
-            UserWarning: a question has more tokens than the model reads; the rest is not used.
+            UserWarning: a question has more tokens than the model reads; the rest is not used. Said once.
         """
         import torch
 
@@ -101,7 +105,10 @@ class Preprocessor:
             options["common"] = {"return_tensors": None}
         with self._lock:
             together = self._model.preprocess(
-                list(texts), prompt=self.prompts[task], task=task, processing_kwargs=options
+                [self.seen(text) for text in texts],
+                prompt=self.prompts[task],
+                task=task,
+                processing_kwargs=options,
             )
         keys = [key for key in together if key not in ("modality", "prompt_length")]
         features = [{key: torch.as_tensor(together[key][i]) for key in keys} for i in range(len(texts))]
@@ -115,18 +122,22 @@ class Preprocessor:
                 one.update({key: one[key][used] for key in keys})
         return features
 
+    def seen(self, text: str) -> str:
+        """The part of a text that the model gets: all but the white space around it."""
+        return text.strip() if self.strips else text
+
     def pad(self, features: Sequence[Features], length: int) -> dict[str, Any]:
         """A batch for the model: int64, (texts, length), under each key. No text is longer than that."""
         import torch
         from torch.nn.functional import pad
 
         fill = {"input_ids": self._tokenizer.pad_token_id or 0}
-        left = self._tokenizer.padding_side == "left"
+        # After the text, whatever the tokenizer's own side: positions stay, and causal convolutions never read it.
         missing = [length - len(one["input_ids"]) for one in features]
         batch: dict[str, Any] = {
             key: torch.stack(
                 [
-                    pad(one[key], (some, 0) if left else (0, some), value=fill.get(key, 0))
+                    pad(one[key], (0, some), value=fill.get(key, 0))
                     for one, some in zip(features, missing, strict=True)
                 ]
             )
@@ -144,10 +155,31 @@ class Preprocessor:
                 batch = module(batch, task=task)
         return batch["attention_mask"][0].bool().tolist()
 
+    def skipped(self, task: Task) -> list[str]:
+        """Words of the skiplist, those that get no row; and the ids that alone get one, where the model names them."""
+        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+        words: list[str] = []
+        for module in self._model:
+            if isinstance(module, MultiVectorMask):
+                config: Any = module
+                if task in (config.skiplist_tasks or ()):
+                    words += list(config.skiplist_words or ())
+                words += [f"only {one}" for one in getattr(config, "keep_only_token_ids", None) or ()]
+        return words
+
+    @property
+    def expansion(self) -> dict[str, Any] | None:
+        """How questions are expanded, as sentence-transformers says it; None where they are not."""
+        expansion: Mapping[str, Any] | None = self._transformer.query_expansion
+        return None if expansion is None else dict(expansion)
+
     def document_spans(self, text: str) -> list[Span]:
         """Character span of each row of a document; (0, 0) for a marker of the model."""
         features = self([text], "document", offsets=True)[0]
         before = len(self.prompts["document"])
+        if self.strips:
+            before -= len(text) - len(text.lstrip())
         rows = zip(features["offset_mapping"].tolist(), self.scored(features, "document"), strict=True)
         return [_inside(text, start - before, end - before) for (start, end), kept in rows if kept]
 
@@ -196,16 +228,24 @@ class Preprocessor:
 
     def _whole(self, text: str, task: Task) -> list[int]:
         with self._lock:
-            encoding = self._tokenizer(self.prompts[task] + text, truncation=False, verbose=False)
+            whole = self.prompts[task] + self.seen(text)
+            encoding = self._tokenizer(whole, truncation=False, verbose=False)
         return encoding["input_ids"]
 
     def _warn_of_cut(self, text: str, read: int) -> None:
-        if read < self._query_limit:
+        if read < self._query_limit or self._said.is_set():
             return
         whole = len(self._whole(text, "query"))
         if whole > self._query_limit:
+            self._said.set()
+            more = (
+                f"query_length= of LateInteractionEncoder may be up to {self.readable}"
+                if self._query_limit < self.readable
+                else "The model has no room for more"
+            )
             warnings.warn(
-                f"A question of {whole} tokens was cut to the {read} that the model reads: {text[:60]!r}…",
+                f"A question of {whole} tokens was cut to the {read} that the model reads: {text[:60]!r}… {more}. "
+                "This is said once.",
                 stacklevel=5,
             )
 

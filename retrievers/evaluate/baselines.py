@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.encoder import LateInteractionEncoder
-from retrievers.encoder.offline.minilm import OFFLINE
+from retrievers.encoder.offline.registry import OFFLINE
 from retrievers.errors import MissingExtraError
 from retrievers.types import Encoder
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from retrievers.encoder import identity
 from retrievers.errors import CorruptStoreError, FormatVersionError, InvalidInputError, ModelMismatchError
 from retrievers.store import tables
 from retrievers.store.connection import Connection
@@ -198,20 +199,15 @@ def check_fingerprint(stored: Mapping[str, Any], given: Mapping[str, Any], place
     """Refuse another encoder than the one that wrote the collection.
 
     Raises:
-        ModelMismatchError: the two fingerprints differ.
+        ModelMismatchError: the two encoders give documents other rows.
     """
-    if canonical(stored) == canonical(given):
+    differing = identity.compare(stored, given)
+    if differing is None:
         return
-    differing = sorted(
-        key
-        for key in {*stored, *given}
-        if canonical({"": stored.get(key)}) != canonical({"": given.get(key)})
-    )
-    details = ", ".join(f"{key} {stored.get(key)!r} became {given.get(key)!r}" for key in differing)
     raise ModelMismatchError(
-        f"{place} was encoded by {stored.get('model')!r} ({stored['dim']} dimensions); you opened it with "
-        f"{given.get('model')!r} ({given.get('dim')}): {details}. Open it with the former, or build a new "
-        "collection."
+        f"{place} was encoded by {identity.described(stored)} ({stored['dim']} dimensions); you opened it with "
+        f"{identity.described(given)} ({given.get('dim')}): {'; '.join(differing)}. Open it with the former, or build "
+        "a new collection."
     )
 
 

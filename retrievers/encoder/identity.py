@@ -1,0 +1,119 @@
+"""Whether two fingerprints are of one model: what a collection keeps of its encoder, compared in words.
+
+A fingerprint has two digests. That of the documents covers everything that shapes their rows, and must be the stored
+one. That of the questions covers what shapes theirs alone: it is recorded and shown, and never a refusal, for rows of
+questions are not stored. Where the model came from, its name and its commit inform.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+VERSION = 2
+"""Of the shape of a fingerprint. The first had no digests: its keys are FIRST_KEYS."""
+
+FIRST_KEYS = frozenset(
+    ("model", "weights", "dim", "document_length", "query_length", "query_width", "prompts", "token_pooling")
+)
+
+# Parts of the documents' digest, in words.
+WORDS = {
+    "weights": "the weights are others",
+    "tokenizer": "the tokenizer is another",
+    "configuration": "the configuration of the model or of one of its modules (such as a dense layer) is another",
+    "skiplist": "the skiplist, the tokens that get no row, is another",
+    "code": "the code that comes with the checkpoint is another",
+    "options": "model_kwargs, processor_kwargs or config_kwargs are others",
+    "white_space": "white space around a text is treated otherwise",
+}
+VALUES = {
+    "prompt": "the prompt of documents",
+    "length": "document_length",
+    "pooling": "token_pooling",
+    "other_code": "the commit of code from another repository (model_kwargs={'code_revision': …} chooses one)",
+    "dim": "the number of dimensions",
+}
+
+
+def digest(parts: Mapping[str, Any]) -> str:
+    """sha256 of JSON values, hexadecimal, whatever the order of their keys."""
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """JSON in one spelling."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=repr)
+
+
+def compare(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str] | None:
+    """How the model of a collection and a given one differ, as far as stored rows are concerned.
+
+    Args:
+        stored: fingerprint that the collection keeps; of this version, of the first, or of a user's own encoder.
+        given: fingerprint of the encoder that it is opened with.
+    Returns:
+        None where rows of the two may be searched together, else what differs, each a clause in words.
+    """
+    if _is_ours(stored) and _is_ours(given):
+        return _compare_parts(
+            {**stored["documents"], "dim": stored["dim"]}, {**given["documents"], "dim": given["dim"]}
+        )
+    if stored.keys() >= FIRST_KEYS and _is_ours(given):
+        return _compare_parts(_first_parts(stored), _given_first_parts(given))
+    if canonical(stored) == canonical(given):
+        return None
+    keys = sorted(key for key in {*stored, *given} if canonical(stored.get(key)) != canonical(given.get(key)))
+    return [f"{key} {stored.get(key)!r} became {given.get(key)!r}" for key in keys]
+
+
+def described(fingerprint: Mapping[str, Any]) -> str:
+    """A model for a message: its name, and its commit where it has one."""
+    origin = fingerprint.get("origin")
+    commit = origin.get("commit") if isinstance(origin, Mapping) else None
+    return f"{fingerprint.get('model')!r}" + (f" at commit {commit}" if commit else "")
+
+
+def is_first(fingerprint: Mapping[str, Any]) -> bool:
+    """Whether a fingerprint is of the first shape: of a LateInteractionEncoder, without digests."""
+    return fingerprint.keys() >= FIRST_KEYS and not _is_ours(fingerprint)
+
+
+def _is_ours(fingerprint: Mapping[str, Any]) -> bool:
+    return isinstance(fingerprint.get("documents"), Mapping) and isinstance(fingerprint.get("identity"), int)
+
+
+def _compare_parts(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str] | None:
+    differing = []
+    for key in sorted({*stored, *given} - {"digest"}):
+        before, after = stored.get(key), given.get(key)
+        if canonical(before) != canonical(after):
+            if key in VALUES:
+                differing.append(f"{VALUES[key]} {before!r} became {after!r}")
+            else:
+                differing.append(WORDS.get(key, f"{key} is another"))
+    return differing or None
+
+
+def _first_parts(stored: Mapping[str, Any]) -> dict[str, Any]:
+    prompts = stored["prompts"]
+    return {
+        "weights": stored["weights"],
+        "length": stored["document_length"],
+        "prompt": prompts.get("document") if isinstance(prompts, Mapping) else prompts,
+        "pooling": stored["token_pooling"],
+        "dim": stored["dim"],
+    }
+
+
+def _given_first_parts(given: Mapping[str, Any]) -> dict[str, Any]:
+    parts = given["documents"]
+    return {
+        "weights": given.get("first_weights"),
+        "length": parts.get("length"),
+        "prompt": parts.get("prompt"),
+        "pooling": parts.get("pooling"),
+        "dim": given["dim"],
+    }

@@ -1,0 +1,36 @@
+"""A hub on the loopback interface with a tiny model, and a cache of its own for each test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.hub import Hub
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+NAME = "acme/tiny"
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub that has acme/tiny; huggingface_hub asks it, and keeps what it gets in tmp_path/cache."""
+    from huggingface_hub import constants
+
+    with Hub() as hub:
+        hub.commit(NAME, GOLDEN / "pylate-bert")
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        monkeypatch.delenv("SENTENCE_TRANSFORMERS_HOME", raising=False)
+        yield hub
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Nobody waits between the client's attempts."""
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
