@@ -1,11 +1,15 @@
-"""The conformance suites over Qdrant: the client's own engine in memory and in a directory."""
+"""The conformance suite over Qdrant: the client's own engine, the loopback server, and a real server."""
 
 from __future__ import annotations
+
+import os
+from uuid import uuid4
 
 import pytest
 
 from retrievers.qdrant import QdrantCollection
 from retrievers.testing import CollectionConformance, HashingEncoder
+from tests.qdrant.server import Server
 
 
 class TestInMemory(CollectionConformance):
@@ -20,3 +24,20 @@ class TestInDirectory(CollectionConformance):
     def collection(self, tmp_path):
         with QdrantCollection(tmp_path / "qdrant", "papers", HashingEncoder()) as collection:
             yield collection
+
+
+class TestOnLoopbackServer(CollectionConformance):
+    @pytest.fixture
+    def collection(self):
+        with Server() as server, QdrantCollection(server.url, "papers", HashingEncoder()) as collection:
+            yield collection
+
+
+@pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL names no Qdrant server")
+class TestOnRealServer(CollectionConformance):
+    @pytest.fixture
+    def collection(self):
+        name, key = f"conformance-{uuid4().hex}", os.environ.get("QDRANT_API_KEY")
+        with QdrantCollection(os.environ["QDRANT_URL"], name, HashingEncoder(), api_key=key) as collection:
+            yield collection
+            collection.drop()
