@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from retrievers.collection import validate
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
 from retrievers.qdrant.steps import arun
@@ -50,7 +51,8 @@ class Awaited:
     ) -> Hits:
         """As search."""
         options = (k, filter, ids, score_threshold, exact, candidates)
-        [found] = await arun(self._calls.search([query], *options), self._connection.awaited)
+        asked = [validate.text(query, "the query")]
+        [found] = await arun(self._calls.search(asked, *options), self._connection.awaited)
         return found
 
     async def asearch_many(

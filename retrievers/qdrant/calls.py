@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from operator import length_hint
 
 from tqdm.auto import tqdm
 
-from retrievers.collection import indexing, reranking, validate
+from retrievers.collection import incoming, indexing, validate
 from retrievers.collection.reading import condition_of
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, ModelMismatchError
@@ -53,22 +53,34 @@ class Calls:
     def add(
         self, documents: Texts, ids: Names, metadatas: Metadatas, show_progress: bool | None
     ) -> Steps[list[str]]:
-        checked = validate.documents(documents, ids, metadatas)
-        disabled = None if show_progress is None else not show_progress
+        shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
+        batches = incoming.batches(documents, ids, metadatas, size=writing.BATCH_DOCUMENTS)
         encoder = yield Compute(lambda: self.encoder)
-        with tqdm(total=len(checked), unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:
-            yield from writing.add(self.layout, encoder, checked, progress.update)
-        return [str(document.id) for document in checked]
+        numbers = yield from writing.places(self.layout)
+        total, disabled = length_hint(documents) or None, None if shown is None else not shown
+        added: list[str] = []
+        with tqdm(total=total, unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:
+            while True:
+                batch: list[Document] = yield Compute(
+                    lambda: next(batches, [])
+                )  # the user's iterator may wait
+                if not batch:
+                    return added
+                yield from writing.add(self.layout, encoder, batch, numbers, progress.update)
+                added += [str(document.id) for document in batch]
 
     def delete(self, ids: Iterable[str] | None, filter: DocumentFilter | None) -> Steps[int]:
         if (ids is None) == (filter is None):
-            raise InvalidInputError(
-                "delete needs ids or filter, one of the two; filter={} would mean everything."
-            )
+            raise InvalidInputError("delete needs ids or filter, one of the two; clear() removes everything.")
         if ids is not None:
             names = validate.identifiers(ids)
         else:
-            found = yield from reading.matching(self.layout, condition_of(filter))
+            condition = condition_of(filter)
+            if condition is None:
+                raise InvalidInputError(
+                    "the filter {} keeps every document, so that delete would remove them all: call clear() for that."
+                )
+            found = yield from reading.matching(self.layout, condition)
             names = [head.id for head in found]
         return (yield from writing.delete(self.layout, names))
 
@@ -99,7 +111,8 @@ class Calls:
     ) -> Steps[list[Hits]]:
         k, lowest = validate.count(k, "k"), validate.threshold(score_threshold)
         candidates = None if candidates is None else validate.count(candidates, "candidates")
-        chosen: Any = condition_of(filter)
+        exact = validate.flag(exact, "exact")
+        chosen = condition_of(filter)
         among = None if ids is None else validate.identifiers(ids)
         texts = validate.queries(queries)
         asked = yield Compute(lambda: indexing.encode_queries(self.encoder, texts, self.layout.dim))
@@ -125,11 +138,11 @@ class Calls:
             raise InvalidInputError("rerank needs documents or ids, one of the two.")
         top_n = None if top_n is None else validate.count(top_n, "top_n")
         lowest = validate.threshold(score_threshold)
-        [text] = validate.queries([query])
-        if ids is None:
-            given = reranking.loose(documents)
+        text = validate.text(query, "the query")
+        if documents is not None:
+            given = incoming.loose(documents)
         else:
-            given = yield from evidence.stored(self.layout, validate.identifiers(ids))
+            given = yield from evidence.stored(self.layout, validate.identifiers(ids or []))
         [matrix] = yield Compute(lambda: indexing.encode_queries(self.encoder, [text], self.layout.dim))
         found = yield from evidence.rerank(self.layout, self.encoder, matrix, given)
         ranked = sorted(found, key=lambda hit: -hit.score)

@@ -10,13 +10,13 @@ from typing import Any
 from qdrant_client import QdrantClient
 
 from retrievers.collection import validate
-from retrievers.errors import InvalidTypeError
+from retrievers.errors import InvalidInputError
 from retrievers.qdrant import evidence, reading
 from retrievers.qdrant.awaited import Awaited
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
-from retrievers.qdrant.schema import Wanted, opened
-from retrievers.qdrant.steps import run
+from retrievers.qdrant.schema import Wanted, opened, published
+from retrievers.qdrant.steps import Request, run
 from retrievers.types import (
     Document,
     DocumentFilter,
@@ -80,9 +80,8 @@ class QdrantCollection(Awaited):
         tenant: str | None = None,
         indexed: Sequence[str] = (),
     ) -> None:
-        if isinstance(encoder, str):
-            raise InvalidTypeError(f"encoder is {encoder!r}: give LateInteractionEncoder({encoder!r}).")
-        self.name = validate.identifier(name)
+        self.name = validate.identifier(name, "name")
+        encoder = None if encoder is None else validate.encoder(encoder)
         candidates = None if candidates is None else validate.count(candidates, "candidates")
         wanted = Wanted(
             datatype,
@@ -90,8 +89,8 @@ class QdrantCollection(Awaited):
             shard_number,
             replication_factor,
             write_consistency_factor,
-            tenant,
-            tuple(indexed),
+            None if tenant is None else validate.text(tenant, "tenant"),
+            tuple(validate.keys(indexed)),
         )
         self._connection = Connection(
             url_or_client, api_key=api_key, timeout=timeout, prefer_grpc=prefer_grpc
@@ -185,7 +184,7 @@ class QdrantCollection(Awaited):
             candidates: windows that are scored, more for more recall; None means the collection's own number.
         """
         options = (k, filter, ids, score_threshold, exact, candidates)
-        [found] = run(self._calls.search([query], *options), self._connection)
+        [found] = run(self._calls.search([validate.text(query, "the query")], *options), self._connection)
         return found
 
     def search_many(
@@ -229,25 +228,45 @@ class QdrantCollection(Awaited):
         Raises:
             InvalidInputError: the document is not stored, or not with that text any more.
         """
-        [text] = validate.queries([query])
-        return run(evidence.explain(self._calls.layout, self.encoder, text, hit), self._connection)
+        text = validate.text(query, "the query")
+        given = hit if isinstance(hit, str) else validate.hit(hit)
+        return run(evidence.explain(self._calls.layout, self.encoder, text, given), self._connection)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
 
         A matrix has no rows where a hit has no passage, or where its document was replaced or deleted since.
         """
-        return run(evidence.matrices(self._calls.layout, found), self._connection)
+        given = validate.found(found)
+        return run(evidence.matrices(self._calls.layout, given), self._connection)
 
     def __len__(self) -> int:
         return run(reading.count(self._calls.layout), self._connection)
 
     def __contains__(self, key: object) -> bool:
-        if not isinstance(key, str):
-            return False
-        return key in run(reading.heads(self._calls.layout, [key]), self._connection)
+        try:
+            names = [validate.identifier(key)] if isinstance(key, str) else []
+        except InvalidInputError:
+            return False  # no document can have such an id
+        return bool(run(reading.heads(self._calls.layout, names), self._connection))
 
     # Care
+
+    def drop(self) -> None:
+        """Remove the collection from the server, documents and all, and close this one."""
+        self._connection(Request("delete_collection", {"collection_name": self.name}))
+        self.close()
+
+    def publish(self, alias: str) -> None:
+        """Let an alias name this collection, in one step for all who read it by that name.
+
+        To change the model or how rows are kept, fill a collection with a new name, then publish it under the
+        alias that programs open; the one before stays until it is dropped.
+
+        Args:
+            alias: the name; another collection's before or nobody's.
+        """
+        run(published(self._calls.layout, validate.identifier(alias, "alias")), self._connection)
 
     def close(self) -> None:
         """Close the connection, unless the client was given; the collection cannot be used after that."""

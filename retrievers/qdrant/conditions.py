@@ -98,7 +98,10 @@ def _compare(filter: Compare, hashes: str) -> Bounds:
 
 
 def _holds(key: str, values: Sequence[Any], hashes: str) -> Condition:
-    return _any([token(key, EQUAL, value) for value in values], hashes)
+    """The value under a key is one of these, or is a list that holds one: a list is compared as a whole."""
+    made = [token(key, EQUAL, value) for value in values]
+    made += [token(key, ELEMENT, value) for value in values if not isinstance(value, list)]
+    return _any(made, hashes)
 
 
 def _alike(condition: Condition, negative: str, filter: Compare) -> Bounds:

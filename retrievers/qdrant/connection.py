@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
+from retrievers.collection import validate
 from retrievers.errors import (
     InvalidInputError,
     InvalidTypeError,
@@ -186,6 +187,7 @@ def _without_key(url: str) -> str:
 
 
 def _whole(timeout: float) -> int:
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < 1e6:
-        raise InvalidInputError(f"timeout is {timeout!r}: seconds are needed, above 0.")
-    return -int(-timeout // 1)
+    seconds = validate.timeout(timeout)
+    if seconds == 0:
+        raise InvalidInputError("timeout is 0: a request needs seconds, above 0.")
+    return -int(-seconds // 1)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from retrievers.collection import evidence, hits, indexing, reranking, validate
+from retrievers.arguments import shown
+from retrievers.collection import evidence, hits, indexing, reranking
 from retrievers.errors import InvalidInputError, StoreConflictError
 from retrievers.qdrant.points import Head, matrix_of
 from retrievers.qdrant.reading import count, heads, windows
@@ -57,7 +58,7 @@ def stored(layout: Layout, ids: Sequence[str]) -> Steps[list[Document]]:
     absent = [key for key in ids if key not in found]
     if absent:
         size = yield from count(layout)
-        raise InvalidInputError(f"{validate.shown(absent)} is not in this collection of {size} documents.")
+        raise InvalidInputError(f"{shown(absent)} is not in this collection of {size} documents.")
     return [found[key].document() for key in ids]
 
 
@@ -86,7 +87,12 @@ def explain(layout: Layout, encoder: Encoder, query: str, hit: Hit | str) -> Ste
     passage = best
 
     def work() -> Evidence:
-        chosen = span or encoder.split(document.context + document.text)[passage.number]
+        spans = [] if span is not None else encoder.split(document.context + document.text)
+        if span is None and passage.number >= len(spans):
+            raise InvalidInputError(
+                f"document {key!r} has no window number {passage.number}: search again, then explain."
+            )
+        chosen = spans[passage.number] if span is None else span
         return evidence.explain(encoder, query, matrix, document, passage, chosen)
 
     made: Evidence = yield Compute(work)

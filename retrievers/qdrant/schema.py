@@ -124,6 +124,18 @@ def opened(
     return layout
 
 
+def published(layout: Layout, alias: str) -> Steps[None]:
+    """Let an alias name a collection: the server takes it from the one before in the same step."""
+    create = models.CreateAlias(collection_name=layout.name, alias_name=alias)
+    delete = models.DeleteAlias(alias_name=alias)
+    there = yield Request("get_aliases")
+    operations: list[Any] = []
+    if any(one.alias_name == alias for one in there.aliases):
+        operations.append(models.DeleteAliasOperation(delete_alias=delete))
+    operations.append(models.CreateAliasOperation(create_alias=create))
+    yield Request("update_collection_aliases", {"change_aliases_operations": operations})
+
+
 def creation(name: str, fingerprint: Mapping[str, Any], dim: int, wanted: Wanted) -> dict[str, Any]:
     """Arguments of create_collection.
 

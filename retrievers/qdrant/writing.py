@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -51,35 +52,40 @@ Prepared = tuple[models.PointStruct, list[models.PointStruct], Head | None]
 
 
 def add(
-    layout: Layout, encoder: Encoder, documents: Sequence[Document], advance: Callable[[int], Any]
+    layout: Layout,
+    encoder: Encoder,
+    batch: Sequence[Document],
+    numbers: Iterator[int],
+    advance: Callable[[int], Any],
 ) -> Steps[None]:
-    """Encode and store documents that validate.documents has checked.
+    """Encode and store documents that retrievers.collection.incoming has checked.
 
     Args:
+        batch: at most BATCH_DOCUMENTS of them.
+        numbers: places in the order of insertion, for those that are new.
         advance: called with the number of documents that were stored.
     """
+    stored = yield from heads(layout, [str(one.id) for one in batch], STATE_FIELDS)
+    same, missing = [], []
+    for document in batch:
+        head = stored.get(str(document.id))
+        document, digest = _kept(document, head), indexing.content_hash(document)
+        if head is not None and head.content == digest.hex():
+            same.append((document, head))
+        else:
+            missing.append((document, digest))
+    yield from _keep(layout, same)
+    advance(len(same))
+    entries = indexing.entries(encoder, missing, lambda done: None)
+    yield from _replace(layout, entries, stored, numbers, advance)
 
-    def encoded(missing: Sequence[tuple[Document, bytes]]) -> Iterator[Entry]:
-        return indexing.entries(encoder, missing, lambda done: None)
 
-    numbers: Iterator[int] | None = None
-    for first in range(0, len(documents), BATCH_DOCUMENTS):
-        batch = documents[first : first + BATCH_DOCUMENTS]
-        stored = yield from heads(layout, [str(one.id) for one in batch], STATE_FIELDS)
-        hashes = [indexing.content_hash(one) for one in batch]
-        same, missing = [], []
-        for document, digest in zip(batch, hashes, strict=True):
-            head = stored.get(str(document.id))
-            if head is not None and head.content == digest.hex():
-                same.append((document, head))
-            else:
-                missing.append((document, digest))
-        yield from _keep(layout, same)
-        advance(len(same))
-        if missing and numbers is None:
-            numbers = count((yield from _greatest(layout)) + 1)
-        if missing and numbers is not None:
-            yield from _replace(layout, encoded(missing), stored, numbers, advance)
+def places(layout: Layout) -> Steps[Iterator[int]]:
+    """Places in the order of insertion for new documents, from one more than the greatest there is."""
+    order = models.OrderBy(key=SEQUENCE, direction=models.Direction.DESC)
+    arguments = {"order_by": order, "limit": 1, "with_payload": [SEQUENCE], "with_vectors": False}
+    records, _ = yield Request("scroll", {"collection_name": layout.name, **arguments})
+    return count(int(records[0].payload[SEQUENCE]) + 1 if records else 1)
 
 
 def delete(layout: Layout, ids: Sequence[str]) -> Steps[int]:
@@ -255,12 +261,12 @@ def _set(head: Head, place: Any, payload: dict[str, Any]) -> Any:
 # Help
 
 
-def _greatest(layout: Layout) -> Steps[int]:
-    """The greatest place in the order of insertion that any document has; 0 in an empty collection."""
-    order = models.OrderBy(key=SEQUENCE, direction=models.Direction.DESC)
-    arguments = {"order_by": order, "limit": 1, "with_payload": [SEQUENCE], "with_vectors": False}
-    records, _ = yield Request("scroll", {"collection_name": layout.name, **arguments})
-    return int(records[0].payload[SEQUENCE]) if records else 0
+def _kept(document: Document, head: Head | None) -> Document:
+    """A document with the source and the attachment of the one that is stored, where it brings none of its own."""
+    if head is None or document.source is not None or document.attachment is not None:
+        return document
+    stored = head.document()
+    return replace(document, source=stored.source, attachment=stored.attachment)
 
 
 def _selector(*conditions: Any) -> models.FilterSelector:

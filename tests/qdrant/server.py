@@ -1,4 +1,4 @@
-"""A loopback server: the REST interface that the client uses, carried out by Qdrant's own engine, with faults on demand.
+"""A loopback server: the REST interface that the client uses, answered by Qdrant's own engine, with faults on demand.
 
     with Server() as server:
         client = QdrantClient(url=server.url)
@@ -97,7 +97,9 @@ def to_params(data: dict[str, Any] | None) -> edge.SearchParams | None:
     if data is None:
         return None
     codes = data.get("quantization")
-    made = edge.QuantizationSearchParams(**given(codes, "ignore", "rescore", "oversampling")) if codes else None
+    made = (
+        edge.QuantizationSearchParams(**given(codes, "ignore", "rescore", "oversampling")) if codes else None
+    )
     return edge.SearchParams(**given(data, "hnsw_ef", "exact", "indexed_only", quantization=made))
 
 
@@ -208,7 +210,11 @@ class Engine:
 
     def describe(self, name: str) -> dict[str, Any]:
         info, body = self.shard(name).info(), self.bodies[self.real(name)]
-        params = {"vectors": body["vectors"], "shard_number": body.get("shard_number") or 1, "on_disk_payload": True}
+        params = {
+            "vectors": body["vectors"],
+            "shard_number": body.get("shard_number") or 1,
+            "on_disk_payload": True,
+        }
         schema = {
             key: {"data_type": str(one.data_type).rsplit(".")[-1].lower(), "points": one.points}
             for key, one in info.payload_schema.items()
@@ -236,7 +242,9 @@ class Engine:
         make, shard = edge.UpdateOperation, self.shard(name)
         ids, filter = body.get("points"), to_filter(body.get("filter"))
         if kind == "upsert":
-            points = [edge.Point(one["id"], to_vector(one["vector"]), one.get("payload") or {}) for one in ids]
+            points = [
+                edge.Point(one["id"], to_vector(one["vector"]), one.get("payload") or {}) for one in ids
+            ]
             modes = {"insert_only": edge.UpdateMode.InsertOnly, "update_only": edge.UpdateMode.UpdateOnly}
             condition = to_filter(body.get("update_filter"))
             operation = make.upsert_points(points, condition, modes.get(body.get("update_mode")))
@@ -263,7 +271,10 @@ class Engine:
             made["order_by"] = edge.OrderBy(order["key"], direction)
         payload = to_payload(body.get("with_payload", True))
         request = edge.ScrollRequest(
-            limit=body.get("limit") or 10, with_payload=payload, with_vector=body.get("with_vector") or False, **made
+            limit=body.get("limit") or 10,
+            with_payload=payload,
+            with_vector=body.get("with_vector") or False,
+            **made,
         )
         found, following = self.shard(name).scroll(request)
         offset = following if following is None or isinstance(following, int) else str(following)
@@ -290,7 +301,9 @@ class Engine:
                     return self.switch(body["actions"])
                 case ("GET", ["aliases"]):
                     pairs = self.aliases.items()
-                    return {"aliases": [{"alias_name": one, "collection_name": other} for one, other in pairs]}
+                    return {
+                        "aliases": [{"alias_name": one, "collection_name": other} for one, other in pairs]
+                    }
                 case ("GET", ["collections", name, "exists"]):
                     return {"exists": self.real(name) in self.shards}
                 case ("GET", ["collections", name]):
