@@ -12,7 +12,8 @@ from retrievers.errors import InvalidInputError, StoreConflictError
 from retrievers.qdrant.points import Head, matrix_of
 from retrievers.qdrant.reading import count, heads, windows
 from retrievers.qdrant.schema import Layout
-from retrievers.qdrant.searching import MOST_ATTEMPTS, Found, scores
+from retrievers.qdrant.scoring import Found, scores
+from retrievers.qdrant.searching import MOST_ATTEMPTS
 from retrievers.qdrant.steps import Compute, Steps
 from retrievers.types import Document, Encoder, Evidence, Hit, TokenMatrix
 
@@ -127,7 +128,7 @@ def _scored(
         known = yield from heads(layout, ids)
         if not len(query):
             return known, {key: [] for key in known}
-        found = yield from scores(layout, query, known)
+        [found] = yield from scores(layout, [(query, known)])
         if len(found) == len(known):
             return known, found
     raise StoreConflictError("the documents are replaced faster than they can be scored: try again.")

@@ -8,47 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 import numpy as np
-from qdrant_client import models
 
-from retrievers import filters
 from retrievers.collection import hits
-from retrievers.errors import CorruptStoreError, StoreConflictError
-from retrievers.qdrant.conditions import Condition, as_filter, bounds_of, every, matches, some
+from retrievers.errors import StoreConflictError
 from retrievers.qdrant.points import (
-    DOCUMENT,
-    NUMBER,
-    POOLED,
-    SPAN,
-    TOKENS,
-    UNSETTLED,
-    VERSION,
-    WINDOW_FIELDS,
     Head,
-    numbers,
 )
 from retrievers.qdrant.reading import Chosen, heads, predicate
 from retrievers.qdrant.schema import Layout
+from retrievers.qdrant.scoring import Found, condition_of, found_of, in_order, request, scores
 from retrievers.qdrant.steps import Request, Steps
 from retrievers.types import Document, Hit, TokenMatrix
 
 EXACT_LIMIT = 64  # the fewest windows that an exact search asks for: most questions need no second request
 MOST_ATTEMPTS = 100  # times that a search looks again because documents change under it
-
-# Quantised vectors score otherwise by their codes alone, off by hundredths.
-RESCORED = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True))
-
-
-class Found(NamedTuple):
-    """A window that the server scored."""
-
-    document: str
-    version: str
-    number: int
-    span: tuple[int, int]
-    score: float
 
 
 @dataclass
@@ -95,79 +70,31 @@ def search(
     }  # by place among the questions
     while pending:
         exact = candidates is None
-        asked = [request(layout, one, condition, exact=exact) for one in pending.values()]
+        asked = [request(layout, one.matrix, condition, one.limit, exact=exact) for one in pending.values()]
         arguments = {"collection_name": layout.name, "requests": asked}
         responses = yield Request("query_batch_points", arguments)
         for question, response in zip(pending.values(), responses, strict=True):
             question.found = in_order([found_of(point) for point in response.points])
         known = yield from _look(layout, list(pending.values()), k, keep)
-        for place, question in list(pending.items()):
-            if not _settled(question, known):
-                continue
-            best = _accepted(question, known)
-            enough = len(best) >= k and best[k - 1][1].score > question.found[-1].score
-            if enough or question.exhausted:
-                answers[place] = [_hit(question.matrix, head, found) for head, found in best[:k]]
-                del pending[place]
-            else:
+        settled = {place: one for place, one in pending.items() if _settled(one, known)}
+        best = {place: _accepted(one, known) for place, one in settled.items()}
+        for place, question in settled.items():
+            enough = len(best[place]) >= k and best[place][k - 1][1].score > question.found[-1].score
+            if not enough and not question.exhausted:
                 question.limit *= 2
+                del best[place]
+        doubtful = [
+            (pending[place].matrix, _doubtful(pending[place], pairs[:k])) for place, pairs in best.items()
+        ]
+        verified = yield from scores(layout, doubtful)
+        for (place, pairs), (_, heads_of), found in zip(best.items(), doubtful, verified, strict=True):
+            if len(found) < len(heads_of):
+                _again(pending[place], next(key for key in heads_of if key not in found))
+                continue  # a document was changed since its head was read
+            matrix = pending.pop(place).matrix
+            chosen_windows = [(head, _best(found.get(head.id, [one]))) for head, one in pairs]
+            answers[place] = [_hit(matrix, head, one) for head, one in _ranked(chosen_windows)[:k]]
     return answers
-
-
-def condition_of(layout: Layout, chosen: Chosen, ids: Sequence[str] | None) -> Condition:
-    """What the server is asked for: at least the windows of the documents that count.
-
-    A window whose filter fields are being changed is asked for as well; its head decides.
-    """
-    upper = bounds_of(chosen, layout.tenant).upper if isinstance(chosen, filters.Filter) else True
-    if not isinstance(upper, bool):
-        upper = some([upper, matches(UNSETTLED, 1)])
-    return every([upper, True if ids is None else matches(DOCUMENT, *dict.fromkeys(ids))])
-
-
-def request(layout: Layout, question: _Question, condition: Condition, *, exact: bool) -> models.QueryRequest:
-    """One question as the server takes it: every candidate's score comes back, because all are merged here."""
-    params = None if layout.local else RESCORED
-    pooled = question.matrix.mean(axis=0)
-    pooled /= max(float(np.linalg.norm(pooled)), 1e-9)
-    condition = as_filter(condition)
-    prefetch = models.Prefetch(
-        query=numbers(pooled.astype(np.float32)),
-        using=POOLED,
-        filter=condition,
-        limit=question.limit,
-        params=params,
-    )
-    return models.QueryRequest(
-        query=numbers(question.matrix.astype(np.float32)),
-        using=TOKENS,
-        prefetch=None if exact else prefetch,
-        filter=condition if exact else None,
-        limit=question.limit,
-        params=params,
-        with_payload=WINDOW_FIELDS,
-        with_vector=False,
-    )
-
-
-def found_of(point: Any) -> Found:
-    """A scored point as a window.
-
-    Raises:
-        CorruptStoreError: it is not one of ours.
-    """
-    try:
-        payload: Mapping[str, Any] = point.payload
-        start, end = payload[SPAN]
-        score = float(point.score)
-        return Found(payload[DOCUMENT], payload[VERSION], payload[NUMBER], (int(start), int(end)), score)
-    except (KeyError, ValueError, TypeError) as error:
-        raise CorruptStoreError(f"point {point.id} is no window of ours: {error}.") from None
-
-
-def in_order(found: Sequence[Found]) -> list[Found]:
-    """Best first; equal scores in an order that does not depend on the server."""
-    return sorted(found, key=lambda one: (-one.score, one.document, one.number))
 
 
 Known = Mapping[str, tuple[Head | None, bool]]
@@ -225,12 +152,22 @@ def _settled(question: _Question, known: Known) -> bool:
     )
     if not stale or stale == question.stale:
         return True
-    question.stale, question.attempts = stale, question.attempts + 1
+    question.stale = stale
+    _again(question, min(stale)[0])
+    return False
+
+
+def _again(question: _Question, document: str) -> None:
+    """The question has to be asked again, because a document was changed while it was answered.
+
+    Raises:
+        StoreConflictError: that has happened too often.
+    """
+    question.attempts += 1
     if question.attempts >= MOST_ATTEMPTS:
         raise StoreConflictError(
-            f"documents such as {next(iter(stale))[0]!r} are replaced faster than this search reads them: search again."
+            f"documents such as {document!r} are replaced faster than this search reads them: search again."
         )
-    return False
 
 
 def _accepted(question: _Question, known: Known) -> list[tuple[Head, Found]]:
@@ -240,43 +177,27 @@ def _accepted(question: _Question, known: Known) -> list[tuple[Head, Found]]:
         if _counts(one, known):
             best.setdefault(one.document, one)
     pairs = [(known[key][0], found) for key, found in best.items()]
-    return sorted(
-        ((head, found) for head, found in pairs if head is not None),
-        key=lambda pair: (-pair[1].score, *pair[0].order),
-    )
+    return _ranked([(head, found) for head, found in pairs if head is not None])
+
+
+def _ranked(pairs: Sequence[tuple[Head, Found]]) -> list[tuple[Head, Found]]:
+    return sorted(pairs, key=lambda pair: (-pair[1].score, *pair[0].order))
+
+
+def _doubtful(question: _Question, pairs: Sequence[tuple[Head, Found]]) -> dict[str, Head]:
+    """Documents that may have been committed after the server searched, so that it saw some of their windows alone.
+
+    Of those whose head it saw it has seen all, because the head is written last. The windows of the others are scored
+    again, all of them.
+    """
+    seen = {(one.document, one.version) for one in question.found if one.number == 0}
+    return {head.id: head for head, _ in pairs if (head.id, head.version) not in seen}
+
+
+def _best(windows: Sequence[Found]) -> Found:
+    """The best window of a document, the earlier of two equal ones."""
+    return min(windows, key=lambda one: (-one.score, one.number))
 
 
 def _hit(query: TokenMatrix, head: Head, found: Found) -> Hit:
     return hits.of_window(head.document(), query, found.score, found.span, found.number)
-
-
-# Windows of given documents
-
-
-def scores(layout: Layout, query: TokenMatrix, wanted: Mapping[str, Head]) -> Steps[dict[str, list[Found]]]:
-    """Every window of some stored documents, scored by the server, in the order of the text.
-
-    Args:
-        query: float32, (query_tokens, dim), at least one token.
-        wanted: heads by document.
-    Returns:
-        The windows by document; a document that was changed since its head was read is left out.
-    """
-    made: dict[str, list[Found]] = {}
-    left = {key: head for key, head in wanted.items() if head.scored}
-    keys = list(left)
-    for first in range(0, len(keys), EXACT_LIMIT):
-        some_keys = keys[first : first + EXACT_LIMIT]
-        condition = some(
-            [every([matches(DOCUMENT, key), matches(VERSION, left[key].version)]) for key in some_keys]
-        )
-        limit = sum(left[key].scored for key in some_keys)
-        asked = request(layout, _Question(query, limit), condition, exact=True)
-        arguments = {"collection_name": layout.name, "requests": [asked]}
-        [response] = yield Request("query_batch_points", arguments)
-        for one in map(found_of, response.points):
-            if left[one.document].version == one.version:
-                made.setdefault(one.document, []).append(one)
-    whole = {key: parts for key, parts in made.items() if len(parts) == left[key].scored}
-    nothing: dict[str, list[Found]] = {key: [] for key, head in wanted.items() if not head.scored}
-    return nothing | {key: sorted(parts, key=lambda one: one.number) for key, parts in whole.items()}
