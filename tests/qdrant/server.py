@@ -11,7 +11,6 @@ mode, snapshots, gRPC. Needs qdrant-edge-py.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 import threading
@@ -416,6 +415,13 @@ class Server(ThreadingHTTPServer):
         self.bodies: list[bytes] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
+    def reset(self) -> None:
+        """Without faults, key and history; what is stored stays."""
+        self.faults.clear()
+        self.seen.clear()
+        self.bodies.clear()
+        self.key, self.engine.version = None, "1.20.0"
+
     def fault(self, method: str, path: str) -> Fault | None:
         for fault in self.faults:
             if fault.method in ("", method) and fault.part in path and fault.times:
@@ -426,9 +432,9 @@ class Server(ThreadingHTTPServer):
                 return fault
         return None
 
-    def paths(self) -> list[str]:
-        """Method and path of each request, without the collection's name."""
-        return [f"{method} {re.sub('^/collections/[^/]+', '', path)}" for method, path, _ in self.seen]
+    def count(self, part: str) -> int:
+        """How many requests had this in their path."""
+        return sum(part in path for _, path, _ in self.seen)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass

@@ -9,7 +9,6 @@ import pytest
 
 from retrievers.qdrant import QdrantCollection
 from retrievers.testing import CollectionConformance, HashingEncoder
-from tests.qdrant.server import Server
 
 
 class TestInMemory(CollectionConformance):
@@ -28,9 +27,10 @@ class TestInDirectory(CollectionConformance):
 
 class TestOnLoopbackServer(CollectionConformance):
     @pytest.fixture
-    def collection(self):
-        with Server() as server, QdrantCollection(server.url, "papers", HashingEncoder()) as collection:
+    def collection(self, server):
+        with QdrantCollection(server.url, f"conformance-{uuid4().hex}", HashingEncoder()) as collection:
             yield collection
+            collection.drop()
 
 
 @pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL names no Qdrant server")
