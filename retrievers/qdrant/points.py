@@ -195,7 +195,8 @@ def _vectors(
         )
     rows, scales = quantize(matrix)
     values = dequantize(rows, scales, matrix.shape[1])
-    stored = values.astype(np.float16) if datatype == "float16" else values
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+        stored = values.astype(np.float16) if datatype == "float16" else values
     if not np.array_equal(restored(stored.astype(np.float32), scales), rows):
         raise InvalidInputError(
             f"window {number} of document {document.id!r} has rows of length "

@@ -30,7 +30,9 @@ def server(running):
 @pytest.fixture
 def remote(server):
     """An empty collection on the server, that does not wait between its tries."""
-    with QdrantCollection(server.url, f"remote-{next(NAMES)}", HashingEncoder(document_length=4)) as collection:
+    with QdrantCollection(
+        server.url, f"remote-{next(NAMES)}", HashingEncoder(document_length=4)
+    ) as collection:
         collection._connection.pause = lambda seconds: None
         server.reset()
         yield collection

@@ -1,4 +1,4 @@
-"""A server that is down, refuses, or loses answers: the product's errors, three tries, nothing lost and nothing twice."""
+"""A server that is down, refuses or loses answers: errors of ours, three tries, nothing lost and nothing twice."""
 
 from __future__ import annotations
 
