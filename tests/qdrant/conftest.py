@@ -36,8 +36,7 @@ def remote(server):
         collection._connection.pause = lambda seconds: None
         server.reset()
         yield collection
-        server.reset()
-        collection.drop()
+        server.engine.delete(collection.name)
 
 
 @pytest.fixture
