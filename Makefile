@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench crash fuzz notebooks clean
+.PHONY: demo test check bench crash fuzz qdrant notebooks clean
 
 demo: $(VENV)/demo.stamp  ## install, index the Python language reference, answer questions
 	$(BIN)/retrievers demo
@@ -27,6 +27,10 @@ crash: $(VENV)/test.stamp  ## kill a writing process 500 times
 
 fuzz: $(VENV)/test.stamp  ## open 20 000 damaged collections
 	$(BIN)/python -m tests.fuzz.mutate --count 20000
+
+qdrant: $(VENV)/test.stamp  ## kill a writer to Qdrant 300 times on two engines, 200 faults, thousands of filters
+	$(BIN)/python -m tests.qdrant.harness --kills 300 --faults 200
+	RETRIEVERS_FILTERS=1500 $(BIN)/python -m pytest -q tests/qdrant/test_qdrant_filters.py
 
 # torch goes first and alone: a resolver that meets it as a dependency may choose another build.
 $(BIN)/python:

@@ -18,6 +18,7 @@ from retrievers.qdrant.searching import search
 from retrievers.qdrant.steps import Compute, Steps
 from retrievers.types import Document, DocumentFilter, Encoder, Hits, Metadatas, Names, Texts
 
+LARGE = 10_000  # windows: beyond that a request asks for no more than there are
 SIZE_AGE = 60.0  # seconds for which the number of windows is not asked for again
 
 
@@ -120,6 +121,9 @@ class Calls:
             candidates = None
         elif candidates is None:
             candidates = self.candidates or default_candidates((yield from self._windows()))
+        if max(k, candidates or 0) > LARGE:  # more than there are means all of them
+            most = 1 + (yield from reading.counted(self.layout, True, exact=True))
+            k, candidates = min(k, most), None if candidates is None else min(candidates, most)
         found = yield from search(self.layout, asked, k, chosen, among, candidates=candidates)
         return [
             Hits((hit for hit in one if hit.normalized_score >= lowest), query=text, matrix=matrix)

@@ -43,3 +43,16 @@ def remote(server):
 def local():
     with QdrantCollection(":memory:", "local", HashingEncoder(document_length=4)) as collection:
         yield collection
+
+
+@pytest.fixture(scope="session")
+def _kept(running):
+    with QdrantCollection(running.url, "kept", HashingEncoder()) as collection:
+        yield collection
+
+
+@pytest.fixture
+def emptied(_kept, server):
+    """An empty collection on the server with the encoder's default settings: the same one for every test."""
+    _kept.clear()
+    return _kept

@@ -269,6 +269,17 @@ def test_few_candidates_are_doubled_until_k_documents_are_found(remote):
     assert len(found) == 3
 
 
+def test_more_than_there_are_means_all_of_them(server, remote):
+    remote.add(["one two three four five", "six"], ids=["a", "b"])
+    server.reset()
+    for options in ({"k": 10**400}, {"candidates": 10**400}, {"k": 10**400, "exact": True}):
+        assert [hit.id for hit in remote.search("one", **options)] == ["a", "b"]
+    searches = [
+        one for body in server.bodies if b'"searches"' in body for one in json.loads(body)["searches"]
+    ]
+    assert max(one["limit"] for one in searches) <= 64
+
+
 def test_many_questions_are_one_request(server, remote):
     remote.add(["one two", "three four"], ids=["a", "b"])
     server.reset()

@@ -27,10 +27,8 @@ class TestInDirectory(CollectionConformance):
 
 class TestOnLoopbackServer(CollectionConformance):
     @pytest.fixture
-    def collection(self, server):
-        with QdrantCollection(server.url, f"conformance-{uuid4().hex}", HashingEncoder()) as collection:
-            yield collection
-            collection.drop()
+    def collection(self, emptied):
+        return emptied
 
 
 @pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL names no Qdrant server")
