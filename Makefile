@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # For pytest: make test ARGS="--ignore=tests/crash"
 ARGS ?=
 
-.PHONY: demo test oldest coverage check check-format check-lint check-types check-layers package bench crash fuzz clean
+.PHONY: demo test oldest coverage check check-format check-lint check-types check-layers package bench crash fuzz qdrant clean
 
 demo: $(VENV)/demo.stamp  ## install, index the Python language reference, answer questions
 	$(BIN)/retrievers demo
@@ -64,6 +64,10 @@ crash: $(VENV)/test.stamp  ## kill a writing process 500 times
 
 fuzz: $(VENV)/test.stamp  ## open 20 000 damaged collections
 	$(BIN)/python -m tests.fuzz.mutate --count 20000
+
+qdrant: $(VENV)/test.stamp  ## kill a writer to Qdrant 300 times on two engines, 200 faults, thousands of filters
+	$(BIN)/python -m tests.qdrant.harness --kills 300 --faults 200
+	RETRIEVERS_FILTERS=1500 $(BIN)/python -m pytest -q tests/qdrant/test_qdrant_filters.py
 
 # torch goes first and alone: a resolver that meets it as a dependency may choose another build.
 $(BIN)/python$(EXE):

@@ -72,3 +72,19 @@ class FormatVersionError(StoreError):
 
 class DeviceMemoryError(RetrieversError, MemoryError):
     """The token rows do not fit in the memory that a device may use."""
+
+
+class StoreUnavailableError(StoreError, ConnectionError):
+    """A server cannot be reached, or asks to be left alone for a while."""
+
+
+class StoreTimeoutError(StoreError, TimeoutError):
+    """A server did not answer in time; what was sent to it may be stored."""
+
+
+class StoreAccessError(StoreError, PermissionError):
+    """A server does not let this key read or write the collection."""
+
+
+class StoreConflictError(StoreError):
+    """Another process changed the same thing meanwhile, and its change stands."""

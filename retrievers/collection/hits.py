@@ -29,11 +29,29 @@ def from_search(
     numbers = positions - np.searchsorted(view.documents, keys)  # places among the windows of the document
     hits = []
     for key, span, number, (_, score) in zip(keys.tolist(), spans, numbers.tolist(), kept, strict=True):
-        document = documents[key]
-        passage = passage_of(document, (int(span[0]), int(span[1])), number)
-        metadata = dict(document.metadata)
-        hits.append(Hit(document.id, score, normalized(score, query), document.text, metadata, passage))
+        hits.append(of_window(documents[key], query, score, (int(span[0]), int(span[1])), number))
     return hits
+
+
+def of_window(
+    document: Document,
+    query: TokenMatrix,
+    score: float,
+    span: tuple[int, int],
+    number: int,
+    position: int | None = None,
+) -> Hit:
+    """The hit of a document whose best window is known.
+
+    Args:
+        query: float32, (query_tokens, dim).
+        score: MaxSim of the query and the window.
+        span: the characters of context + text that the window was made of.
+        number: place of the window among those of the document.
+        position: place of the document among those that were given to rerank.
+    """
+    passage, metadata = passage_of(document, span, number), dict(document.metadata)
+    return Hit(document.id, score, normalized(score, query), document.text, metadata, passage, position)
 
 
 def from_windows(
@@ -52,10 +70,7 @@ def from_windows(
     best = int(scores.argmax()) if len(scores) and len(query) else -1
     if best < 0 or not np.isfinite(scores[best]):
         return Hit(document.id, 0.0, 0.0, document.text, dict(document.metadata), None, position)
-    score = float(scores[best])
-    passage = passage_of(document, spans[best], best)
-    metadata = dict(document.metadata)
-    return Hit(document.id, score, normalized(score, query), document.text, metadata, passage, position)
+    return of_window(document, query, float(scores[best]), spans[best], best, position)
 
 
 def normalized(score: float, query: TokenMatrix) -> float:

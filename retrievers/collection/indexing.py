@@ -44,6 +44,18 @@ def entries(
         advance(1)
 
 
+def encode_queries(encoder: Encoder, texts: Sequence[str], dim: int) -> list[TokenMatrix]:
+    """Matrices of questions, float32, (query_tokens, dim), one a text; a blank one has no rows and is not encoded.
+
+    Raises:
+        ShapeError: the encoder gave a matrix that cannot be used.
+    """
+    asked = [text for text in texts if text.strip()]
+    encoded = iter(encoder.encode_queries(asked)) if asked else iter(())
+    empty = np.zeros((0, dim), np.float32)
+    return [checked(next(encoded), dim) if text.strip() else empty for text in texts]
+
+
 def checked(matrix: TokenMatrix, dim: int) -> TokenMatrix:
     """A matrix of an encoder, which may be a user's own.
 

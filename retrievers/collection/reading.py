@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 
-import numpy as np
-
 from retrievers import filters
 from retrievers.collection import evidence, hits, incoming, indexing, matrices, reranking, validate
 from retrievers.errors import FilterError, InvalidInputError
@@ -212,10 +210,7 @@ class Reader:
     # Help
 
     def _encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
-        asked = [text for text in texts if text.strip()]
-        encoded = iter(self.encoder.encode_queries(asked)) if asked else iter(())
-        empty = np.zeros((0, self.store.dim), np.float32)
-        return [indexing.checked(next(encoded), self.store.dim) if text.strip() else empty for text in texts]
+        return indexing.encode_queries(self.encoder, texts, self.store.dim)
 
     def _stored(self, ids: Iterable[str]) -> list[Document]:
         keys = validate.identifiers(ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,27 +27,57 @@ def score(store: Store, encoder: Encoder, query: TokenMatrix, documents: Sequenc
     with store.read() as view:
         named = [document.id for document in documents if document.id is not None]
         known, positions = view.content_hashes(named), view.positions_of(named)
-        twins = {document.id: document for document in view.get(list(known))}
-        documents = [_with_context(document, twins.get(document.id)) for document in documents]
-        hashes = [indexing.content_hash(document) for document in documents]
-        places, windows = [], [np.zeros(0, np.int64)]
-        for place, (document, digest) in enumerate(zip(documents, hashes, strict=True)):
-            if document.id is not None and known.get(document.id) == digest:
-                places.append(place)
-                windows.append(positions[document.id])
+        twins = {str(document.id): document for document in view.get(list(known))}
+        documents, places = recognised(documents, twins, known)
+        windows = [np.zeros(0, np.int64), *(positions[str(documents[place].id)] for place in places)]
         chosen = np.concatenate(windows)
         [scores] = score_windows(view.rows, view.scales, view.starts[chosen], view.ends[chosen], [query])
         spans = [(int(start), int(end)) for start, end in view.spans(chosen)]
         _collect(found, documents, query, places, [len(part) for part in windows[1:]], spans, scores)
     missing = [place for place in range(len(documents)) if place not in found]
-    encoded = list(indexing.entries(encoder, [(documents[place], hashes[place]) for place in missing]))
-    matrices = [np.zeros((0, store.dim), np.float32), *(m for entry in encoded for m in entry.matrices)]
+    found |= encoded(encoder, query, documents, missing, store.dim)
+    return [found[place] for place in range(len(documents))]
+
+
+def recognised(
+    documents: Sequence[Document], twins: Mapping[str, Document], known: Mapping[str, bytes]
+) -> tuple[list[Document], list[int]]:
+    """Documents as they are to be scored, and the places of those that are stored with the same content.
+
+    Args:
+        twins: the stored document of each id.
+        known: its content hash.
+    """
+    whole = [_with_context(one, None if one.id is None else twins.get(one.id)) for one in documents]
+    places = [
+        place
+        for place, one in enumerate(whole)
+        if one.id is not None and one.id in known and known[one.id] == indexing.content_hash(one)
+    ]
+    return whole, places
+
+
+def encoded(
+    encoder: Encoder, query: TokenMatrix, documents: Sequence[Document], places: Sequence[int], dim: int
+) -> dict[int, Hit]:
+    """Hits of documents that are encoded for the moment, rounded as stored rows are, by place.
+
+    Args:
+        query: float32, (query_tokens, dim).
+        places: of the documents to encode.
+    """
+    from retrievers.search import score as score_windows
+
+    found: dict[int, Hit] = {}
+    pairs = [(documents[place], b"") for place in places]  # nothing is stored, so that no hash is needed
+    entries = list(indexing.entries(encoder, pairs))
+    matrices = [np.zeros((0, dim), np.float32), *(matrix for entry in entries for matrix in entry.matrices)]
     rows, scales = quantize(np.concatenate(matrices))
     bounds = np.cumsum([len(matrix) for matrix in matrices], dtype=np.int64)
     [scores] = score_windows(rows, scales, bounds[:-1], bounds[1:], [query])
-    spans = [span for entry in encoded for span in entry.windows]
-    _collect(found, documents, query, missing, [len(entry.windows) for entry in encoded], spans, scores)
-    return [found[place] for place in range(len(documents))]
+    spans = [span for entry in entries for span in entry.windows]
+    _collect(found, documents, query, places, [len(entry.windows) for entry in entries], spans, scores)
+    return found
 
 
 def _with_context(document: Document, stored: Document | None) -> Document:

@@ -65,7 +65,8 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         if collection is None:
             # The key by which documents are deleted and refreshed is worth an index.
             collection = Collection.open_or_create(path, encoder, indexed=[REF_DOC_ID])
-        fields["path"] = None if collection.path is None else str(collection.path)
+        path = getattr(collection, "path", None)  # a collection on a server has none
+        fields["path"] = None if path is None else str(path)
         fields["model"] = model_name(collection)
         super().__init__(**fields)
         self._collection = collection
@@ -195,12 +196,12 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         )
 
     def persist(self, persist_path: str, fs: Any = None) -> None:
-        """Nothing to do for a directory: what add returned from is on disk.
+        """Nothing to do for a directory or a server: what add returned from is kept.
 
         Raises:
             InvalidInputError: the collection is in memory, so that nothing would be kept.
         """
-        if self.path is None:
+        if isinstance(self._collection, Collection) and self.path is None:
             raise InvalidInputError(
                 f"this collection of {len(self._collection)} nodes is in memory, so persist({persist_path!r}) "
                 "would keep nothing: give path= where the store or index is made, and it is on disk at once."

@@ -1,0 +1,88 @@
+"""The awaited half of a collection on a server: the event loop goes on while the server or the encoder works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from retrievers.collection import validate
+from retrievers.qdrant.calls import Calls
+from retrievers.qdrant.connection import Connection
+from retrievers.qdrant.steps import arun
+from retrievers.types import Document, DocumentFilter, Hits, Metadatas, Names, Texts
+
+
+class Awaited:
+    """Methods that take and return what their namesakes in QdrantCollection do."""
+
+    _connection: Connection
+    _calls: Calls
+
+    async def aadd(
+        self,
+        documents: Texts,
+        *,
+        ids: Names = None,
+        metadatas: Metadatas = None,
+        show_progress: bool | None = None,
+    ) -> list[str]:
+        """As add."""
+        return await arun(self._calls.add(documents, ids, metadatas, show_progress), self._connection.awaited)
+
+    async def adelete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
+        """As delete."""
+        return await arun(self._calls.delete(ids, filter), self._connection.awaited)
+
+    async def aget(
+        self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None
+    ) -> list[Document]:
+        """As get."""
+        return await arun(self._calls.get(ids, filter), self._connection.awaited)
+
+    async def asearch(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        filter: DocumentFilter | None = None,
+        ids: Iterable[str] | None = None,
+        score_threshold: float | None = None,
+        exact: bool = False,
+        candidates: int | None = None,
+    ) -> Hits:
+        """As search."""
+        options = (k, filter, ids, score_threshold, exact, candidates)
+        asked = [validate.text(query, "the query")]
+        [found] = await arun(self._calls.search(asked, *options), self._connection.awaited)
+        return found
+
+    async def asearch_many(
+        self,
+        queries: Iterable[str],
+        *,
+        k: int = 10,
+        filter: DocumentFilter | None = None,
+        ids: Iterable[str] | None = None,
+        score_threshold: float | None = None,
+        exact: bool = False,
+        candidates: int | None = None,
+    ) -> list[Hits]:
+        """As search_many."""
+        options = (k, filter, ids, score_threshold, exact, candidates)
+        return await arun(self._calls.search(queries, *options), self._connection.awaited)
+
+    async def arerank(
+        self,
+        query: str,
+        documents: Texts | None = None,
+        *,
+        ids: Iterable[str] | None = None,
+        top_n: int | None = None,
+        score_threshold: float | None = None,
+    ) -> Hits:
+        """As rerank."""
+        steps = self._calls.rerank(query, documents, ids, top_n, score_threshold)
+        return await arun(steps, self._connection.awaited)
+
+    async def aclose(self) -> None:
+        """As close, for what was awaited in this event loop besides."""
+        await self._connection.aclose()

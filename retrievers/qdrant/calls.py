@@ -1,0 +1,167 @@
+"""What each call of a collection does, as steps: arguments are checked first, then the server is asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from operator import length_hint
+
+from tqdm.auto import tqdm
+
+from retrievers.collection import incoming, indexing, validate
+from retrievers.collection.reading import condition_of
+from retrievers.encoder import LateInteractionEncoder
+from retrievers.errors import InvalidInputError, ModelMismatchError
+from retrievers.qdrant import evidence, reading, writing
+from retrievers.qdrant.schema import Layout
+from retrievers.qdrant.searching import search
+from retrievers.qdrant.steps import Compute, Steps
+from retrievers.types import Document, DocumentFilter, Encoder, Hits, Metadatas, Names, Texts
+
+LARGE = 10_000  # windows: beyond that a request asks for no more than there are
+SIZE_AGE = 60.0  # seconds for which the number of windows is not asked for again
+
+
+class Calls:
+    """The steps of each call; they are the same for a client that waits and for one that is awaited.
+
+    Args:
+        layout: of the collection.
+        encoder: the model; None loads the one that wrote the collection when it is first needed.
+        candidates: windows that are scored for a question where the search does not say it.
+    """
+
+    def __init__(self, layout: Layout, encoder: Encoder | None, candidates: int | None) -> None:
+        self.layout = layout
+        self.candidates = candidates
+        self._encoder = encoder
+        self._size = (0, float("-inf"))
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model, loaded on first use if the collection was opened without one."""
+        if self._encoder is None:
+            encoder = LateInteractionEncoder.from_fingerprint(self.layout.fingerprint)
+            if dict(encoder.fingerprint) != dict(self.layout.fingerprint):
+                raise ModelMismatchError(
+                    f"the model {encoder.fingerprint['model']!r} has changed since it wrote this collection: "
+                    f"{dict(encoder.fingerprint)} now, {dict(self.layout.fingerprint)} then. Open it with the encoder "
+                    "that wrote it, or build a new collection."
+                )
+            self._encoder = encoder
+        return self._encoder
+
+    def add(
+        self, documents: Texts, ids: Names, metadatas: Metadatas, show_progress: bool | None
+    ) -> Steps[list[str]]:
+        shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
+        batches = incoming.batches(documents, ids, metadatas, size=writing.BATCH_DOCUMENTS)
+        encoder = yield Compute(lambda: self.encoder)
+        numbers = yield from writing.places(self.layout)
+        total, disabled = length_hint(documents) or None, None if shown is None else not shown
+        added: list[str] = []
+        with tqdm(total=total, unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:
+            while True:
+                batch: list[Document] = yield Compute(
+                    lambda: next(batches, [])
+                )  # the user's iterator may wait
+                if not batch:
+                    return added
+                yield from writing.add(self.layout, encoder, batch, numbers, progress.update)
+                added += [str(document.id) for document in batch]
+
+    def delete(self, ids: Iterable[str] | None, filter: DocumentFilter | None) -> Steps[int]:
+        if (ids is None) == (filter is None):
+            raise InvalidInputError("delete needs ids or filter, one of the two; clear() removes everything.")
+        if ids is not None:
+            names = validate.identifiers(ids)
+        else:
+            condition = condition_of(filter)
+            if condition is None:
+                raise InvalidInputError(
+                    "the filter {} keeps every document, so that delete would remove them all: call clear() for that."
+                )
+            found = yield from reading.matching(self.layout, condition)
+            names = [head.id for head in found]
+        return (yield from writing.delete(self.layout, names))
+
+    def clear(self) -> Steps[int]:
+        there = yield from reading.count(self.layout)
+        yield from writing.clear(self.layout)
+        return there
+
+    def get(self, ids: Iterable[str] | None, filter: DocumentFilter | None) -> Steps[list[Document]]:
+        if ids is not None:
+            if filter is not None:
+                raise InvalidInputError("get takes ids or filter, not both.")
+            names = validate.identifiers(ids)
+            found = yield from reading.heads(self.layout, names)
+            return [found[key].document() for key in names if key in found]
+        matching = yield from reading.matching(self.layout, condition_of(filter))
+        return [head.document() for head in matching]
+
+    def search(
+        self,
+        queries: Iterable[str],
+        k: int,
+        filter: DocumentFilter | None,
+        ids: Iterable[str] | None,
+        score_threshold: float | None,
+        exact: bool,
+        candidates: int | None,
+    ) -> Steps[list[Hits]]:
+        k, lowest = validate.count(k, "k"), validate.threshold(score_threshold)
+        candidates = None if candidates is None else validate.count(candidates, "candidates")
+        exact = validate.flag(exact, "exact")
+        chosen = condition_of(filter)
+        among = None if ids is None else validate.identifiers(ids)
+        texts = validate.queries(queries)
+        asked = yield Compute(lambda: indexing.encode_queries(self.encoder, texts, self.layout.dim))
+        if exact:
+            candidates = None
+        elif candidates is None:
+            candidates = self.candidates or default_candidates((yield from self._windows()))
+        if max(k, candidates or 0) > LARGE:  # more than there are means all of them
+            most = 1 + (yield from reading.counted(self.layout, True, exact=True))
+            k, candidates = min(k, most), None if candidates is None else min(candidates, most)
+        found = yield from search(self.layout, asked, k, chosen, among, candidates=candidates)
+        return [
+            Hits((hit for hit in one if hit.normalized_score >= lowest), query=text, matrix=matrix)
+            for text, matrix, one in zip(texts, asked, found, strict=True)
+        ]
+
+    def rerank(
+        self,
+        query: str,
+        documents: Texts | None,
+        ids: Iterable[str] | None,
+        top_n: int | None,
+        score_threshold: float | None,
+    ) -> Steps[Hits]:
+        if (documents is None) == (ids is None):
+            raise InvalidInputError("rerank needs documents or ids, one of the two.")
+        top_n = None if top_n is None else validate.count(top_n, "top_n")
+        lowest = validate.threshold(score_threshold)
+        text = validate.text(query, "the query")
+        if documents is not None:
+            given = incoming.loose(documents)
+        else:
+            given = yield from evidence.stored(self.layout, validate.identifiers(ids or []))
+        [matrix] = yield Compute(lambda: indexing.encode_queries(self.encoder, [text], self.layout.dim))
+        found = yield from evidence.rerank(self.layout, self.encoder, matrix, given)
+        ranked = sorted(found, key=lambda hit: -hit.score)
+        kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
+        return Hits(kept, query=text, matrix=matrix)
+
+    def _windows(self) -> Steps[int]:
+        """About how many windows are stored, as of the last minute."""
+        size, asked = self._size
+        if time.monotonic() - asked > SIZE_AGE:
+            size = yield from reading.counted(self.layout, True, exact=False)
+            self._size = (size, time.monotonic())
+        return size
+
+
+def default_candidates(windows: int) -> int:
+    """Windows that are scored for a question, in a collection of so many."""
+    return max(200, round(3 * windows**0.5))

@@ -1,0 +1,141 @@
+"""What the server is asked to score, and the windows that it answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from qdrant_client import models
+
+from retrievers import filters
+from retrievers.errors import CorruptStoreError
+from retrievers.qdrant.conditions import Condition, as_filter, bounds_of, every, matches, some
+from retrievers.qdrant.points import (
+    DOCUMENT,
+    NUMBER,
+    POOLED,
+    SPAN,
+    TOKENS,
+    UNSETTLED,
+    VERSION,
+    WINDOW_FIELDS,
+    Head,
+    numbers,
+)
+from retrievers.qdrant.reading import Chosen
+from retrievers.qdrant.schema import Layout
+from retrievers.qdrant.steps import Request, Steps
+from retrievers.types import TokenMatrix
+
+PART = 64  # documents whose windows one question names
+
+# Quantised vectors score otherwise by their codes alone, off by hundredths.
+RESCORED = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True))
+
+
+class Found(NamedTuple):
+    """A window that the server scored."""
+
+    document: str
+    version: str
+    number: int
+    span: tuple[int, int]
+    score: float
+
+
+def condition_of(layout: Layout, chosen: Chosen, ids: Sequence[str] | None) -> Condition:
+    """What the server is asked for: at least the windows of the documents that count.
+
+    A window whose filter fields are being changed is asked for as well; its head decides.
+    """
+    upper = bounds_of(chosen, layout.tenant).upper if isinstance(chosen, filters.Filter) else True
+    if not isinstance(upper, bool):
+        upper = some([upper, matches(UNSETTLED, 1)])
+    return every([upper, True if ids is None else matches(DOCUMENT, *dict.fromkeys(ids))])
+
+
+def request(
+    layout: Layout, matrix: TokenMatrix, condition: Condition, limit: int, *, exact: bool
+) -> models.QueryRequest:
+    """One question as the server takes it: every candidate's score comes back, because they are merged here."""
+    params = None if layout.local else RESCORED
+    pooled = matrix.mean(axis=0)
+    pooled /= max(float(np.linalg.norm(pooled)), 1e-9)
+    condition = as_filter(condition)
+    prefetch = models.Prefetch(
+        query=numbers(pooled.astype(np.float32)),
+        using=POOLED,
+        filter=condition,
+        limit=limit,
+        params=params,
+    )
+    return models.QueryRequest(
+        query=numbers(matrix.astype(np.float32)),
+        using=TOKENS,
+        prefetch=None if exact else prefetch,
+        filter=condition if exact else None,
+        limit=limit,
+        params=params,
+        with_payload=WINDOW_FIELDS,
+        with_vector=False,
+    )
+
+
+def found_of(point: Any) -> Found:
+    """A scored point as a window.
+
+    Raises:
+        CorruptStoreError: it is not one of ours.
+    """
+    try:
+        payload: Mapping[str, Any] = point.payload
+        start, end = payload[SPAN]
+        score = float(point.score)
+        return Found(payload[DOCUMENT], payload[VERSION], payload[NUMBER], (int(start), int(end)), score)
+    except (KeyError, ValueError, TypeError) as error:
+        raise CorruptStoreError(f"point {point.id} is no window of ours: {error}.") from None
+
+
+def in_order(found: Sequence[Found]) -> list[Found]:
+    """Best first; equal scores in an order that does not depend on the server."""
+    return sorted(found, key=lambda one: (-one.score, one.document, one.number))
+
+
+def scores(
+    layout: Layout, asked: Sequence[tuple[TokenMatrix, Mapping[str, Head]]]
+) -> Steps[list[dict[str, list[Found]]]]:
+    """Every window of some stored documents, scored by the server, in the order of the text.
+
+    Args:
+        asked: questions, float32, (query_tokens, dim), at least one token, each with heads by document.
+    Returns:
+        The windows by document, for each question; a document that was changed since its head was read is left out.
+    """
+    requests, owners = [], []
+    for place, (matrix, wanted) in enumerate(asked):
+        keys = [key for key, head in wanted.items() if head.scored]
+        for first in range(0, len(keys), PART):
+            part = [wanted[key] for key in keys[first : first + PART]]
+            condition = some(
+                [every([matches(DOCUMENT, one.id), matches(VERSION, one.version)]) for one in part]
+            )
+            limit = sum(one.scored for one in part)
+            requests.append(request(layout, matrix, condition, limit, exact=True))
+            owners.append(place)
+    responses: Sequence[Any] = []
+    if requests:
+        arguments = {"collection_name": layout.name, "requests": requests}
+        responses = yield Request("query_batch_points", arguments)
+    made: list[dict[str, list[Found]]] = [{} for _ in asked]
+    for place, response in zip(owners, responses, strict=True):
+        for one in map(found_of, response.points):
+            made[place].setdefault(one.document, []).append(one)
+    return [
+        {
+            key: sorted(found.get(key, []), key=lambda one: one.number)
+            for key, head in wanted.items()
+            if len(found.get(key, [])) == head.scored
+        }
+        for found, (_, wanted) in zip(made, asked, strict=True)
+    ]
