@@ -15,8 +15,9 @@ from retrievers.store.directory import CATALOG, Directory
 from retrievers.store.lock import WriterLock
 from retrievers.store.transaction import Transaction
 
-UNFINISHED = "catalog.sqlite.new"  # a catalogue that is being made
-BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite keeps beside a file
+UNFINISHED = (
+    "catalog.sqlite.new"  # a catalogue that is being made, and the start of what SQLite puts beside it
+)
 REFUSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)  # by the system: less may be allowed
 LONGEST = 1e6  # seconds to wait: SQLite counts milliseconds in 32 bits
 MOST_IDLE = 2  # connections that are kept for the next transaction; each holds two descriptors
@@ -63,8 +64,9 @@ class DiskCatalog:
         if self.exists():
             return
         with translated(self.place):
-            for beside in BESIDE:
-                self.directory.remove(UNFINISHED + beside)
+            for name in self.directory.names():
+                if name.startswith(UNFINISHED):
+                    self.directory.remove(name)
             # SQLite gives its own new files 0644 at most, and its log the permissions of the file it finds.
             with self.directory.create(UNFINISHED) as descriptor:
                 connection = open_file(self.directory.by_path(UNFINISHED), mode="rw", timeout=self.timeout)

@@ -99,11 +99,15 @@ class Directory:
 
         Raises:
             CorruptStoreError: it is a link, a FIFO, a device, a socket or a directory.
+            StoreReplacedError: the directory was removed.
         """
         opened = Descriptor()
         path, held = self._at(name)
-        with _regular(name):
-            _io.open_file(opened.held, path, _number(held))
+        try:
+            with _regular(name):
+                _io.open_file(opened.held, path, _number(held))
+        except FileNotFoundError:  # it would have been made: the directory itself is gone
+            raise _replaced(self.path) from None
         return _checked(opened, name)
 
     def open(self, name: str) -> Descriptor:

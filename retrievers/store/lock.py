@@ -142,6 +142,7 @@ class WriterHold(Hold):
         with translated(str(directory.path)):
             while True:
                 self.descriptor.close()
+                directory.check()
                 self.descriptor = directory.create(NAME)
                 while not _try_lock(int(self.descriptor)):
                     if time.monotonic() >= deadline:

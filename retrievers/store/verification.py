@@ -141,8 +141,12 @@ def _verify_rows(
             yield Damage(
                 name, f"{files.size(name)} bytes where {state.tokens * width} are named", tuple(lost)
             )
-    rows = files.read(names[0], np.uint8, (there[0], row_bytes(dim)))
-    scales = files.read(names[1], np.float32, (there[1],))
+    try:
+        rows = files.read(names[0], np.uint8, (there[0], row_bytes(dim)))
+        scales = files.read(names[1], np.float32, (there[1],))
+    except CorruptStoreError as error:
+        yield Damage(" or ".join(names), str(error), tuple(sorted(known.values())))
+        return
     damaged = set()
     for position in np.flatnonzero(columns.end <= min(there)):
         part = slice(columns.start[position], columns.end[position])
