@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from functools import partial
@@ -71,3 +72,15 @@ def begin(connection: sqlite3.Connection) -> None:
 def commit(connection: sqlite3.Connection) -> None:
     """Make a transaction durable: its pages and the fsync of SQLite's log."""
     connection.execute("COMMIT")
+
+
+def copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Copy a whole catalogue, as the open transaction of the source sees it."""
+    source.backup(target)
+
+
+def publish(unfinished: Path, path: Path) -> None:
+    """Give a finished directory its name; never one that another directory has."""
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    unfinished.rename(path)

@@ -91,7 +91,7 @@ class Directory:
             _io.make_directory(place)
         # A process that was killed may have made the directory: its own name is seen to the disk anyway.
         for place in [one.parent for one in missing] or [self.path.parent]:
-            _sync(place)
+            sync(place)
         self.attach()
 
     def create(self, name: str) -> Descriptor:
@@ -263,7 +263,7 @@ def _checked(opened: Descriptor, name: str) -> Descriptor:
     return opened
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """See the names in a directory to the disk."""
     if not DESCRIPTORS:
         return

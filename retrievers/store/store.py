@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, StoreLockedError
 from retrievers.filters import Filter
-from retrievers.store import catalog, changes, documents, opening, verification, writes
+from retrievers.store import backup, catalog, changes, documents, opening, verification, writes
 from retrievers.store.changes import Entry, Unchanged
 from retrievers.store.codes import Assign, nearest
 from retrievers.store.connection import Connection, translated
@@ -253,11 +253,31 @@ class Store:
         if self._exclusively("compact", writes.compact):
             self._catalog.shrink()
 
+    def update(self, metadatas: Mapping[str, Mapping[str, Any]]) -> None:
+        """Give stored documents other metadata, by id, all in one commit; their texts stay.
+
+        Raises:
+            InvalidInputError: an id is not stored; nothing was changed.
+        """
+        self._exclusively("update", writes.update, metadatas)
+
     def migrate(self) -> bool:
         """Bring the format up to date, as any other write does. Returns whether it was older."""
         return self._exclusively("migrate", writes.migrate)
 
     # Care
+
+    def backup(self, path: Path) -> None:
+        """Copy the last commit into a new directory, while other threads and processes go on writing.
+
+        The directory gets its name when the copy is whole: one that is killed leaves nothing there.
+
+        Raises:
+            StoreError: the path exists, or the system refuses; nothing is left of the copy.
+        """
+        path = backup.free(path)
+        with self.read() as view:
+            view.back_up(path, self.timeout)
 
     def verify(self) -> list[Damage]:
         """Read everything and compare it with its checksums; an empty list is a sound store."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError, StoreClosedError
 from retrievers.filters import Filter
-from retrievers.store import documents
+from retrievers.store import backup, documents
 from retrievers.store.connection import Connection
 from retrievers.store.snapshot import SELECTIONS, Snapshot
 from retrievers.store.tokens import checksum
@@ -145,6 +146,10 @@ class View:
     def content_hashes(self, ids: Iterable[str]) -> dict[str, bytes]:
         """Content hashes of the documents that are there, by id."""
         return documents.content_hashes(self._sound(), ids)
+
+    def back_up(self, path: Path, timeout: float) -> None:
+        """Copy this commit into a new directory (backup.write)."""
+        backup.write(self._sound(), self._snapshot, path, timeout)
 
     def close(self) -> None:
         """End the view; its arrays stay, its questions to the catalogue do not."""

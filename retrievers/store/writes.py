@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.errors import StoreError, StoreLockedError
+from retrievers.errors import InvalidInputError, StoreError, StoreLockedError
 from retrievers.filters import Filter
 from retrievers.store import changes, compaction, documents
 from retrievers.store.changes import Batch, Unchanged
@@ -23,6 +23,7 @@ from retrievers.store.opening import Catalog
 from retrievers.store.schema import FORMAT_VERSION, State, read_state, write_state
 from retrievers.store.tokens import Files, checksum, code_names, token_names
 from retrievers.store.writer import Writer
+from retrievers.types import Document
 
 Result = TypeVar("Result")
 
@@ -180,6 +181,28 @@ def _delete(connection: Connection, state: State, keys: Sequence[int]) -> int:
         writer.finish()
         write_state(connection, replace(after, version=state.version + 1))
     return len(keys)
+
+
+def update(change: Change, metadatas: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give stored documents other metadata."""
+    change.commit(_update, change.state, metadatas)
+
+
+def _update(connection: Connection, state: State, metadatas: Mapping[str, Mapping[str, Any]]) -> None:
+    keys = documents.keys_of(connection, metadatas)
+    absent = [key for key in metadatas if key not in keys]
+    if absent:
+        raise InvalidInputError(
+            f"{absent[0]!r} is not stored ({len(absent)} of {len(metadatas)} ids are not): nothing was changed. Add "
+            "the document with its text."
+        )
+    writer = Writer(connection)
+    changed = False
+    for key, metadata in metadatas.items():
+        changed |= writer.replace_beside(keys[key], Document("", key, metadata))
+    writer.finish()
+    if changed:
+        write_state(connection, replace(state, version=state.version + 1))
 
 
 def write_codes(change: Change, centroids: NDArray[np.float32], codes: NDArray[np.uint16]) -> None:
