@@ -59,8 +59,8 @@ $(VENV)-oldest/stamp: pyproject.toml constraints.txt
 		transformers==5.0.0 -e ".[offline]" --group test
 	touch $@
 
-crash: $(VENV)/test.stamp  ## kill a writing process 500 times
-	$(BIN)/python -m tests.crash.harness --kills 500
+crash: $(VENV)/test.stamp  ## kill a writing process 1000 times
+	$(BIN)/python -m tests.crash.harness --kills 1000
 
 fuzz: $(VENV)/test.stamp  ## open 20 000 damaged collections
 	$(BIN)/python -m tests.fuzz.mutate --count 20000

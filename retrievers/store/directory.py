@@ -42,7 +42,8 @@ class Descriptor:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(AttributeError):  # an __init__ that was interrupted
+            self.close()
 
 
 class Directory:

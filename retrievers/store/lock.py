@@ -9,6 +9,7 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import compress
 from typing import Any, TypeVar
 
@@ -37,7 +38,7 @@ else:
 
 
 NAME = "write.lock"
-RETRY_SECONDS = 0.01
+RETRY_SECONDS = 0.001
 Result = TypeVar("Result")
 
 
@@ -60,16 +61,17 @@ class Hold(ABC):
     def __enter__(self) -> Hold:
         try:
             self.take()
+            return self
         except BaseException:
             self.let_go()
             raise
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.let_go()
 
     def __del__(self) -> None:
-        self.let_go()
+        with suppress(AttributeError):  # an __init__ that was interrupted
+            self.let_go()
 
     def during(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function while this is held."""
@@ -170,10 +172,13 @@ _RELEASE: Any = type(threading.Lock()).release
 
 
 class ReadersWriter:
-    """Many readers or one writer, for a catalogue in memory, which has one connection and no snapshots."""
+    """Many readers or one writer, for a catalogue in memory, which has one connection and no snapshots.
+
+    It has no lock inside that an interrupt could leave locked. Each side first says that it is there and then looks for
+    the other one: steps of the interpreter follow each other, so that two cannot overlook each other.
+    """
 
     def __init__(self) -> None:
-        self.condition = threading.Condition()
         self.readers: dict[object, int] = {}  # what reads, and its thread
         self.writer: object = None  # what writes, or waits to
 
@@ -194,19 +199,20 @@ class ReaderHold(Hold):
 
     def take(self) -> None:
         access, thread = self.access, threading.get_ident()
-        with access.condition:
-            if self in access.readers:
-                return
-            if not access.condition.wait_for(
-                lambda: access.writer is None or thread in access.readers.values(), self.timeout
-            ):
+        if self in access.readers:
+            return
+        again = thread in list(access.readers.values())
+        deadline = time.monotonic() + self.timeout
+        access.readers[self] = thread
+        while access.writer is not None and not again:
+            del access.readers[self]
+            if time.monotonic() >= deadline:
                 raise StoreLockedError(_message("another thread of this process", self.timeout))
+            time.sleep(RETRY_SECONDS)
             access.readers[self] = thread
 
     def let_go(self) -> None:
-        with self.access.condition:
-            self.access.readers.pop(self, None)
-            self.access.condition.notify_all()
+        self.access.readers.pop(self, None)
 
 
 class AloneHold(Hold):
@@ -216,19 +222,18 @@ class AloneHold(Hold):
         self.access, self.timeout = access, timeout
 
     def take(self) -> None:
-        access = self.access
-        with access.condition:
-            if access.writer is self:
-                return
-            access.writer = self
-            if not access.condition.wait_for(lambda: not access.readers, self.timeout):
+        if self.access.writer is self:
+            return
+        deadline = time.monotonic() + self.timeout
+        self.access.writer = self
+        while self.access.readers:
+            if time.monotonic() >= deadline:
                 raise StoreLockedError(_message("a reader in this process", self.timeout))
+            time.sleep(RETRY_SECONDS)
 
     def let_go(self) -> None:
-        with self.access.condition:
-            if self.access.writer is self:
-                self.access.writer = None
-            self.access.condition.notify_all()
+        if self.access.writer is self:
+            self.access.writer = None
 
 
 def _message(who: str, timeout: float) -> str:

@@ -40,7 +40,8 @@ class MemoryCatalog:
         """Let go of everything, once readers are done."""
         if not self.closed:
             self.closed = True
-            self.access.writing(self.timeout).during(self.connection.close)
+            alone = self.access.writing(self.timeout)
+            self.lock.hold(self.timeout).during(alone.during, self.connection.close)
 
     def exists(self) -> bool:
         """It does, empty at first."""

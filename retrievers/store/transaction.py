@@ -23,9 +23,13 @@ class Transaction(Hold):
         """Begin, unless this was begun."""
 
     def __enter__(self) -> Connection:  # type: ignore[override]
-        super().__enter__()
-        assert self.connection is not None
-        return self.connection
+        try:
+            self.take()
+            assert self.connection is not None
+            return self.connection
+        except BaseException:
+            self.let_go()
+            raise
 
     def __exit__(self, kind: object = None, *_: object) -> None:
         # The outer of `with transaction, transaction:` finds nothing left to commit.

@@ -29,21 +29,27 @@ import numpy as np
 from retrievers.errors import StoreError
 from retrievers.kernels.rows import quantize
 from retrievers.store import Entry, Store, Unchanged, _io
+from retrievers.store.tokens import code_names, token_names
 from retrievers.types import Document
 
 DIM = 8
 FINGERPRINT = {"model": "crash", "dim": DIM}
 CALLS = (
-    "open_file",
-    "write",
-    "fsync",
-    "fsync_directory",
-    "make_directory",
-    "rename",
-    "remove",
-    "begin",
-    "commit",
+    *(
+        "open_file",
+        "write",
+        "fsync",
+        "fsync_directory",
+        "make_directory",
+        "rename",
+        "remove",
+        "begin",
+        "commit",
+    ),
+    *("copy", "publish"),
 )
+OLD = Path(__file__).parents[1] / "store" / "golden" / "format-1"
+OLD_FINGERPRINT = {"model": "golden", "dim": 6, "revision": "é"}
 Model = dict[str, int]
 """Revision of each document, in order of insertion; everything else follows from id and revision."""
 
@@ -98,17 +104,31 @@ def apply(store: Store, change: Change) -> None:
             store.delete([name for name, _ in change.items])
         case "compact":
             store.compact()
+        case "backup":
+            place = backup_of(Path(store.path))
+            shutil.rmtree(place, ignore_errors=True)
+            store.backup(place)
+            copy = Store(place, fingerprint=FINGERPRINT)
+            assert [one.id for one in copy.page(limit=100)] == [one.id for one in store.page(limit=100)]
+            assert copy.verify() == []
+            copy.close()
         case "optimize":
             with store.writing(), store.read() as view:
                 centroids = np.eye(5, DIM, dtype=np.float32)
                 store.write_codes(centroids, np.zeros(len(view.rows), np.uint16))
 
 
+def backup_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-backup")
+
+
 def changes(rng: random.Random, model: Model, count: int) -> list[Change]:
     """Random changes that follow each other."""
     made = []
     for _ in range(count):
-        kind = rng.choices(["append", "metadata", "delete", "compact", "optimize"], [6, 1, 2, 1, 0.5])[0]
+        kind = rng.choices(
+            ["append", "metadata", "delete", "compact", "optimize", "backup"], [6, 1, 2, 1, 0.5, 0.3]
+        )[0]
         names = [f"d{rng.randrange(60)}" for _ in range(rng.randrange(1, 9))]
         items = {}
         for name in names:
@@ -119,8 +139,20 @@ def changes(rng: random.Random, model: Model, count: int) -> list[Change]:
     return made
 
 
-def compare(path: Path, models: Sequence[Model]) -> Model:
+def expected_names(store: Store) -> set[str]:
+    """Every file that the directory of a store may have after a write that worked."""
+    with store.read() as view:
+        state = view._snapshot.state
+    names = {"catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "write.lock"}
+    if state.tokens:
+        names |= {*token_names(state.generation)}
+    return names | {*(code_names(state.codes) if state.codes else ())}
+
+
+def compare(path: Path, models: Sequence[Model], swept: bool = False) -> Model:
     """Find the model that a directory holds, to the last byte of rows, texts and metadata.
+
+    With `swept`, the last write worked: no file may be there that nothing names.
 
     Raises:
         AssertionError: it holds none of them.
@@ -151,6 +183,9 @@ def compare(path: Path, models: Sequence[Model]) -> Model:
             if view.codes is not None:
                 assert len(view.codes) == len(view.rows)
         assert store.verify() == []
+        if swept:
+            assert set(os.listdir(path)) == expected_names(store)
+            assert not [name for name in os.listdir(path.parent) if name.startswith(f".{path.name}-backup")]
     finally:
         store.close()
     return model
@@ -265,6 +300,7 @@ SCRIPT = (
     Change("metadata", (("d8", 1001), ("d9", 1001))),
     Change("delete", (("d3", 0), ("d8", 0), ("unknown", 0))),
     Change("compact"),
+    Change("backup"),
     Change("append", (("d8", 2000), ("d9", 1000))),
     Change("delete", (("d1", 0),)),
     Change("compact"),
@@ -286,10 +322,59 @@ def every_step(directory: Path, counts: Counter[str]) -> None:
             counts[f"{ending}, {how} call"] += 1
             for change in SCRIPT[acknowledged:]:
                 model = change.on(model)
-            ended = child(path, SCRIPT[acknowledged:], nothing, None)
+            sweeping = Change("delete", (("unknown", 0),))  # the next write
+            ended = child(path, (*SCRIPT[acknowledged:], sweeping), nothing, None)
             assert ended[1] == "finished"
-            compare(path, [model])
+            compare(path, [model], swept=True)
             shutil.rmtree(path)
+            shutil.rmtree(backup_of(path), ignore_errors=True)
+
+
+def every_step_of_a_migration(directory: Path, counts: Counter[str]) -> None:
+    """Kill at, and fail, each call of the first write to a collection of format 1: it is whole before and after."""
+
+    def work(path: Path, fault: Fault) -> None:
+        fault.install()
+        store = Store(path, fingerprint=OLD_FINGERPRINT)
+        store.delete(["empty"])
+        store.compact()
+        store.close()
+
+    def contents(path: Path) -> tuple[int, list[str]]:
+        store = Store(path, fingerprint=OLD_FINGERPRINT)
+        assert store.verify() == []
+        found = store.info().format_version, [str(one.id) for one in store.page(limit=9)]
+        store.close()
+        return found
+
+    for how in ("before", "half", "after", "fail"):
+        for at in range(1000):
+            path = directory / f"old-{how}-{at}"
+            shutil.copytree(OLD, path)
+            process = os.fork()
+            if not process:
+                code = 3
+                try:
+                    work(path, Fault(at, how))
+                    code = 0
+                except StoreError:
+                    code = 2
+                finally:
+                    os._exit(code)
+            status = os.waitpid(process, 0)[1]
+            assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) in (0, 2)
+            assert contents(path) in [(1, ["a", "empty", "b"]), (2, ["a", "b"])]
+            store = Store(path, fingerprint=OLD_FINGERPRINT)
+            store.delete(["empty"])
+            store.migrate()
+            store.close()
+            assert contents(path) == (2, ["a", "b"])
+            shutil.rmtree(path)
+            if not status and how != "fail":
+                break
+            counts["killed, migration" if os.WIFSIGNALED(status) else "failed, migration"] += 1
+            if how == "fail" and at > 30:
+                break
 
 
 def calls_of_script(path: Path) -> list[str]:
@@ -352,6 +437,7 @@ def run(kills: int, seed: int = 0) -> Counter[str]:
     place = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(dir=place) as directory:
         every_step(Path(directory), counts)
+        every_step_of_a_migration(Path(directory), counts)
         full_disk(Path(directory), counts, rng)
         so_far = sum(count for name, count in counts.items() if name.startswith("killed"))
         random_moments(Path(directory), counts, rng, max(50, kills - so_far))

@@ -240,7 +240,7 @@ def test_a_catalogue_that_was_cut_off_at_a_page_is_refused_on_opening(path):
     filled(path, "a", "b").close()
     file = path / "catalog.sqlite"
     file.write_bytes(file.read_bytes()[:-4096])
-    with pytest.raises(CorruptStoreError, match="cut off"):
+    with pytest.raises(CorruptStoreError, match="damaged or not ours"):
         Store(path, fingerprint=FINGERPRINT)
 
 
@@ -277,6 +277,36 @@ def test_rows_that_were_never_written_cost_nothing(path):
 
 
 # Descriptors
+
+LOCKED = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)  # what SQLite's readers share
+        print("free")
+    except OSError:
+        print("locked")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
+def test_the_locks_of_a_handle_outlive_another_handle_in_the_same_process(path, tmp_path):
+    """Closing any descriptor of a file gives up all locks that the process has on it: SQLite's own, too."""
+
+    def locked():
+        command = [sys.executable, "-c", LOCKED, str(path / "catalog.sqlite")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    store = filled(path, "a", "b")
+    assert locked() == "locked"
+    second = Store(path, fingerprint=FINGERPRINT)
+    second.append([entry("c", 1)])
+    assert look(second) == ["a", "c"]
+    second.backup(tmp_path / "copy")
+    second.close()
+    assert locked() == "locked"
+    store.close()
+    assert locked() == "free"
 
 
 @linux
