@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError, StoreClosedError
 from retrievers.filters import Filter
+from retrievers.filters.fields import encode
+from retrievers.filters.language import Combine, Compare
 from retrievers.store import backup, documents
 from retrievers.store.connection import Connection
 from retrievers.store.snapshot import SELECTIONS, Snapshot
@@ -74,11 +76,12 @@ class View:
         return self._kept(filter)
 
     def _kept(self, filter: Filter) -> NDArray[np.int64]:
-        known, name = self._snapshot.selections, repr(filter)
-        positions = known.pop(name, None)
+        known, name = self._snapshot.selections, exact(filter)
+        positions = None if name is None else known.pop(name, None)
         if positions is None:
             positions = self._positions(documents.matching_keys(self._sound(), filter))
-        known[name] = positions
+        if name is not None:
+            known[name] = positions
         while len(known) > SELECTIONS:
             known.popitem(last=False)
         self._selected = (filter, positions)
@@ -93,7 +96,7 @@ class View:
         if not isinstance(filter, Filter):
             found = documents.read(self._sound(), keys)
             return self._positions([key for key in keys if filter(found[key])])
-        if repr(filter) in self._snapshot.selections or len(keys) * FEW > len(self):
+        if exact(filter) in self._snapshot.selections or len(keys) * FEW > len(self):
             return np.intersect1d(named, self._kept(filter), assume_unique=True)
         metadata = documents.read_metadata(self._sound(), keys)
         return self._positions([key for key in keys if filter.matches(metadata[key])])
@@ -196,3 +199,14 @@ class View:
                     f"{documents.CURE}"
                 )
             columns.checked[position] = True
+
+
+def exact(filter: Filter) -> object:
+    """What only equal filters have in common, by the bytes of their values; None where that is unknown."""
+    if isinstance(filter, Compare):
+        value = list(filter.value) if isinstance(filter.value, tuple) else filter.value
+        return filter.key, filter.operator, encode(value)
+    if isinstance(filter, Combine):
+        parts = tuple(exact(part) for part in filter.parts)
+        return None if None in parts else (filter.operator, parts)
+    return None

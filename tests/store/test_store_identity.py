@@ -278,36 +278,6 @@ def test_rows_that_were_never_written_cost_nothing(path):
 
 # Descriptors
 
-LOCKED = """
-import fcntl, sys
-with open(sys.argv[1], "r+b") as file:
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)  # what SQLite's readers share
-        print("free")
-    except OSError:
-        print("locked")
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
-def test_the_locks_of_a_handle_outlive_another_handle_in_the_same_process(path, tmp_path):
-    """Closing any descriptor of a file gives up all locks that the process has on it: SQLite's own, too."""
-
-    def locked():
-        command = [sys.executable, "-c", LOCKED, str(path / "catalog.sqlite")]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    store = filled(path, "a", "b")
-    assert locked() == "locked"
-    second = Store(path, fingerprint=FINGERPRINT)
-    second.append([entry("c", 1)])
-    assert look(second) == ["a", "c"]
-    second.backup(tmp_path / "copy")
-    second.close()
-    assert locked() == "locked"
-    store.close()
-    assert locked() == "free"
-
 
 @linux
 def test_an_open_store_holds_few_descriptors(path):

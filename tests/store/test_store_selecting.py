@@ -3,7 +3,7 @@
 import pytest
 
 from retrievers.errors import CorruptStoreError
-from retrievers.filters import parse
+from retrievers.filters import Filter, parse
 from retrievers.store import Store
 from tests.store.rows import FINGERPRINT, entry
 
@@ -77,3 +77,33 @@ def test_damaged_metadata_are_found_when_a_filter_looks_at_them(make):
         connection.run("UPDATE metadata SET json = '{}' WHERE key = 3")
     with store.read() as view, pytest.raises(CorruptStoreError, match="'d2'"):
         view.select(parse({"lang": "de"}), ["d2"])
+
+
+class Other(Filter):
+    """A filter of somebody else's, whose repr says nothing."""
+
+    def __init__(self, low):
+        self.low = low
+
+    def matches(self, metadata):
+        return metadata["n"] >= self.low
+
+    size = 1 << 20  # too large for SQL
+    levels = 1
+    weight = (1, 1)
+
+    def __repr__(self):
+        return "Other()"
+
+
+def test_filters_that_look_alike_are_remembered_apart(make):
+    store = make()
+    store.append([entry("a", 1, n=1), entry("b", 1, n=True), entry("c", 1, n=2)])
+    with store.read() as view:
+        assert view.select(parse({"n": 1})).tolist() == [0]
+        assert view.select(parse({"n": True})).tolist() == [1]
+        assert view.select(parse({"n": {"$in": [1, 2]}})).tolist() == [0, 2]
+        assert view.select(parse({"n": {"$eq": [1, 2]}})).tolist() == []
+        assert view.select(parse({"n": 1.0})) is view.select(parse({"n": 1}))
+        assert view.select(Other(2)).tolist() == [2]
+        assert view.select(Other(1)).tolist() == [0, 1, 2]
