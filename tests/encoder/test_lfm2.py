@@ -104,7 +104,7 @@ texts = st.lists(st.sampled_from(DOCUMENTS + QUERIES), min_size=1, max_size=5)
 
 
 @pytest.mark.parametrize("name", PYLATE + NATIVE)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=texts, more=st.integers(0, 40))
 @pytest.mark.filterwarnings("ignore:A question of")
 def test_a_row_depends_neither_on_its_batch_nor_on_padding(name, texts, more):
