@@ -83,6 +83,7 @@ def kept(collection, condition):
 @example(
     documents=[{"a": 10**400}, {"a": -(10**400)}], asked=[{"a": {"$gt": 1e308}}, {"a": {"$lt": 10**399}}]
 )
+@example(documents=[{"a": "xy"}, {"a": "y"}, {}], asked=[{"$not": {"a": {"$text_match": "x"}}}])
 @example(documents=[{"a": []}, {"a": [None]}, {"a": None}, {}], asked=[{"a": None}, {"a": {"$all": []}}])
 def test_what_the_predicate_keeps_is_kept(collection, documents, asked):
     check(collection, documents, asked)
