@@ -268,7 +268,7 @@ if __name__ == "__main__":
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    print("own engine:", dict(kills(given.kills, given.seed)))
+    print("own engine:", dict(kills(given.kills, given.seed)), flush=True)
     with Server() as server:
-        print("loopback server:", dict(kills(given.kills, given.seed, server.url)))
+        print("loopback server:", dict(kills(given.kills, given.seed, server.url)), flush=True)
     print("faults:", dict(faults(given.faults, given.seed)))

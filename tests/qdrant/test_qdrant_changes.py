@@ -137,14 +137,60 @@ def test_what_another_writer_is_about_to_commit_is_not_swept_away(pair):
 
 def finish(collection, steps, step):
     with suppress(StopIteration):
-        while True:
-            step = steps.send(collection._connection(step))
+        forward(collection, steps, step)
 
 
 def _uploads(step):
     """Whether a step is another than the one that removes what an earlier call left."""
     operations = step.arguments.get("update_operations")
-    return operations is None or any(hasattr(one, "upsert") for one in operations)
+    return operations is None or not all(hasattr(one, "delete") for one in operations)
+
+
+def test_windows_that_were_seen_without_their_head_are_scored_again(pair):
+    """The server searches before the commit, and the head is read after it."""
+    first, second = pair
+    writing, step = until(first, first._calls.add([LONG], ["a"], None, False), "batch_update_points")
+    reading, query = until(
+        second, second._calls.search(["one"], 1, None, None, None, True, None), "query_batch_points"
+    )
+    [answer] = second._connection(query)
+    assert {point.payload["number"] for point in answer.points} == {1, 2}
+    finish(first, writing, step)
+    read = reading.send([answer])
+    with pytest.raises(StopIteration) as end:
+        forward(second, reading, read)
+    [[hit]] = end.value.value
+    assert (hit.passage.number, hit.score) == (0, pytest.approx(1, abs=0.01))
+
+
+def test_a_search_between_the_requests_of_new_metadata_finds_all_windows(pair):
+    first, second = pair
+    first.add([LONG], ids=["a"], metadatas=[{"n": 1}])
+    steps = first._calls.add([LONG], ["a"], [{"n": 2}], False)
+    steps, step = until(first, steps, "batch_update_points")
+    states = []
+    with suppress(StopIteration):
+        while True:
+            step = steps.send(first._connection(step))
+            found = [second.search("nine", filter={"n": number}) for number in (1, 2)]
+            [hit] = found[0] + found[1]
+            assert (hit.passage.number, hit.score) == (2, pytest.approx(1, abs=0.01))
+            states.append(hit.metadata["n"])
+    assert states == sorted(states)
+    assert set(states) == {1, 2}
+
+
+def until(collection, steps, method):
+    """Steps as far as a request, which is not made yet."""
+    step = next(steps)
+    while getattr(step, "method", None) != method or not _uploads(step):
+        step = steps.send(collection._connection(step))
+    return steps, step
+
+
+def forward(collection, steps, step):
+    while True:
+        step = steps.send(collection._connection(step))
 
 
 def test_an_old_server_is_written_without_comparison_and_a_conflict_is_still_seen(server):
