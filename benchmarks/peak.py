@@ -1,4 +1,4 @@
-"""The machine's limits: how fast it multiplies when nothing is read, and reads when nothing is multiplied."""
+"""The processor's limits: how fast it multiplies while nothing is read, and reads while nothing is multiplied."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from retrievers.kernels.ir import (
     store,
     vector,
 )
+from retrievers.kernels.look_ahead import PREFETCH
 from retrievers.kernels.products import LINE
-from retrievers.kernels.scan import PREFETCH
 from retrievers.kernels.targets import Target
 
 NAME, READING = "peak", "reading"
-_SUMS = 12  # in flight at once: more than an instruction takes cycles on any processor, times two a cycle
+_SUMS = 12  # multiplications under way at once: two may begin in a cycle, and each takes a few cycles
 _UNROLL = 4
 _LINES = 16  # cache lines that are read in a trip
 
@@ -62,7 +62,7 @@ def peak(target: Target, threads: int, *, seconds: float = 0.2, repeats: int = 5
 
 
 def reading(target: Target, rows: NDArray[np.uint8], threads: int) -> float:
-    """Measure once how fast some threads at once read an array, each its part of it: bytes a second."""
+    """Measure once how fast some threads read an array together, each a part of it: bytes a second."""
     kernel = functions((READING,), target, _reading, [(READING, 1)])[READING]
     tasks, trips = [], 0
     for part in np.array_split(rows.reshape(-1), threads):
@@ -90,7 +90,7 @@ def _together(kernel: Callable[[int], None], tasks: Sequence[NDArray[np.int64]])
 
 
 def _module(target: Target, triple: str) -> ir.Module:
-    """peak(task): task[0] is the number of trips; what comes out is written behind it, so that it is made."""
+    """peak(task): task[0] is the number of trips; what comes out is written after it, so that it is computed."""
     unit = ir.Module(NAME)
     unit.triple = triple
     function = ir.Function(unit, ir.FunctionType(VOID, [POINTER]), NAME)
@@ -116,7 +116,7 @@ def _module(target: Target, triple: str) -> ir.Module:
 
 
 def _reading(triple: str) -> ir.Module:
-    """reading(task): task[0] trips, from the address task[1] on; a number made of all that was read is left."""
+    """reading(task): task[0] trips, from the address task[1] on; what was read is put together and written after it."""
     unit = ir.Module(READING)
     unit.triple = triple
     function = ir.Function(unit, ir.FunctionType(VOID, [POINTER]), READING)
@@ -151,7 +151,7 @@ def _matrices(b: ir.IRBuilder, trips: ir.Value) -> None:
 
 
 def _opaque(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """The same value, of which LLVM must not know it: else it multiplies once and adds the product often."""
+    """The same value, but LLVM does not know so: otherwise it would multiply once and add the product many times."""
     register = "x" if b.module.triple.startswith("x86") else "w"
     kind = ir.FunctionType(value.type, [value.type])
     return b.asm(kind, "", f"={register},0", [value], side_effect=True)

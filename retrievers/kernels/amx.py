@@ -31,7 +31,10 @@ def serves(target: Target, row_bytes: int) -> bool:
 
 
 def products(b: ir.IRBuilder, target: Target, row_bytes: int) -> Products:
-    """The products of a target, in its matrix registers where it has them and the rows fill them."""
+    """The products of a target, in its matrix registers where it has them and the rows fill them.
+
+    Matrix registers are set up at once: see Registers. Otherwise this gives no instruction.
+    """
     kind = MatrixProducts if serves(target, row_bytes) else Products
     return kind(b, target.arithmetic, target.lanes, row_bytes)
 
@@ -54,7 +57,16 @@ class MatrixProducts(Products):
         splits: int = 1,
         ahead: Callable[[ir.Value], None] | None = None,
     ) -> Product:
-        """See Products.multiply; count is less than 16, or a multiple of it."""
+        """See Products.multiply; count is less than 16, or a multiple of it.
+
+        32 rows and 2 groups, the first 64 bytes of them (amx)::
+
+            tileloadd       (%r8,%r9), %tmm0        # what a sum begins with, for each of the 4 sums
+            tileloadd       (%r8,%r10), %tmm4       # 64 bytes of 16 query tokens
+            tileloadd       (%rsi,%r14), %tmm6      # 64 bytes of 16 rows; r14 is the distance between rows
+            tdpbusd         %tmm4, %tmm6, %tmm0     # 16 x 16 x 64 products are added to the first sum
+            tilestored      %tmm0, 1792(%rsp,%r10)  # at the end, where vector registers can read it
+        """
         if count < SIDE:
             return super().multiply(query, groups, rows, count, excess=excess, splits=splits, ahead=ahead)
         b, registers, blocks = self.b, self.registers, count // SIDE
@@ -100,7 +112,17 @@ class MatrixProducts(Products):
 
 
 class Registers:
-    """The matrix registers within one function, and memory that four of them, the sums, are stored to."""
+    """The matrix registers within one function, and memory that four of them, the sums, are stored to.
+
+    Each method is one instruction (amx)::
+
+        sttilecfg       5896(%rsp)              # at the beginning: how others left the registers
+        tilezero        %tmm0                   # zero
+        tileloadd       (%rsi,%r14), %tmm6      # load
+        tdpbusd         %tmm4, %tmm6, %tmm0     # multiply
+        tilestored      %tmm0, 1792(%rsp,%r10)  # store
+        ldtilecfg       5896(%rsp)              # give_back
+    """
 
     def __init__(self, b: ir.IRBuilder) -> None:
         self.b = b
@@ -130,7 +152,12 @@ class Registers:
 
 
 def configure(b: ir.IRBuilder) -> None:
-    """Make all 8 matrix registers of this thread 16 rows of 64 bytes."""
+    """Make all 8 matrix registers of this thread 16 rows of 64 bytes.
+
+    The description is written to memory, and loaded by one instruction (amx)::
+
+        ldtilecfg       1344(%rsp)
+    """
     # Palette 1; the bytes of each register's rows, 16-bit numbers from 16 on; the numbers of rows from 48 on.
     content = [1, *[0] * 15, *[BYTES, 0] * 8, *[0] * 16, *[SIDE] * 8, *[0] * 8]
     place = b.alloca(ir.ArrayType(I8, 64))

@@ -1,7 +1,7 @@
 """How each kind of processor multiplies stored rows by packed queries: the inner step of a kernel.
 
 A kernel holds one query token in each lane of a vector. A step takes the next 4 bytes of a stored row (1 in
-the float32 arithmetic), spreads them over all lanes, and adds the product with the query's vector.
+the float32 arithmetic), puts them into every lane, and adds the product with the query's vector to the sum.
 """
 
 from __future__ import annotations
@@ -72,7 +72,12 @@ class Arithmetic(Protocol):
 
 
 class _Integers:
-    """Rows are multiplied as they are stored, 4 bytes a step, into int32 lanes."""
+    """Rows are multiplied as they are stored, 4 bytes a step, into int32 lanes.
+
+    A row's 4 bytes are loaded into every lane by one instruction (avx2)::
+
+        vpbroadcastd    16(%rax,%rdx), %ymm2
+    """
 
     step = WORD
     limit = 127
@@ -102,7 +107,13 @@ class _Integers:
 
 
 class Vnni(_Integers):
-    """vpdpbusd: 4 unsigned by 4 signed bytes into each int32 lane, exactly."""
+    """vpdpbusd: 4 unsigned by 4 signed bytes into each int32 lane, exactly.
+
+    One row's step with 16 query tokens is two instructions and 64 products (avx512vnni)::
+
+        vpbroadcastd    -1420(%r10,%rdx), %zmm0     # 4 bytes of the row, 16 times
+        vpdpbusd        %zmm17, %zmm0, %zmm13       # zmm13 += products with the query's vector in zmm17
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -117,6 +128,13 @@ class Avx2(_Integers):
     vpmaddubsw adds two products into 16 bits and saturates there, so queries keep to 64: twice 255 * 64 is
     32 640. That bit of the query costs nothing in the end, as the best windows are scored again in float32;
     widening both sides to 16 bits instead, which keeps it, takes a third more instructions.
+
+    One row's step with 8 query tokens (avx2)::
+
+        vpbroadcastd    16(%rax,%rdx), %ymm2        # 4 bytes of the row, 8 times
+        vpmaddubsw      128(%r14,%r13), %ymm2, %ymm2        # products with the query, in pairs: 16 x 16 bits
+        vpmaddwd        %ymm2, %ymm13, %ymm5        # the pairs in pairs: 8 x 32 bits; ymm13 holds ones
+        vpaddd          %ymm4, %ymm0, %ymm4         # added to the sum
     """
 
     limit = 64
@@ -132,7 +150,15 @@ class Avx2(_Integers):
 
 
 class Sdot(_Integers):
-    """Arm's sdot: 4 signed by 4 signed bytes into each int32 lane, the row's 4 taken from a register's lane."""
+    """Arm's sdot: 4 signed by 4 signed bytes into each int32 lane, the row's 4 taken from a register's lane.
+
+    The row's bytes become signed by turning over their highest bits. One load serves four steps (sdot)::
+
+        ldur    q10, [x1, #-256]                    // 16 bytes of the row
+        eor     v14.16b, v10.16b, v0.16b            // less 128; v0 holds the bits to turn over
+        sdot    v31.4s, v3.16b, v14.4b[0]           // v31 += products of the query in v3 with bytes 0 to 3
+        sdot    v9.4s, v15.16b, v14.4b[1]           // the next step: bytes 4 to 7
+    """
 
     offset = 0
 
@@ -168,7 +194,13 @@ class Sdot(_Integers):
 
 
 class Float:
-    """float32 on any processor: rows are turned into float32 first, and queries are not rounded."""
+    """float32 on any processor: rows are turned into float32 first, and queries are not rounded.
+
+    One row's step with 8 query tokens, one element of the row (avx2float)::
+
+        vbroadcastss    16(%rdx,%rdi,4), %ymm4      # the element, 8 times
+        vfmadd231ps     %ymm0, %ymm4, %ymm14        # ymm14 += ymm0 * ymm4; ymm0 holds the query's elements
+    """
 
     step = 1
     limit = 0
@@ -180,6 +212,13 @@ class Float:
     def prepare(
         self, b: ir.IRBuilder, rows: ir.Value, count: int, row_bytes: int, scratch: ir.Value
     ) -> ir.Value:
+        """Write the rows' numbers into the scratch: 16 of them in a trip of the loop (avx2float)::
+
+        vpmovzxbd       -32(%r8,%r14), %ymm0    # 8 bytes to 8 integers
+        vcvtdq2ps       %ymm0, %ymm0            # to float32
+        vaddps          %ymm0, %ymm12, %ymm0    # less 128
+        vmovups         %ymm0, 64(%rdx,%r14,4)
+        """
         width = 16 if row_bytes % 16 == 0 else 4
         with repeat(b, i64(0), i64(count * row_bytes), width) as place:
             octets = load(b, rows, I8, place, vector(I8, width))

@@ -1,8 +1,8 @@
 """Windows as sets of centroid numbers: which different ones each has, and the sums of byte maxima over them.
 
-A query is a table of one row a centroid and one byte a query token. A window's score is the sum over query
-tokens of the largest byte among the rows of its codes: one row load and one byte-wise maximum a code. Every
-processor has both instructions, so that one generator without special cases serves all.
+A query is a table with a row for each centroid and a byte for each query token. A window's score is the sum over
+query tokens of the largest byte among the rows of its codes: for each code one load of a row and one maximum byte by
+byte. Every processor has both instructions, so that one generator without special cases serves all.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
+from retrievers.kernels.centroid_scan import WIDTHS
 from retrievers.kernels.compile import Functions, functions
 from retrievers.kernels.ir import (
     I8,
@@ -34,8 +35,7 @@ from retrievers.kernels.targets import chosen_target
 from retrievers.kernels.task import Array, Count, Layout
 from retrievers.kernels.threads import cores, share
 
-WIDTHS = (16, 32)  # query tokens of a table: a short query needs half the cache
-UNROLL = 8  # codes that one turn of the loop takes
+UNROLL = 8  # codes that one trip of the loop takes
 PORTION = 512  # windows that a thread takes at once
 MOST_CENTROIDS = 1 << 16
 
@@ -64,8 +64,8 @@ def distinct(
 ) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
     """The different codes of each window, in the order in which they first appear.
 
-    The first one fills a window's codes up to a multiple of UNROLL: maxima do not mind one that stands twice, and
-    the scan has no remainders, whose number no processor can guess.
+    Copies of the first one fill a window's codes up to a multiple of UNROLL. A maximum does not mind a code that
+    stands twice, and the scan needs no loop over remainders, whose number no processor can guess.
 
     Args:
         codes: uint16, (tokens,).
@@ -76,7 +76,7 @@ def distinct(
     """
     codes = np.ascontiguousarray(codes, np.uint16)
     starts, ends = np.ascontiguousarray(starts, np.int64), np.ascontiguousarray(ends, np.int64)
-    # Room for each window filled up, and once more: what is written may only then turn out not to count.
+    # Room for each window's codes filled up, and for UNROLL more: a code is written before it is known to be new.
     different = np.empty(int((ends - starts).sum()) + UNROLL * (len(starts) + 1), np.uint16)
     counts = np.empty(len(starts), np.int64)
     # For each code the last window that had it, so that nothing is cleared between windows.
@@ -122,7 +122,7 @@ def add_maxima(
         windows=len(positions),
     )
     others = min(cores(), -(-len(positions) // (4 * PORTION))) - 1
-    # Helpers hold the arrays that the addresses stand for, as long as they may still read them.
+    # A task has addresses only: the function below keeps the arrays alive for as long as a helper may run it.
     arrays = (codes, offsets, positions, table, totals, counter)
     share(lambda: (kernel(*task), arrays), others)
 
@@ -144,6 +144,16 @@ def _functions() -> Functions:
 
 
 def _distinct(b: ir.IRBuilder) -> None:
+    """Write distinct. For each code of a window (avx2)::
+
+    movzwl  (%rdi,%rbx,2), %eax         # the code
+    xorl    %r15d, %r15d
+    cmpl    %r11d, (%r8,%rax,4)         # was it seen in this window?
+    setne   %r15b                       # 1 if not
+    movl    %r11d, (%r8,%rax,4)         # now it was
+    movw    %ax, (%r9,%rbp,2)           # written in either case
+    addq    %rbp, %r15                  # but the next one is written over it unless it was new
+    """
     task = DISTINCT.arguments(b)
     different = task["different"]
     end = Variable(b, I64)  # of the different codes so far
@@ -156,7 +166,7 @@ def _distinct(b: ir.IRBuilder) -> None:
             place = at(b, task["seen"], I32, b.zext(code, I64))
             new = b.icmp_unsigned("!=", load(b, place, I32), stamp)
             store(b, stamp, place)
-            # Written either way: a branch on something so random costs more than the store.
+            # Written whether it is new or not: a branch on something so random costs more than the store.
             store(b, code, different, end.get())
             end.set(b.add(end.get(), b.zext(new, I64)))
         first = b.load(at(b, different, I16, before), align=2, typ=I16)
@@ -168,6 +178,20 @@ def _distinct(b: ir.IRBuilder) -> None:
 
 
 def _maxima(b: ir.IRBuilder, width: int) -> None:
+    """Write maxima16 or maxima32. Eight codes of a window take one trip (avx2)::
+
+        movq    (%rdi,%rbx,2), %r12         # four codes at once
+        movq    %r12, %rbp
+        shrq    $28, %rbp                   # the third, times the 16 bytes of a row of the table
+        andl    $1048560, %ebp
+        vmovdqu (%rbp,%rcx), %xmm3          # its row
+        vpmaxub %xmm3, %xmm2, %xmm2         # the larger byte in each column
+
+    and the bytes of a window are added up without a loop (avx2)::
+
+        vpsadbw %xmm0, %xmm1, %xmm1
+        vmovd   %xmm1, %ebx
+    """
     task = MAXIMA.arguments(b)
     row, wide = vector(I8, width), vector(I16, width)  # 32 * 255 fits in 16 bits
     best = Variable(b, row)
@@ -201,4 +225,8 @@ def _maxima(b: ir.IRBuilder, width: int) -> None:
 
 
 def _larger(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+    """The larger byte in each lane (avx2)::
+
+    vpmaxub %xmm3, %xmm2, %xmm2
+    """
     return b.select(b.icmp_unsigned(">", x, y), x, y)

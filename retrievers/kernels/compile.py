@@ -1,4 +1,4 @@
-"""From modules of LLVM IR to native functions, with the machine code kept on disk."""
+"""From modules of LLVM IR to native functions of this process; the machine code is kept on disk."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def functions(
     make: Callable[[str], ir.Module],
     arguments: Sequence[tuple[str, int]],
 ) -> Functions:
-    """Functions of a module, built once a process and compiled once a machine; they run without the GIL.
+    """Functions of a module: loaded once by a process, compiled once for all of them. They run without the GIL.
 
     Args:
         name: strings and numbers that, with the target and this package's source, settle what `make` makes.
         target: the kind of processor to compile for.
-        make: the module for a machine, given what LLVM calls it.
+        make: makes the module, given what LLVM calls the architecture and the system.
         arguments: names of the functions, and how many int64 each takes.
     """
     found = _loaded.get((name, target))
@@ -51,26 +51,40 @@ def functions(
 
 
 def target_machine(target: Target, triple: str) -> llvm.TargetMachine:
-    """LLVM's back end for a target, also for another architecture than this machine's."""
+    """LLVM's back end for a target, also of another architecture than this processor's."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     return llvm.Target.from_triple(triple).create_target_machine(
         cpu=target.cpu,
         features=target.features,
         opt=3,
-        reloc="static" if target.machine == "x86_64" else "default",
+        reloc="static" if target.architecture == "x86_64" else "default",
         codemodel="jitdefault",
         jit=True,
     )
 
 
 def optimised(unit: ir.Module, machine: llvm.TargetMachine) -> llvm.ModuleRef:
-    """Parse, verify and optimise a module for a machine."""
+    """Parse a module, check that it is valid, and optimise it for a target."""
     parsed = llvm.parse_assembly(str(unit), context=llvm.create_context())
     parsed.verify()
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
     builder.getModulePassManager().run(parsed, builder)
     return parsed
+
+
+def assembler(make: Callable[[str], ir.Module], target: Target, triple: str | None = None) -> str:
+    """The assembler that a module comes out as, to be read: see README.md of this package.
+
+    Args:
+        make: makes the module, given what LLVM calls the architecture and the system.
+        target: the kind of processor; it need not be this one.
+        triple: the architecture and the system, "aarch64-unknown-linux-gnu" for example; None means this one.
+    """
+    triple = triple or llvm.get_process_triple()
+    machine = target_machine(target, triple)
+    text: str = machine.emit_assembly(optimised(make(triple), machine))
+    return text
 
 
 def _load(
@@ -100,7 +114,10 @@ def _load(
 
 @cache
 def _source() -> str:
-    """A digest of this package: writing the IR takes longer than loading what was compiled from it."""
+    """A digest of this package's files, so that code of another version of it is not taken.
+
+    Not of the IR, which takes longer to write than compiled code takes to load.
+    """
     files = sorted(resources.files(__package__).iterdir(), key=lambda file: file.name)
     content = [file.read_bytes() for file in files if file.name.endswith((".py", ".pyc"))]
     return hashlib.sha256(b"\0".join(content)).hexdigest()

@@ -15,7 +15,9 @@ from retrievers.kernels.targets import Target
 from retrievers.kernels.threads import helpers, share
 from retrievers.types import TokenMatrix
 
-PORTIONS = 16  # chunks a thread, so that threads end together although windows differ
+PORTIONS = (
+    16  # chunks for each thread, so that all end at nearly the same time although windows differ in length
+)
 
 
 def maxsim(
@@ -34,7 +36,7 @@ def maxsim(
         rows: uint8, (tokens, row_bytes): int8 + 128.
         scales: float32, (tokens,): a token's vector is (row - 128) * scale.
         starts: int64, (windows,): first token of each window.
-        ends: int64, (windows,): the token behind the last one.
+        ends: int64, (windows,): one past the last token of each window.
         queries: matrices, float32, (query_tokens_i, dim).
         target: the kind of processor whose kernel runs; one with integer arithmetic rounds the queries too.
     Returns:
@@ -104,7 +106,7 @@ class _Scan:
 def _split(
     starts: NDArray[np.int64], ends: NDArray[np.int64], packed: Packed, products: int
 ) -> tuple[int, int]:
-    """Threads that help, and windows in a chunk; `products` are multiplications a token and group."""
+    """Threads that help, and windows in a chunk; `products` are the multiplications for one token and group."""
     work = int(ends.sum() - starts.sum()) * packed.groups * products
     others = helpers(work)
     return others, max(1, len(starts) // ((1 + others) * PORTIONS))

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from retrievers.types import TokenMatrix
 
-LINE = 64  # bytes
+LINE = 64  # bytes of a cache line
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def pack(
 
 
 def _aligned(shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
-    """An array that begins with a cache line: a vector that lay across two would be read twice."""
+    """An array that begins where a cache line does: a vector that lies across two lines takes two reads."""
     size = math.prod(shape) * np.dtype(kind).itemsize
     space = np.empty(size + LINE, np.uint8)
     first = -space.ctypes.data % LINE

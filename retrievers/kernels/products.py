@@ -34,6 +34,15 @@ def accumulate(
 ) -> None:
     """Write some steps of all products of a block.
 
+    One step of a block of 12 rows and 2 groups begins so; the 12 rows take turns, and then the next step comes
+    (avx512vnni)::
+
+        vmovdqu64       -192(%r8), %zmm17           # query(0, step)
+        vpbroadcastd    -1420(%r10,%rdx), %zmm0     # row(0, step)
+        vpdpbusd        %zmm17, %zmm0, %zmm13       # add(0, 0, ...)
+        vpbroadcastd    -1292(%r10,%rdx), %zmm0     # row(1, step)
+        vpdpbusd        %zmm17, %zmm0, %zmm12       # add(1, 0, ...)
+
     Args:
         rows: rows, or blocks of rows where a register holds several.
         groups: groups of query tokens.
@@ -77,6 +86,16 @@ class Products:
         ahead: Callable[[ir.Value], None] | None = None,
     ) -> Product:
         """Write the products of `count` rows and `groups` groups.
+
+        A loop whose trip takes 4 steps, 16 bytes of each row (avx2)::
+
+            vpmaddubsw      128(%r14,%r13), %ymm2, %ymm2
+            vpmaddwd        %ymm2, %ymm13, %ymm5
+            vpaddd          %ymm4, %ymm0, %ymm4
+            addq            $4, %r12                # 4 steps are done
+            subq            $-128, %r13             # the query's next 4 vectors
+            cmpq            $28, %r12
+            jb              .LBB0_61
 
         Args:
             query: address of the first group's vectors, (groups, steps, lanes).
@@ -128,7 +147,12 @@ class Products:
         """Write what the function does last, before it returns."""
 
     def _sums(self, group: int, excess: Callable[[int], ir.Value] | None, splits: int) -> list[Variable]:
-        """The variables that a product is added up in, with the values that they begin with."""
+        """The variables that a product is added up in, with the values that they begin with.
+
+        A sum that begins with 0 (avx2)::
+
+            vpxor   %xmm0, %xmm0, %xmm0
+        """
         sums = [Variable(self.b, self.totals) for _ in range(splits)]
         for part, total in enumerate(sums):
             if part == 0 and excess is not None and self.arithmetic.offset:
@@ -138,7 +162,12 @@ class Products:
         return sums
 
     def _together(self, parts: list[Variable]) -> ir.Value:
-        """The sum of the parts of a product. Only integers are split, so the order does not matter."""
+        """The sum of the parts of a product. Only integers are split, so the order does not matter.
+
+        Two parts (avx2)::
+
+            vpaddd  %ymm10, %ymm11, %ymm1
+        """
         total, *others = [part.get() for part in parts]
         for value in others:
             total = self.b.add(total, value)

@@ -26,7 +26,7 @@ def maxsim(
         rows: uint8, (tokens, row_bytes): int8 + 128.
         scales: float32, (tokens,): a token's vector is (row - 128) * scale.
         starts: int64, (windows,): first token of each window.
-        ends: int64, (windows,): the token behind the last one.
+        ends: int64, (windows,): one past the last token of each window.
         queries: matrices, float32, (query_tokens_i, dim).
     Returns:
         float32, (len(queries), windows). -inf for a window without tokens, 0 for a query without tokens.
@@ -45,7 +45,7 @@ def maxsim(
 
 
 def rounded(query: TokenMatrix, limit: int) -> TokenMatrix:
-    """A query as a kernel target with integer arithmetic sees it.
+    """A query as a target with integer arithmetic sees it.
 
     Args:
         query: float32, (query_tokens, dim).

@@ -1,8 +1,9 @@
 """The generator of the scan: MaxSim of many windows and queries as one native function, in LLVM IR.
 
-Query tokens lie in the lanes of vectors, a group a vector. A block multiplies a few window tokens (rows) by
-a few groups (a tile) with every product sum in a register, scales them, and raises the groups' maxima. Rows
-are read once a tile while they are in the first-level cache, and never copied.
+Query tokens lie in the lanes of vectors; the tokens of one vector are a group. A block multiplies a few rows (tokens
+of a window) by a few groups, with every sum of products in a register, scales the sums, and raises the groups' maxima
+to them. The numbers of rows and groups are the block's shape, a tile. Rows are read once for each tile, while they
+are in the first-level cache, and never copied.
 
 The function takes windows in chunks from a shared counter until none is left, so any number of threads may run it
 on one task, and none waits for another.
@@ -32,18 +33,17 @@ from retrievers.kernels.ir import (
     leave_if,
     load,
     portions,
-    prefetch,
     repeat,
     splat,
     store,
     vector,
 )
+from retrievers.kernels.look_ahead import LookAhead
 from retrievers.kernels.products import Product
 from retrievers.kernels.targets import Target, Tile
 from retrievers.kernels.task import Array, Count, Layout
 
 NAME = "scan"
-PREFETCH = 8192  # bytes ahead: what the fastest processors scan while memory answers
 
 TASK = Layout(
     rows=Array("uint8, (tokens, row_bytes), see retrievers.kernels.rows"),
@@ -99,7 +99,10 @@ def _copied_floats(target: Target, row_bytes: int) -> int:
 
 
 class Scan:
-    """Writes the function."""
+    """Writes the function. Each method writes a part of it, and shows the assembler that the part comes out as.
+
+    Rows have 128 bytes in what is shown; other widths give other numbers.
+    """
 
     def __init__(self, function: ir.Function, target: Target, row_bytes: int) -> None:
         self.b = b = ir.IRBuilder(function.append_basic_block("entry"))
@@ -109,55 +112,72 @@ class Scan:
         self.task = TASK.read(b, task)
         self.sums = at(b, self.scratch, F32, _copied_floats(target, row_bytes))
         self.products = amx.products(b, target, row_bytes)
+        self.look_ahead = LookAhead(b, self.task["rows"], row_bytes)
         self.floats = vector(F32, self.lanes)
         self.totals = self.products.totals
 
     def emit(self) -> None:
+        """The whole function: windows, in chunks that the threads take from a counter.
+
+        The loop over the windows of a chunk (avx2)::
+
+            incq    %rbp                        # the following window
+            cmpq    %rsi, %rbp                  # is it in this chunk?
+            cmovlq  %rbp, %rdx                  # if not, it stays this one
+        """
         b = self.b
         chunk, windows = self.task["chunk"], self.task["windows"]
         with portions(b, self.counter, chunk, windows) as (first, last), repeat(b, first, last) as window:
-            behind = b.add(window, i64(1))
-            self._window(window, b.select(b.icmp_signed("<", behind, last), behind, window))
+            following = b.add(window, i64(1))
+            self._window(window, b.select(b.icmp_signed("<", following, last), following, window))
         self.products.end()
         b.ret_void()
 
     def _window(self, window: ir.Value, following: ir.Value) -> None:
-        """Write one window's score for each query; the following window is the one that is scored then."""
+        """One window's score for each query; the following window is the one that is scored next.
+
+        Its first instructions (avx2)::
+
+            movq    (%rbx,%r10,8), %rsi         # starts[window]
+            movq    (%r14,%r10,8), %r11         # ends[window]
+            movq    (%rbx,%rdx,8), %r10         # starts[following]
+        """
         b = self.b
         start, end = (load(b, self.task[name], I64, window) for name in ("starts", "ends"))
-        self._look_ahead(start, end, load(b, self.task["starts"], I64, following))
+        self.look_ahead.begin(start, end, load(b, self.task["starts"], I64, following))
         with b.if_else(b.icmp_signed("<", start, end)) as (some, none):
             with some:
                 group = Variable(b, I64)
                 group.set(i64(0))
                 for tile in self.tiles:
                     with forever(b) as done:
-                        behind = b.add(group.get(), i64(tile.groups))
-                        leave_if(b, b.icmp_signed(">", behind, self.task["groups"]), done)
+                        next_group = b.add(group.get(), i64(tile.groups))
+                        leave_if(b, b.icmp_signed(">", next_group, self.task["groups"]), done)
                         self._tile(tile, group.get(), start, end)
-                        group.set(behind)
+                        group.set(next_group)
                 with repeat(b, i64(0), self.task["queries"]) as query:
                     store(b, self._sum(query), self._place(query, window))
             with none, repeat(b, i64(0), self.task["queries"]) as query:
                 store(b, ir.Constant(F32, float("-inf")), self._place(query, window))
 
-    def _look_ahead(self, start: ir.Value, end: ir.Value, following: ir.Value) -> None:
-        """Settle what prefetch asks for while one window is scored: what comes behind it, wherever that lies."""
-        b = self.b
-        self.behind, length = (b.mul(tokens, i64(self.row_bytes)) for tokens in (end, b.sub(end, start)))
-        self.jump = b.mul(b.sub(following, end), i64(self.row_bytes))
-        # Not further than the window is long where the next one lies elsewhere: it may be no longer, and what
-        # lies behind it is not wanted.
-        near = b.icmp_signed("<", length, i64(PREFETCH))
-        elsewhere = b.icmp_signed("!=", self.jump, i64(0))
-        self.reach = b.select(b.and_(near, elsewhere), length, i64(PREFETCH))
-
     def _place(self, query: ir.Value, window: ir.Value) -> ir.Value:
+        """Where a score is written: out[query, window].
+
+        A multiplication; the additions are part of the store (avx2)::
+
+            imulq   %r15, %rsi                  # query * windows
+        """
         b = self.b
         return at(b, self.task["out"], F32, b.add(b.mul(query, self.task["windows"]), window))
 
     def _tile(self, tile: Tile, group: ir.Value, start: ir.Value, end: ir.Value) -> None:
-        """Leave the scaled maxima of a tile's groups over the rows start to end in the sums."""
+        """Leave the maxima of a tile's groups over the rows start to end, scaled, in the scratch.
+
+        A group's maxima are in a register while the window's rows go by; then (avx2)::
+
+            vmulps  (%rdx,%r8), %ymm14, %ymm0   # times the query tokens' scales
+            vmovups %ymm0, (%rdx,%r8)           # into the scratch
+        """
         b = self.b
         best = [Variable(b, self.floats) for _ in range(tile.groups)]
         for maximum in best:
@@ -169,8 +189,9 @@ class Scan:
             here = row.get()
             left = b.sub(end, here)
             leave_if(b, b.icmp_signed("<=", left, i64(0)), done)
-            # The largest block that the window can hold and that the next size could not do for. Its last
-            # rows are the window's last rows at most: a maximum does not mind a row that is taken twice.
+            # The largest block that fits into the window and is needed, because a block of the next size would
+            # leave rows over. It may begin at rows that are done already, so that it ends with the window: a
+            # maximum does not mind a row that is taken twice.
             body = partial(self._block, tile, group, best, end, row)
             self._choose(tile.rows, left, length, body)
         for n, maximum in enumerate(best):
@@ -179,6 +200,15 @@ class Scan:
             store(b, b.fmul(maximum.get(), scale), self.sums, lane, F32)
 
     def _choose(self, sizes: tuple[int, ...], left: ir.Value, length: ir.Value, body: partial[None]) -> None:
+        """Write the body for each size of blocks, and the choice between them by how many rows are left.
+
+        Each size is written out, so that its rows have registers of their own (portable, x86_64)::
+
+            cmpq    $8, %rdi                    # has the window 8 rows?
+            jl      .LBB0_73
+            cmpq    $5, %r8                     # are more than 4 left?
+            jb      .LBB0_73
+        """
         b = self.b
         if len(sizes) == 1:
             body(sizes[0])
@@ -194,7 +224,14 @@ class Scan:
     def _block(
         self, tile: Tile, group: ir.Value, best: list[Variable], end: ir.Value, row: Variable, count: int
     ) -> None:
-        """Raise the maxima of a tile's groups by `count` rows from `row` on, and move `row` behind them."""
+        """Raise the maxima of a tile's groups to `count` rows from `row` on, and move `row` on to the next.
+
+        A block of one row that must not begin after the window's last (avx2)::
+
+            cmpq    %rdx, %rbp
+            cmovgeq %rdx, %rbp                  # first = min(row, end - 1)
+            incq    %rbp                        # row = first + 1
+        """
         b = self.b
         latest = b.sub(end, i64(count))
         here = row.get()
@@ -205,7 +242,15 @@ class Scan:
     def raise_maxima(
         self, tile: Tile, group: ir.Value, best: list[Variable], first: ir.Value, count: int
     ) -> None:
-        """Raise the maxima of a tile's groups by `count` rows from `first` on."""
+        """Raise the maxima of a tile's groups to `count` rows from `first` on.
+
+        After the products, for each row and group (avx2)::
+
+            vcvtdq2ps       %ymm0, %ymm0                # the sums of products to float32
+            vbroadcastss    (%rcx,%rbp,4), %ymm1        # the row's scale in every lane
+            vmulps          %ymm0, %ymm1, %ymm0
+            vmaxps          %ymm14, %ymm0, %ymm14       # the maxima so far are in ymm14
+        """
         b = self.b
         rows = at(b, self.task["rows"], I8, b.mul(first, i64(self.row_bytes)))
         rows = self.arithmetic.prepare(b, rows, count, self.row_bytes, self.scratch)
@@ -220,7 +265,13 @@ class Scan:
             maximum.set(high)
 
     def _products(self, tile: Tile, group: ir.Value, rows: ir.Value, first: ir.Value, count: int) -> Product:
-        """Dot products of `count` rows from number `first` on and a tile's groups."""
+        """Dot products of `count` rows from number `first` on and a tile's groups: see Products.multiply.
+
+        What is written here is where they begin (avx2)::
+
+            shlq    $7, %rdx                    # first row: number times 128 bytes
+            shlq    $10, %r13                   # first group: number times 32 steps of 32 bytes
+        """
         b = self.b
         place = b.mul(first, i64(self.row_bytes))
         integers = self.totals != self.floats
@@ -233,19 +284,21 @@ class Scan:
             # float32 must add up in one order, whatever block a row comes to lie in.
             splits=max(1, min(4, 8 // (tile.groups * count))) if integers else 1,
             # float32 multiplies a copy of the rows, which is in the cache.
-            ahead=(lambda distance: self.prefetch(b.add(place, distance))) if integers else None,
+            ahead=(lambda distance: self.look_ahead.prefetch(b.add(place, distance))) if integers else None,
         )
 
-    def prefetch(self, place: ir.Value) -> None:
-        """Ask for the cache line that is wanted some time after the byte at a place in all rows."""
-        b = self.b
-        ahead = b.add(place, self.reach)
-        beyond = b.icmp_signed(">=", ahead, self.behind)
-        ahead = b.add(ahead, b.select(beyond, self.jump, i64(0)))
-        prefetch(b, at(b, self.task["rows"], I8, ahead))
-
     def _sum(self, query: ir.Value) -> ir.Value:
-        """The score: sum of a query's lanes, always in the same order, wherever in a pass the query lies."""
+        """The score: the sum of a query's lanes, always in the same order, wherever in a pass the query lies.
+
+        Vectors of lanes are added up, those of other queries taken as 0; then halves until one is left (avx2)::
+
+            vpcmpgtd        %ymm2, %ymm1, %ymm1         # which of the 8 lanes are the query's?
+            vpand           (%r11,%r8,4), %ymm1, %ymm1
+            vaddps          %ymm1, %ymm0, %ymm0
+            addq            $8, %r8
+            vextractf128    $1, %ymm0, %xmm1            # after the loop: the upper half
+            vaddps          %xmm1, %xmm0, %xmm0         # to the lower one
+        """
         b = self.b
         first = load(b, self.task["offsets"], I64, query)
         last = load(b, self.task["offsets"], I64, b.add(query, i64(1)))

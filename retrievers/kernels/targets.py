@@ -19,10 +19,15 @@ VARIABLE = "RETRIEVERS_KERNEL"
 
 @dataclass(frozen=True)
 class Tile:
-    """Groups that a block takes at once, and how many rows: as many sums as fit in the registers."""
+    """The shape of a block: groups of query tokens by rows, as many sums of products as fit in the registers.
+
+    Attributes:
+        groups: groups that a block takes at once.
+        rows: numbers of rows that a block may take, falling, the last one 1: a window is cut into such blocks.
+    """
 
     groups: int
-    rows: tuple[int, ...]  # sizes of blocks, largest first, 1 last
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,19 +36,19 @@ class Target:
 
     Attributes:
         name: what the environment variable calls it.
-        machine: the architecture as LLVM names its target; empty for any.
+        architecture: as LLVM names it; empty for any.
         needs: features of the processor, as LLVM names them.
         cpu: the processor that is compiled for, in LLVM's names; empty for the architecture's baseline.
         features: what is added to that processor.
         arithmetic: the instructions.
         lanes: query tokens in a vector.
         tiles: shapes of the scan's blocks, by falling number of groups; the last one takes a single group.
-        final: name of the float32 target that gives the scores which users see.
+        final: name of the target whose float32 scores users see, after this one has chosen the best windows.
         matrix_tiles: the same for rows that fill the processor's matrix registers; empty where it has none.
     """
 
     name: str
-    machine: str
+    architecture: str
     needs: frozenset[str]
     cpu: str
     features: str
@@ -55,7 +60,7 @@ class Target:
 
     @property
     def description(self) -> str:
-        """All that settles the code for this target, the same in every process: part of the key of kept code."""
+        """All that settles the code for this target, in the same words in every process: part of the code's key."""
         kind = self.arithmetic
         parts = (
             *(self.name, self.cpu, self.features, self.lanes, self.tiles, self.matrix_tiles),
@@ -64,12 +69,12 @@ class Target:
         return repr(parts)
 
 
-# 32 registers hold 24 sums beside the queries of a tile and the row; 16 registers hold 12 at most.
+# Beside the query's vectors and the row, 32 registers hold 24 sums, and 16 registers hold 12 at most.
 _WIDE = (Tile(2, (12, 8, 4, 2, 1)), Tile(1, (12, 8, 4, 2, 1)))
 _NARROW = (Tile(2, (5, 3, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _ARM = (Tile(4, (5, 3, 2, 1)), Tile(2, (8, 4, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _SMALL = (Tile(4, (2, 1)), Tile(2, (4, 2, 1)), Tile(1, (8, 4, 2, 1)))
-# Four matrix registers of sums, as an instruction starts four times until one has ended; eight there are.
+# Four of the eight matrix registers hold sums: four multiplications are begun before the first one has ended.
 _MATRIX = (Tile(2, (32, 16, 8, 4, 2, 1)), Tile(1, (64, 32, 16, 8, 4, 2, 1)))
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"})
 _AVX2 = frozenset({"avx2", "fma"})
@@ -144,11 +149,11 @@ def chosen_target() -> Target:
 @cache
 def available_targets() -> tuple[str, ...]:
     """Names of the targets that this processor can run, the fastest first."""
-    machine, features = _processor()
+    architecture, features = _processor()
     return tuple(
         target.name
         for target in TARGETS.values()
-        if target.machine in ("", machine) and target.needs <= features
+        if target.architecture in ("", architecture) and target.needs <= features
     )
 
 
@@ -156,7 +161,7 @@ def tiles_permitted() -> bool:
     """Ask Linux, once for all threads of this process, to let it use matrix instructions."""
     if not sys.platform.startswith("linux"):
         return False
-    # arch_prctl(ARCH_REQ_XCOMP_PERM, tile data): from then on 8 KB more are saved where threads take turns.
+    # arch_prctl(ARCH_REQ_XCOMP_PERM, tile data): from then on Linux saves 8 KB more whenever threads take turns.
     return ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0
 
 
@@ -170,18 +175,18 @@ def _usable(name: str) -> Target:
 
 
 def _processor() -> tuple[str, frozenset[str]]:
-    """LLVM's names of this machine's architecture and of the features that its processor has."""
+    """LLVM's names of this processor's architecture and features."""
     import llvmlite.binding as llvm
 
-    machine = llvm.get_process_triple().partition("-")[0]
+    architecture = llvm.get_process_triple().partition("-")[0]
     try:
         features = {name for name, present in llvm.get_host_cpu_features().items() if present}
     except RuntimeError:  # LLVM cannot ask this system
         features = set()
     if "amx-tile" in features and not tiles_permitted():
         features.remove("amx-tile")
-    if machine == "arm64":  # as Apple calls it
-        machine = "aarch64"
-    if machine == "aarch64" and sys.platform == "darwin":
+    if architecture == "arm64":  # as Apple calls it
+        architecture = "aarch64"
+    if architecture == "aarch64" and sys.platform == "darwin":
         features.add("dotprod")  # every Apple processor has it; LLVM does not ask macOS
-    return machine, frozenset(features)
+    return architecture, frozenset(features)

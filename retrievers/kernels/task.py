@@ -63,9 +63,9 @@ class Layout:
     def read(self, b: ir.IRBuilder, task: ir.Value) -> dict[str, ir.Value]:
         """The fields of the task at an address: pointers, and int64 for counts.
 
-        One field is one load (x86; the task's address is in rdi)::
+        Each field is one load; the task's address is in rdi (avx2)::
 
-            movq 64(%rdi), %rcx        # field 8
+            movq    16(%rdi), %rbx      # field 2
         """
         return self._named(b, [load(b, task, I64, n) for n in range(len(self))])
 
@@ -82,6 +82,7 @@ class Layout:
         return ir.IRBuilder(function.append_basic_block("entry"))
 
     def _named(self, b: ir.IRBuilder, values: list[ir.Value]) -> dict[str, ir.Value]:
+        """The values of all fields by name, addresses as pointers. No instruction: only their type changes."""
         return {
             name: b.inttoptr(value, POINTER) if isinstance(field, Array) else value
             for (name, field), value in zip(self.fields.items(), values, strict=True)

@@ -1,4 +1,4 @@
-"""Threads that help a caller with native work, and turns for callers."""
+"""Threads that help a caller with native work, and the turns that callers take."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import cast
 
 from retrievers.kernels.fork import Guard, per_process
 
-WORTH_A_THREAD = 1 << 25  # multiplications, 40 to 80 microseconds: with fewer, a helper comes too late
+# Multiplications that take 40 to 80 microseconds: a helper that is called for fewer comes too late.
+WORTH_A_THREAD = 1 << 25
 
 
 def cores() -> int:
@@ -30,8 +31,8 @@ def helpers(multiplications: int) -> int:
 def share(work: Callable[[], object], others: int) -> None:
     """Run `work` in this thread and in up to `others`; return when every run has ended.
 
-    `work` takes from a common stock until nothing is left and must not call share. Helpers that are busy
-    elsewhere are not waited for: the caller does their part, so no number of callers can block another.
+    `work` takes pieces from a common stock until none is left, and must not call share. Helpers that are busy with
+    another caller's work are not waited for: the caller does their part, so no number of callers can block another.
 
     Args:
         work: releases the GIL, and holds references to all that it reads and writes.
@@ -103,7 +104,7 @@ def _keep_apart() -> None:
     others = os.sched_getaffinity(os.getpid()) - {here}
     if others:
         for helper in _state.numbers:
-            with suppress(OSError):  # it has ended, or may not be moved: then it helps from where it is
+            with suppress(OSError):  # a thread that has ended or may not be moved helps from where it is
                 os.sched_setaffinity(helper, others)
         _state.barred = here
 
@@ -148,4 +149,4 @@ def _executor() -> ThreadPoolExecutor:
 
 def _enlist() -> None:
     _state.numbers.append(get_native_id())
-    _state.barred = -1  # this one is to be told, too
+    _state.barred = -1  # so that the new thread is barred from that core, too

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 MOST = 1 << 16  # a code is a uint16
 FEWEST, USUAL = 1 << 8, 1 << 14  # see default_count
-ROUNDS = 6  # of k-means: behind the sixth the mean similarity grows by less than 0.001 a round
-SAMPLE = 24  # rows a centroid to train on
+ROUNDS = 6  # of k-means: after the sixth the mean similarity grows by less than 0.001 in a round
+SAMPLE = 24  # rows to train on for each centroid
 PART = 8192  # rows that one call of the kernel takes
 
 
@@ -53,7 +53,7 @@ def train(
         scales: float32, (tokens,).
         dim: length of a vector.
         n_centroids: K, at most 65 536; None follows default_count. Fewer tokens than K give K = tokens.
-        sample: rows to train on; None takes 24 a centroid.
+        sample: rows to train on; None takes 24 for each centroid.
         seed: of the sample and of the first centroids.
         show_progress: a progress bar on standard error; None shows it where that is a terminal.
     Returns:
@@ -94,16 +94,16 @@ def assign(
 def optimize(store: Store, *, n_centroids: int | None = None, show_progress: bool | None = None) -> None:
     """Train centroids on a store's live rows and give every row its code; nothing to do in an empty store.
 
-    The work is done beside readers and writers; the write lock is held for what was added meanwhile.
+    Others may read and write meanwhile; the write lock is held only while rows that they added get their codes.
 
     Raises:
         InvalidInputError: n_centroids is out of range.
         StoreLockedError: another writer did not finish within the store's timeout; nothing was changed.
-        StoreError: the disk is full or cannot be written; the codes of before stay.
+        StoreError: the disk is full or cannot be written; the earlier codes stay.
     """
     with store.read() as view:
         dim, rows, scales, starts, ends = view.dim, view.rows, view.scales, view.starts, view.ends
-    # A view's arrays outlast it, and a view that stays open would keep writers waiting.
+    # The arrays stay valid after the view is closed; a view that stays open would keep writers waiting.
     found = _train(rows, scales, dim, starts, ends, n_centroids, None, 0, show_progress)
     if not len(found):
         return
@@ -127,7 +127,7 @@ def _train(
     seed: int,
     show_progress: bool | None,
 ) -> NDArray[np.float32]:
-    """See train; from the rows of some windows."""
+    """See train. The rows are those of some windows."""
     total = int((ends - starts).sum())
     count = min(default_count(total) if n_centroids is None else n_centroids, total)
     if n_centroids is not None and not 1 <= n_centroids <= MOST:
@@ -160,7 +160,7 @@ def _train(
 def _assign(
     rows: NDArray[np.uint8], centroids: NDArray[np.float32], show_progress: bool | None
 ) -> NDArray[np.uint16]:
-    """See assign; in a few steps, for the progress bar."""
+    """See assign. Done in a few steps, so that a progress bar can move."""
     prepared, codes = prepare(centroids), np.empty(len(rows), np.uint16)
     size = PART * 4 * cores()
     for step in _progress("Codes", -(-len(rows) // size), show_progress):
@@ -179,9 +179,9 @@ def _rows_of(
     starts: NDArray[np.int64], ends: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Numbers of rows, ascending, from their places when windows are laid end to end."""
-    behind = np.cumsum(ends - starts)
-    windows = np.searchsorted(behind, places, side="right")
-    return np.sort(ends[windows] - (behind[windows] - places))
+    totals = np.cumsum(ends - starts)  # tokens of each window and those before it
+    windows = np.searchsorted(totals, places, side="right")
+    return np.sort(ends[windows] - (totals[windows] - places))
 
 
 def _check(rows: NDArray[np.uint8], scales: NDArray[np.float32], dim: int) -> None:
@@ -215,9 +215,9 @@ def _sums(
 
     def part(first: int, last: int) -> None:
         for here in range(first, last, 256):
-            behind = min(here + 256, last)
-            picked = order[bounds[here] : bounds[behind]]
-            filled = here + np.flatnonzero(members[here:behind])
+            end = min(here + 256, last)
+            picked = order[bounds[here] : bounds[end]]
+            filled = here + np.flatnonzero(members[here:end])
             if len(filled):
                 sums[filled] = np.add.reduceat(
                     dequantize(rows[picked], scales[picked], dim), bounds[filled] - bounds[here], axis=0
@@ -230,7 +230,7 @@ def _sums(
 def _worst_served(
     codes: NDArray[np.uint16], similarity: NDArray[np.float32], count: int
 ) -> NDArray[np.int64]:
-    """Rows to start a centroid anew from: those least like their own, one a centroid, `count` at most."""
+    """Rows that lost centroids move to: those least like their own centroid, one of each, `count` at most."""
     order = np.argsort(similarity, kind="stable")
     _, first = np.unique(codes[order], return_index=True)
     return order[np.sort(first)[:count]]

@@ -82,13 +82,13 @@ def score(
 ) -> NDArray[np.float32]:
     """Score windows of stored rows against queries in float32: the scores that users see.
 
-    On one machine a window and a query always have the same score, whatever else is scored beside them.
+    On one processor a window and a query always have the same score, whatever else is scored with them.
 
     Args:
         rows: uint8, (tokens, row_bytes): int8 + 128.
         scales: float32, (tokens,).
         starts: int64, (windows,): first token of each window.
-        ends: int64, (windows,): the token behind the last one.
+        ends: int64, (windows,): one past the last token of each window.
         queries: matrices, float32, (query_tokens_i, dim).
     Returns:
         float32, (len(queries), windows). -inf for a window without tokens, 0 for a query without tokens.

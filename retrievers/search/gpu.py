@@ -1,6 +1,6 @@
 """Exact search on a device of torch's, such as a graphics processor: the rows of one commit live there.
 
-Rows stay bytes; a block of them at a time becomes bfloat16, which holds every integer up to 256, so that only
+Rows stay bytes. One block after another becomes bfloat16, which holds every integer up to 256, so that only
 queries are rounded. One matrix product and a maximum a window follow. The windows that may be among the best
 are scored again in float32, as on the processor.
 """
@@ -25,9 +25,9 @@ from retrievers.types import TokenMatrix
 if TYPE_CHECKING:
     from retrievers.store import View
 
-BLOCK = 1 << 18  # rows that are products at one time
-QUERY_TOKENS = 256  # of the queries that share a pass
-SHARE = 0.9  # of the memory that is free: torch's own needs come on top
+BLOCK = 1 << 18  # rows that are multiplied at once
+QUERY_TOKENS = 256  # of all queries that share a pass
+SHARE = 0.9  # of the memory that is free; torch itself needs some of the rest
 
 
 def rank(
@@ -132,11 +132,11 @@ class DeviceRows:
 
     def _blocks(self, windows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         """Ranges of windows with at most BLOCK rows, or of one window that has more."""
-        behind = np.cumsum(self.bounds[windows + 1] - self.bounds[windows])
+        ends = np.cumsum(self.bounds[windows + 1] - self.bounds[windows])
         first = 0
         while first < len(windows):
-            done = behind[first - 1] if first else 0
-            last = max(first + 1, int(np.searchsorted(behind, done + BLOCK, side="right")))
+            done = ends[first - 1] if first else 0
+            last = max(first + 1, int(np.searchsorted(ends, done + BLOCK, side="right")))
             yield first, last
             first = last
 
@@ -151,7 +151,7 @@ class DeviceRows:
 
     def _check(self, tokens: int, width: int, longest: int) -> None:
         stored = tokens * (width + 4)
-        # A block as bytes and as float32 and the integers between, and its products twice over.
+        # A block as bytes, as integers and as float32, and twice its products.
         working = max(min(BLOCK, tokens), longest) * (9 * width + 10 * QUERY_TOKENS)
         limit = self.memory_limit
         if limit is None and self.device.type == "cuda":
@@ -194,7 +194,7 @@ def _resident(view: View, device: str, memory_limit: int | None) -> DeviceRows:
         starts, rows = _residents.get(device, (None, None))
         if starts is None or rows is None or starts() is not view.starts or rows.memory_limit != memory_limit:
             _residents.pop(device, None)
-            del rows  # else both commits' rows would be on the device at once
+            del rows  # otherwise both commits' rows would be on the device at once
             rows = DeviceRows(view, device=device, memory_limit=memory_limit)
             _residents[device] = (weakref.ref(view.starts), rows)
         return rows

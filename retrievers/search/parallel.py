@@ -18,7 +18,7 @@ def ranges(total: int, parts: int, multiple: int = 1) -> list[tuple[int, int]]:
 
 
 def map_ranges(work: Callable[[int, int], Result], parts: Sequence[tuple[int, int]]) -> list[Result]:
-    """work(first, last) for each range, on all cores; the results in order.
+    """Call work(first, last) for each range, on all cores; returns the results in the order of the ranges.
 
     Args:
         work: spends its time without the GIL, and calls neither this nor share.

@@ -2,8 +2,8 @@
 
 Each token has the number of its nearest centroid (its code). A query becomes a table of bytes, its tokens'
 similarities to every centroid; a window's approximate score is the sum over query tokens of the largest byte
-among its different codes, about half as many as its tokens. No lists are probed, so that nothing is missed
-but by the approximation; a filter is a subset of windows, and a deletion one window less.
+among its different codes, about half as many as its tokens. Every selected window gets an approximate
+score, so that nothing is missed but by the approximation; a filter selects fewer windows, and so does a deletion.
 
 How many windows are scored exactly depends on the query. The first few hundred show how exact and approximate
 scores go together for it, and so which of the others may still be among the best: for most queries none.
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.kernels.centroids import WIDTHS, Centroids, prepare, table
+from retrievers.kernels.centroid_scan import WIDTHS
+from retrievers.kernels.centroids import Centroids, prepare, table
 from retrievers.kernels.codes import add_maxima, distinct
 from retrievers.kernels.fork import Guard, per_process
 from retrievers.kernels.maxsim import maxsim
@@ -33,9 +34,9 @@ from retrievers.types import TokenMatrix
 if TYPE_CHECKING:
     from retrievers.store import View
 
-PAYS = 48  # windows a candidate from which pruning is worth being approximate
-SPREADS = 3.5  # standard deviations that a window may be better than it looks
-MOST = 12  # times the first candidates: what a query may take in all
+PAYS = 48  # windows for each candidate from which on pruning saves enough to be worth an approximation
+SPREADS = 3.5  # standard deviations by which a window may score better than the approximation says
+MOST = 12  # a query scores at most so many times its first candidates exactly
 
 
 def default_candidates(k: int, tokens: int, centroids: int) -> int:
@@ -89,7 +90,7 @@ def approximate(index: Index, query: TokenMatrix, positions: NDArray[np.int64]) 
 
 @dataclass(frozen=True)
 class Index:
-    """What pruning derives from one commit, in memory: less than two bytes a token.
+    """What pruning derives from one commit, in memory: less than two bytes for each token.
 
     Attributes:
         starts, ends: int64, (windows,): the commit's, not copied.
@@ -175,7 +176,7 @@ class _Scored:
 
     Attributes:
         places: int64, ascending: which of the positions.
-        scores: float32, (len(places),): by the target that is chosen, of the rounded query.
+        scores: float32, (len(places),): of the rounded query, by the chosen target's instructions.
     """
 
     def __init__(
@@ -190,7 +191,9 @@ class _Scored:
             return
         places = _highest(self.totals, count)
         new = np.ones(len(places), np.bool_)
-        new[np.searchsorted(places, self.places)] = False  # the highest of before are among the highest now
+        new[np.searchsorted(places, self.places)] = (
+            False  # windows that were scored before are among the best now, too
+        )
         view, windows = self.view, self.positions[places[new]]
         starts, ends = view.starts[windows], view.ends[windows]
         scores = np.empty(len(places), np.float32)
@@ -226,7 +229,7 @@ class _Scored:
 
 
 def _highest(totals: NDArray[np.uint32], count: int) -> NDArray[np.int64]:
-    """Places of the largest totals, ascending; of equal ones at the edge the first."""
+    """Places of the largest totals, ascending. Where not all of several equal totals are taken, the first are."""
     if count >= len(totals):
         return np.arange(len(totals), dtype=np.int64)
     edge = np.partition(totals, len(totals) - count)[len(totals) - count]

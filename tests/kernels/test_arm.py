@@ -1,4 +1,4 @@
-"""The Arm kernels give what numpy gives: run for real where the machine is one, emulated elsewhere."""
+"""The Arm kernels give what numpy gives: a processor in software runs them."""
 
 import numpy as np
 import pytest

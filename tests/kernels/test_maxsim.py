@@ -76,7 +76,7 @@ def test_the_same_window_twice_has_one_score(target):
     assert (scores[:, :2] == scores[:, 2:]).all()
 
 
-def test_rows_before_and_behind_a_window_are_not_read_into_its_score(target):
+def test_rows_before_and_after_a_window_are_not_read_into_its_score(target):
     rng = np.random.default_rng(6)
     query = unit(rng.standard_normal((5, 32)))
     for length in range(1, 30):

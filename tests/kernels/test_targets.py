@@ -1,5 +1,7 @@
 """The choice of a target, and the instructions that each one is made of."""
 
+from functools import partial
+
 import llvmlite.binding as llvm
 import pytest
 
@@ -13,8 +15,8 @@ SERVER = "x86_64", frozenset(targets.TARGETS["avx512vnni"].needs | targets.TARGE
 def processor(monkeypatch):
     """Pretend to be another processor."""
 
-    def become(machine, *features):
-        monkeypatch.setattr(targets, "_processor", lambda: (machine, frozenset(features)))
+    def become(architecture, *features):
+        monkeypatch.setattr(targets, "_processor", lambda: (architecture, frozenset(features)))
         targets.available_targets.cache_clear()
 
     yield become
@@ -23,7 +25,7 @@ def processor(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("machine", "features", "fastest"),
+    ("architecture", "features", "fastest"),
     [
         (*SERVER, "avx512vnni"),
         ("x86_64", SERVER[1] | {"amx-tile", "amx-int8"}, "amx"),
@@ -37,9 +39,9 @@ def processor(monkeypatch):
         ("ppc64le", set(), "portable"),
     ],
 )
-def test_each_processor_gets_its_fastest_target(processor, machine, features, fastest, monkeypatch):
+def test_each_processor_gets_its_fastest_target(processor, architecture, features, fastest, monkeypatch):
     monkeypatch.delenv(targets.VARIABLE, raising=False)
-    processor(machine, *features)
+    processor(architecture, *features)
     assert targets.chosen_target().name == fastest
 
 
@@ -78,11 +80,9 @@ def test_a_target_that_this_processor_lacks_is_refused(processor):
 
 
 def assembly(name, triple):
-    """What LLVM makes of a target on a machine, in words."""
+    """The assembler of a target's scan."""
     target = targets.TARGETS[name]
-    machine = compile.target_machine(target, triple)
-    unit = scan.module(target, 128, triple)
-    return machine.emit_assembly(compile.optimised(unit, machine))
+    return compile.assembler(partial(scan.module, target, 128), target, triple)
 
 
 @pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"])
@@ -117,9 +117,7 @@ def test_x86_uses_the_instruction_that_the_target_is_named_after(name, instructi
 
 
 def test_matrix_instructions_are_used_where_blocks_are_large_enough():
-    machine = compile.target_machine(targets.TARGETS["amx"], "x86_64-unknown-linux-gnu")
-    unit = scan.module(targets.TARGETS["amx"], 128, "x86_64-unknown-linux-gnu")
-    text = machine.emit_assembly(compile.optimised(unit, machine))
+    text = assembly("amx", "x86_64-unknown-linux-gnu")
     assert text.count("tdpbusd") > 20
     assert text.count("vpdpbusd") > 100  # for the rows that are left
 
@@ -133,6 +131,6 @@ def test_matrix_instructions_wait_for_the_systems_permission(monkeypatch):
     assert targets._processor() == ("x86_64", {"amx-tile", "amx-int8"})
 
 
-def test_this_machine_is_known():
+def test_this_architecture_is_known():
     assert llvm.get_process_triple().partition("-")[0] in ("x86_64", "aarch64", "arm64", "ppc64le")
     assert "portable" in targets.available_targets()

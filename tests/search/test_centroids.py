@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrievers.errors import InvalidInputError, ShapeError
+from retrievers.kernels import centroid_scan, compile, targets
 from retrievers.kernels import centroids as kernel
 from retrievers.kernels import codes as code_kernel
-from retrievers.kernels import compile, targets
 from retrievers.kernels.rows import quantize
 from retrievers.search import centroids
 from retrievers.store import Entry, Store
@@ -79,7 +79,7 @@ def test_a_product_that_rounding_lifts_above_the_longest_stays_a_byte():
 def test_arm_multiplies_and_takes_maxima_by_vector_instructions():
     target, triple = targets.TARGETS["sdot"], "aarch64-unknown-linux-gnu"
     machine = compile.target_machine(target, triple)
-    products = kernel.module(target, 128, triple)
+    products = centroid_scan.module(target, 128, triple)
     assert "sdot" in machine.emit_assembly(compile.optimised(products, machine))
     assert "umax\tv" in machine.emit_assembly(compile.optimised(code_kernel.module(triple), machine))
 

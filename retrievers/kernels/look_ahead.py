@@ -1,0 +1,60 @@
+"""What the scan asks memory for ahead of time: without it, the processor would wait for most of a scan's rows."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from retrievers.kernels.ir import I8, at, i64, prefetch
+
+PREFETCH = 8192  # bytes ahead: what the fastest processors scan while memory answers
+
+
+class LookAhead:
+    """Writes the parts of a scan that ask for rows before they are wanted.
+
+    Args:
+        b: writes the function.
+        rows: address of all rows.
+        row_bytes: bytes of a row.
+    """
+
+    def __init__(self, b: ir.IRBuilder, rows: ir.Value, row_bytes: int) -> None:
+        self._b, self._rows, self._row_bytes = b, rows, row_bytes
+
+    def begin(self, start: ir.Value, end: ir.Value, following: ir.Value) -> None:
+        """Settle what `prefetch` asks for while a window is scored: the rows after it, or those of the next one.
+
+        Byte numbers of rows are token numbers times 128, a shift by 7 (avx2)::
+
+            subq    %rsi, %r12
+            shlq    $7, %r12                    # bytes of the window
+            cmpq    $8192, %r12
+            cmovgeq %rdx, %r12                  # how far to look ahead: its length, 8192 at most
+            testq   %r10, %r10
+            cmoveq  %rdx, %r12                  # or 8192 where the next window follows at once
+        """
+        b = self._b
+        self._end, length = (b.mul(tokens, i64(self._row_bytes)) for tokens in (end, b.sub(end, start)))
+        self._jump = b.mul(b.sub(following, end), i64(self._row_bytes))
+        # Where the next window lies elsewhere, not further than this one is long: the next may be no longer, and
+        # the rows that follow it in the file may belong to no window of this search.
+        near = b.icmp_signed("<", length, i64(PREFETCH))
+        elsewhere = b.icmp_signed("!=", self._jump, i64(0))
+        self._reach = b.select(b.and_(near, elsewhere), length, i64(PREFETCH))
+
+    def prefetch(self, place: ir.Value) -> None:
+        """Ask for the cache line that is wanted some time after the byte at a place in all rows.
+
+        Without a branch: a place after the window's end moves on to where the next window lies (avx2)::
+
+            leaq            (%rdx,%r12), %r11   # the place, and how far to look ahead
+            cmpq            %rsi, %r11          # at or after the end of the window?
+            movq            %r10, %r11          # then so far to the next window
+            cmovlq          %rdi, %r11          # else 0
+            prefetcht0      (%r11,%rbx)
+        """
+        b = self._b
+        ahead = b.add(place, self._reach)
+        beyond = b.icmp_signed(">=", ahead, self._end)
+        ahead = b.add(ahead, b.select(beyond, self._jump, i64(0)))
+        prefetch(b, at(b, self._rows, I8, ahead))
