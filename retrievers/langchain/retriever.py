@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables import RunnableConfig
 from langchain_core.vectorstores.base import VectorStoreRetriever
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from retrievers.collection.arguments import opened, refuse
 from retrievers.collection.asynchronous import asynchronous
@@ -147,10 +147,9 @@ class StoreRetriever(Strict, VectorStoreRetriever):
         name: f"give search_kwargs={{{name!r}: …}}." for name in OF_A_SEARCH["mmr"]
     }
 
-    @model_validator(mode="after")
-    def _known_search_kwargs(self) -> Self:
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._refuse(self.search_kwargs, "search_kwargs")
-        return self
 
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
         """The documents for a question; kwargs beat the search_kwargs of the same name."""
