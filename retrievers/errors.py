@@ -22,6 +22,14 @@ class InvalidTypeError(RetrieversError, TypeError):
     """An argument has a type that cannot be used; nothing was changed, save what `added` counts."""
 
 
+class UnknownOptionError(InvalidTypeError, InvalidInputError):
+    """A call has a keyword that it does not take; nothing was changed."""
+
+
+class UnsupportedError(RetrieversError, NotImplementedError):
+    """A framework has a method that late interaction has no meaning for; the message names the one to call."""
+
+
 class FilterError(InvalidInputError):
     """A filter names an unknown operator, or gives it a value of the wrong type."""
 

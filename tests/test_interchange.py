@@ -96,7 +96,7 @@ def both(path, encoder):
 
 
 def by_langchain(store, filter=None):
-    found = store.similarity_search_with_score(QUESTION, k=10, filter=filter)
+    found = store.similarity_search_with_relevance_scores(QUESTION, k=10, filter=filter)
     return [(one.id, one.page_content, one.metadata, score) for one, score in found]
 
 

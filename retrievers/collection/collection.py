@@ -82,19 +82,22 @@ class Collection(Reader):
             self._encoder = as_written(self.store.fingerprint)
 
     @classmethod
-    def open(cls, path: str | PathLike[str], **options: Any) -> Collection:
-        """Open a directory that holds a collection, with the model that wrote it, and create nothing.
+    def open(cls, path: str | PathLike[str], encoder: Encoder | None = None, **options: Any) -> Collection:
+        """Open a directory that holds a collection, and create nothing.
 
         Args:
             path: the directory.
+            encoder: the model; None means the one that wrote the directory.
             options: `timeout`, `indexed`, `device` and `device_memory`, as for Collection.
         Raises:
             StoreError: there is no collection at the path.
+            ModelMismatchError: the directory was written with another encoder.
         """
         directory = validate.directory(path)
         if directory is None:
             raise InvalidTypeError("path is None: open needs the directory of a collection.")
-        return cls(directory, None, **options)
+        # An encoder creates what is not there; without one the store says that there is nothing.
+        return cls(directory, encoder if Store.exists(directory) else None, **options)
 
     @classmethod
     def open_or_create(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from retrievers.langchain.common import resolve
-from retrievers.types import Encoder
+from retrievers.collection.arguments import scoring
+from retrievers.types import Encoder, SearchableCollection
 
 # langchain-core has the interface only since its 1.2 series. Before, langchain-classic had it, whose
 # reranker takes no model of another class; without either there is nobody to ask for it.
@@ -38,8 +38,10 @@ class LateInteractionCrossEncoder(BaseCrossEncoder):
         InvalidInputError: both are given, or neither.
     """
 
-    def __init__(self, *, collection: Any = None, encoder: Encoder | None = None) -> None:
-        self.collection = resolve(collection, encoder)
+    def __init__(
+        self, *, collection: SearchableCollection | None = None, encoder: Encoder | None = None
+    ) -> None:
+        self.collection = scoring(collection, None, encoder)
 
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         """Normalized MaxSim of each pair, in [0, 1] and in the order given; 0 for a text without tokens."""
@@ -49,5 +51,6 @@ class LateInteractionCrossEncoder(BaseCrossEncoder):
             places.setdefault(query, []).append(place)
         for query, members in places.items():
             for hit in self.collection.rerank(query, [text_pairs[place][1] for place in members]):
-                scores[members[hit.position]] = hit.normalized_score
+                if hit.position is not None:
+                    scores[members[hit.position]] = hit.normalized_score
         return scores

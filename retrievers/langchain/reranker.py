@@ -7,25 +7,26 @@ from typing import Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
-from retrievers.langchain.common import resolve
+from retrievers.collection.arguments import scoring
+from retrievers.collection.asynchronous import asynchronous
 from retrievers.langchain.convert import to_texts, with_metadata
+from retrievers.langchain.options import Model, OpenCollection, Strict
+from retrievers.types import Hits, SearchableCollection
 
 
-class LateInteractionReranker(BaseDocumentCompressor):
+class LateInteractionReranker(Strict, BaseDocumentCompressor):
     """Documents by their MaxSim with the question, best first, as copies with a `relevance_score`.
 
-    With a collection, a document whose id and text match a stored one is scored from the store and not
-    encoded again. `acompress_documents` runs in a thread.
+    With a collection, a document that is stored with the same text is scored from the store and not encoded
+    again. `acompress_documents` leaves the event loop free.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
-    collection: Any = None
+    collection: OpenCollection | None = None
     """A collection whose encoder and stored documents are used; give this or encoder."""
 
-    encoder: Any = None
+    encoder: Model | None = None
     """An encoder, where there is no collection."""
 
     top_n: int | None = Field(default=3, ge=1)
@@ -34,10 +35,10 @@ class LateInteractionReranker(BaseDocumentCompressor):
     score_threshold: float | None = Field(default=None, ge=0, le=1)
     """Least normalized score, in [0, 1], of a document that is kept."""
 
-    _collection: Any = PrivateAttr()
+    _collection: SearchableCollection = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        self._collection = resolve(self.collection, self.encoder)
+        self._collection = scoring(self.collection, None, self.encoder)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -51,9 +52,27 @@ class LateInteractionReranker(BaseDocumentCompressor):
         Returns:
             Copies, best first, with the normalized score as metadata["relevance_score"].
         """
-        hits = self._collection.rerank(
+        return _scored(
+            documents,
+            self._collection.rerank(
+                query, to_texts(documents), top_n=self.top_n, score_threshold=self.score_threshold
+            ),
+        )
+
+    async def acompress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> list[Document]:
+        """compress_documents without blocking the event loop."""
+        hits = await asynchronous(self._collection).arerank(
             query, to_texts(documents), top_n=self.top_n, score_threshold=self.score_threshold
         )
-        return [
-            with_metadata(documents[hit.position], {"relevance_score": hit.normalized_score}) for hit in hits
-        ]
+        return _scored(documents, hits)
+
+
+def _scored(documents: Sequence[Document], hits: Hits) -> list[Document]:
+    """Copies of the documents of some hits, each with its normalized score."""
+    return [
+        with_metadata(documents[hit.position], {"relevance_score": hit.normalized_score})
+        for hit in hits
+        if hit.position is not None
+    ]

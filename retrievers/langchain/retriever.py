@@ -1,30 +1,60 @@
-"""A retriever over a collection, with its options per object, per configuration and per call."""
+"""The retrievers: one over a collection, and LangChain's own over the vector store, made strict."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from langchain_core.runnables.config import run_in_executor
+from langchain_core.runnables import RunnableConfig
+from langchain_core.vectorstores.base import VectorStoreRetriever
 from pydantic import Field
 
-from retrievers.langchain.common import OpenCollection, trace_parameters
+from retrievers.collection.arguments import opened, refuse
+from retrievers.collection.asynchronous import asynchronous
 from retrievers.langchain.convert import from_hit
 from retrievers.langchain.filters import translate
+from retrievers.langchain.options import OpenCollection, Strict
+from retrievers.types import Encoder, SearchableCollection
+
+OF_A_CALL = ("k", "filter", "score_threshold")
+OF_THE_FRAMEWORK = ("run_id", "verbose")
+"""What BaseRetriever.invoke reads for itself."""
+
+OF_A_SEARCH: Mapping[str, tuple[str, ...]] = {
+    "similarity": OF_A_CALL,
+    "similarity_score_threshold": OF_A_CALL,
+    "mmr": (*OF_A_CALL, "fetch_k", "lambda_mult"),
+}
+"""The search_kwargs of each search_type of LangChain's own retriever."""
 
 
-class LateInteractionRetriever(BaseRetriever):
+class LateInteractionRetriever(Strict, BaseRetriever):
     """The documents of a collection that match a question best, best first.
 
     `k`, `filter` and `score_threshold` may also be given to one call, `invoke(question, k=1)`, and made
-    configurable: `retriever.configurable_fields(k=ConfigurableField(id="k"))`. Async calls run in a thread.
+    configurable: `retriever.configurable_fields(k=ConfigurableField(id="k"))`. Async calls leave the event loop free.
 
+    Args:
+        collection: what is searched; or
+        path: its directory, which is opened and never created.
+        encoder: the model of the directory; None means the one that wrote it.
+        options: the fields below.
     Raises:
-        InvalidInputError: on a call, k < 1 or a threshold outside [0, 1].
+        InvalidInputError: neither collection nor path came, or a collection beside path or encoder; on a call,
+            k < 1 or a threshold outside [0, 1].
+        UnknownOptionError: another keyword, here or on a call.
+        StoreError: there is no collection at the path.
         FilterError: on a call, a filter that the language does not have.
     """
+
+    advice: ClassVar[Mapping[str, str]] = {
+        "search_kwargs": "give k=, filter= and score_threshold= themselves.",
+        "vectorstore": "give collection=store.collection.",
+    }
 
     collection: OpenCollection
     """The collection that is searched."""
@@ -45,8 +75,32 @@ class LateInteractionRetriever(BaseRetriever):
     query to query.
     """
 
+    def __init__(
+        self,
+        *,
+        collection: SearchableCollection | None = None,
+        path: str | PathLike[str] | None = None,
+        encoder: Encoder | None = None,
+        **options: Any,
+    ) -> None:
+        known = {*type(self).model_fields, "path", "encoder"}
+        refuse(options, known, type(self).__name__, self.advice)  # before a directory is opened
+        super().__init__(collection=opened(collection, path, encoder), **options)
+
+    def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
+        """The documents for a question; kwargs are `k`, `filter` and `score_threshold` of this call."""
+        refuse(kwargs, (*OF_A_CALL, *OF_THE_FRAMEWORK), "invoke", _ADVICE_OF_A_CALL)
+        return super().invoke(input, config, **kwargs)
+
+    async def ainvoke(
+        self, input: str, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> list[Document]:
+        """invoke without blocking the event loop."""
+        refuse(kwargs, (*OF_A_CALL, *OF_THE_FRAMEWORK), "ainvoke", _ADVICE_OF_A_CALL)
+        return await super().ainvoke(input, config, **kwargs)
+
     # BaseRetriever hands over only the arguments that this signature names, and ainvoke hands over those
-    # that the synchronous one names: the two must agree.
+    # that the synchronous one names: the two must agree. It reads `verbose` itself, and hands it on.
     def _get_relevant_documents(
         self,
         query: str,
@@ -55,8 +109,10 @@ class LateInteractionRetriever(BaseRetriever):
         k: int | None = None,
         filter: Any = None,
         score_threshold: float | None = None,
+        verbose: bool = False,
     ) -> list[Document]:
-        return self._search(query, k, filter, score_threshold)
+        hits = self.collection.search(query, **self._options(k, filter, score_threshold))
+        return [from_hit(hit, self.score_key) for hit in hits]
 
     async def _aget_relevant_documents(
         self,
@@ -66,17 +122,83 @@ class LateInteractionRetriever(BaseRetriever):
         k: int | None = None,
         filter: Any = None,
         score_threshold: float | None = None,
+        verbose: bool = False,
     ) -> list[Document]:
-        return await run_in_executor(None, self._search, query, k, filter, score_threshold)
-
-    def _search(self, query: str, k: int | None, filter: Any, threshold: float | None) -> list[Document]:
-        hits = self.collection.search(
-            query,
-            k=self.k if k is None else k,
-            filter=translate(self.filter if filter is None else filter),
-            score_threshold=self.score_threshold if threshold is None else threshold,
-        )
+        options = self._options(k, filter, score_threshold)
+        hits = await asynchronous(self.collection).asearch(query, **options)
         return [from_hit(hit, self.score_key) for hit in hits]
+
+    def _options(self, k: int | None, filter: Any, threshold: float | None) -> dict[str, Any]:
+        """Those of Collection.search: of the call where it has them, else of this object."""
+        return {
+            "k": self.k if k is None else k,
+            "filter": translate(self.filter if filter is None else filter),
+            "score_threshold": self.score_threshold if threshold is None else threshold,
+        }
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         return {**super()._get_ls_params(**kwargs), **trace_parameters(self.collection)}
+
+
+class StoreRetriever(Strict, VectorStoreRetriever):
+    """VectorStoreRetriever, which refuses what no search would use, and names the model in its traces."""
+
+    advice: ClassVar[Mapping[str, str]] = {
+        name: f"give search_kwargs={{{name!r}: …}}." for name in OF_A_SEARCH["mmr"]
+    }
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._refuse(self.search_kwargs, "search_kwargs")
+
+    def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
+        """The documents for a question; kwargs beat the search_kwargs of the same name."""
+        self._refuse({**self.search_kwargs, **kwargs}, "invoke", OF_THE_FRAMEWORK)
+        return super().invoke(input, config, **kwargs)
+
+    async def ainvoke(
+        self, input: str, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> list[Document]:
+        """invoke without blocking the event loop."""
+        self._refuse({**self.search_kwargs, **kwargs}, "ainvoke", OF_THE_FRAMEWORK)
+        return await super().ainvoke(input, config, **kwargs)
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, verbose: bool = False, **kwargs: Any
+    ) -> list[Document]:
+        return super()._get_relevant_documents(query, run_manager=run_manager, **kwargs)
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        verbose: bool = False,
+        **kwargs: Any,
+    ) -> list[Document]:
+        return await super()._aget_relevant_documents(query, run_manager=run_manager, **kwargs)
+
+    def _refuse(self, names: Iterable[str], where: str, besides: Iterable[str] = ()) -> None:
+        known = {*OF_A_SEARCH[self.search_type], *besides}
+        place = f"{where} of a retriever with search_type={self.search_type!r}"
+        refuse(names, known, place, _ADVICE_OF_A_CALL)
+
+    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
+        parameters = super()._get_ls_params(**kwargs)
+        return {**parameters, **trace_parameters(self.vectorstore.collection)}  # type: ignore[attr-defined]
+
+
+_ADVICE_OF_A_CALL = {
+    "search_kwargs": "give its k, filter and score_threshold themselves.",
+    "fetch_k": "search_type='mmr' takes it.",
+    "lambda_mult": "search_type='mmr' takes it.",
+}
+
+
+def trace_parameters(collection: SearchableCollection) -> LangSmithRetrieverParams:
+    """What LangSmith shows beside a run: the kind of store, this library and the model's name."""
+    return LangSmithRetrieverParams(
+        ls_vector_store_provider=type(collection).__name__,
+        ls_embedding_provider="maxsim-retrievers",
+        ls_embedding_model=str(collection.fingerprint["model"]),
+    )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
 from os import PathLike
@@ -12,33 +13,43 @@ from typing import Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.retrievers import LangSmithRetrieverParams
-from langchain_core.runnables.config import run_in_executor
-from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.base import VectorStoreRetriever
 
-from retrievers.collection import Collection
+from retrievers.collection.arguments import created, created_by_default
 from retrievers.errors import InvalidInputError, InvalidTypeError
-from retrievers.langchain.common import checked, trace_parameters
 from retrievers.langchain.convert import from_document, from_hit, to_document
 from retrievers.langchain.filters import translate
+from retrievers.langchain.retriever import StoreRetriever
+from retrievers.langchain.twins import AsyncVectorStore
 from retrievers.search.diversity import search_diverse
-from retrievers.types import Encoder, Hit
+from retrievers.types import Encoder, Hits, SearchableCollection
 
 
-class LateInteractionVectorStore(VectorStore):
+class LateInteractionVectorStore(AsyncVectorStore):
     """A collection as a LangChain vector store.
 
     A text is encoded as one vector a token and found by MaxSim, so `embeddings` is None and there is no
     search by a single vector. Scores are MaxSim; relevance scores are MaxSim divided by the number of query
-    vectors, in [0, 1]. Every async method runs in a thread and leaves the event loop free.
+    vectors, in [0, 1]. Every async method leaves the event loop free: it awaits a collection that has async
+    methods of its own, and runs in a thread otherwise.
 
     Args:
-        collection: what the documents are kept in.
+        collection: what the documents are kept in; or
+        path: its directory, created or opened; None keeps it in memory.
+        encoder: the model; None means the one that wrote the directory, or the default one.
+    Raises:
+        InvalidInputError: a collection came beside path or encoder.
+        InvalidTypeError: collection is something else than a collection, or nothing came.
     """
 
-    def __init__(self, collection: Any) -> None:
-        self.collection = checked(collection)
+    def __init__(
+        self,
+        collection: SearchableCollection | None = None,
+        *,
+        path: str | PathLike[str] | None = None,
+        encoder: Encoder | None = None,
+    ) -> None:
+        self.collection = created(collection, path, encoder)
 
     @property
     def embeddings(self) -> None:
@@ -129,13 +140,6 @@ class LateInteractionVectorStore(VectorStore):
         # LangChain derives a relevance from a score alone; MaxSim needs the length of the query too.
         return [(from_hit(hit), hit.normalized_score) for hit in self._search(query, k, filter, None)]
 
-    async def _asimilarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, *, filter: Any = None
-    ) -> list[tuple[Document, float]]:
-        return await run_in_executor(
-            None, self._similarity_search_with_relevance_scores, query, k, filter=filter
-        )
-
     def max_marginal_relevance_search(
         self,
         query: str,
@@ -167,7 +171,7 @@ class LateInteractionVectorStore(VectorStore):
         )
         return [from_hit(hit) for hit in hits]
 
-    def _search(self, query: str, k: int, filter: Any, score_threshold: float | None) -> list[Hit]:
+    def _search(self, query: str, k: int, filter: Any, score_threshold: float | None) -> Hits:
         return self.collection.search(query, k=k, filter=translate(filter), score_threshold=score_threshold)
 
     # ---- making a store or a retriever
@@ -181,7 +185,7 @@ class LateInteractionVectorStore(VectorStore):
         ids: Sequence[str | None] | None = None,
         path: str | PathLike[str] | None = None,
         encoder: Encoder | None = None,
-        collection: Any = None,
+        collection: SearchableCollection | None = None,
         show_progress: bool | None = None,
     ) -> Self:
         """A store that holds the documents.
@@ -212,7 +216,7 @@ class LateInteractionVectorStore(VectorStore):
         ids: Sequence[str | None] | None = None,
         path: str | PathLike[str] | None = None,
         encoder: Encoder | None = None,
-        collection: Any = None,
+        collection: SearchableCollection | None = None,
         show_progress: bool | None = None,
     ) -> Self:
         """A store that holds the texts; the arguments are those of from_documents and add_texts."""
@@ -225,7 +229,7 @@ class LateInteractionVectorStore(VectorStore):
         cls, documents: list[Document], embedding: Encoder | None = None, **options: Any
     ) -> Self:
         """from_documents in a thread."""
-        return await run_in_executor(None, partial(cls.from_documents, documents, embedding, **options))
+        return await asyncio.to_thread(partial(cls.from_documents, documents, embedding, **options))
 
     @classmethod
     async def afrom_texts(
@@ -236,30 +240,27 @@ class LateInteractionVectorStore(VectorStore):
         **options: Any,
     ) -> Self:
         """from_texts in a thread."""
-        return await run_in_executor(None, partial(cls.from_texts, texts, embedding, metadatas, **options))
+        return await asyncio.to_thread(partial(cls.from_texts, texts, embedding, metadatas, **options))
 
     def as_retriever(self, **kwargs: Any) -> VectorStoreRetriever:
         """LangChain's own retriever over this store.
 
         Args:
             kwargs: `search_type` ("similarity", "similarity_score_threshold" or "mmr"), `search_kwargs`
-                (`k`, `filter`, `score_threshold`, `fetch_k`, `lambda_mult`) and `tags`.
+                (`k`, `filter`, `score_threshold`, and for "mmr" `fetch_k` and `lambda_mult`), `tags`, `metadata`.
+        Raises:
+            UnknownOptionError: another keyword, here or in search_kwargs.
         """
         tags = kwargs.pop("tags", None) or self._get_retriever_tags()
-        return _StoreRetriever(vectorstore=self, tags=tags, **kwargs)
-
-
-class _StoreRetriever(VectorStoreRetriever):
-    """VectorStoreRetriever, with the model's name in its traces, which LangChain takes from `embeddings`."""
-
-    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
-        parameters = super()._get_ls_params(**kwargs)
-        return {**parameters, **trace_parameters(self.vectorstore.collection)}  # type: ignore[attr-defined]
+        return StoreRetriever(vectorstore=self, tags=tags, **kwargs)
 
 
 def _collection(
-    collection: Any, path: str | PathLike[str] | None, embedding: Encoder | None, encoder: Encoder | None
-) -> Any:
+    collection: SearchableCollection | None,
+    path: str | PathLike[str] | None,
+    embedding: Encoder | None,
+    encoder: Encoder | None,
+) -> SearchableCollection:
     if isinstance(embedding, Embeddings):
         raise InvalidTypeError(
             f"embedding is a {type(embedding).__name__}, which makes one vector a text; late interaction "
@@ -267,9 +268,4 @@ def _collection(
         )
     if embedding is not None and encoder is not None:
         raise InvalidInputError("embedding and encoder both name the model; give encoder alone.")
-    model = embedding if encoder is None else encoder
-    if collection is None:
-        return Collection.open_or_create(path, model)
-    if path is not None or model is not None:
-        raise InvalidInputError("collection is open already; give it alone, or path and encoder without it.")
-    return collection
+    return created_by_default(collection, path, embedding if encoder is None else encoder)

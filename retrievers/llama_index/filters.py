@@ -13,6 +13,8 @@ from llama_index.core.vector_stores.types import (
 )
 
 from retrievers import filters as language
+from retrievers.collection.validate import shown
+from retrievers.errors import InvalidTypeError
 from retrievers.types import NODE_KEY, Document
 
 OPERATORS = {
@@ -44,8 +46,17 @@ def translate(filters: MetadataFilters | None) -> dict[str, Any] | None:
 
     Returns:
         A filter, or None for what matches everything.
+    Raises:
+        InvalidTypeError: filters are something else, a dict say.
     """
-    if filters is None or not filters.filters:
+    if filters is None:
+        return None
+    if not isinstance(filters, MetadataFilters):
+        raise InvalidTypeError(
+            f"filters is {shown(filters)} of type {type(filters).__name__}: give MetadataFilters(filters="
+            "[MetadataFilter(key='lang', value='en')])."
+        )
+    if not filters.filters:
         return None
     parts = [_translate_one(part) for part in filters.filters]
     limiting = [part for part in parts if part is not None]

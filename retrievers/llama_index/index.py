@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from os import PathLike
 from typing import Any, Self
 
+from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.callbacks.base import CallbackManager
+from llama_index.core.chat_engine.types import BaseChatEngine, ChatMode
 from llama_index.core.data_structs.data_structs import IndexDict
 from llama_index.core.data_structs.registry import INDEX_STRUCT_TYPE_TO_INDEX_STRUCT_CLASS
 from llama_index.core.indices.registry import INDEX_STRUCT_TYPE_TO_INDEX_CLASS
-from llama_index.core.indices.vector_store.base import VectorStoreIndex
-from llama_index.core.ingestion import arun_transformations, run_transformations
+from llama_index.core.llms.utils import LLMType
 from llama_index.core.schema import BaseNode, Document, IndexNode, TransformComponent
-from llama_index.core.storage.docstore.types import RefDocInfo
 from llama_index.core.storage.storage_context import StorageContext
 from llama_index.core.vector_stores.simple import DEFAULT_VECTOR_STORE
 
+from retrievers.collection.arguments import created_by_default, refuse
 from retrievers.errors import InvalidInputError
+from retrievers.llama_index import engines
+from retrievers.llama_index.documents import DocumentIndex
 from retrievers.llama_index.embedding import NoEmbedding
-from retrievers.llama_index.nodes import REF_DOC_ID, ref_doc_hash, to_node
-from retrievers.llama_index.retriever import LateInteractionRetriever
+from retrievers.llama_index.retriever import ADVICE, RETRIEVER_OPTIONS, LateInteractionRetriever
 from retrievers.llama_index.vector_store import LateInteractionVectorStore
-from retrievers.types import Encoder
-
-BATCH_DOCUMENTS = 500  # documents whose stored nodes refresh looks up at once
+from retrievers.types import Encoder, SearchableCollection
 
 
 @dataclass
@@ -40,7 +39,7 @@ class LateInteractionDict(IndexDict):
         return "late_interaction"
 
 
-class LateInteractionIndex(VectorStoreIndex):
+class LateInteractionIndex(DocumentIndex):
     """A VectorStoreIndex whose nodes are found by late interaction.
 
     It needs no embedding model and asks nobody for one. The collection holds everything, so that an index
@@ -58,6 +57,8 @@ class LateInteractionIndex(VectorStoreIndex):
             transformations, show_progress: see VectorStoreIndex.
     Raises:
         InvalidInputError: collection came beside path or encoder.
+        InvalidTypeError: collection is something else than a collection.
+        UnknownOptionError: another keyword.
     """
 
     index_struct_cls = LateInteractionDict
@@ -68,7 +69,7 @@ class LateInteractionIndex(VectorStoreIndex):
         *,
         path: str | PathLike[str] | None = None,
         encoder: Encoder | None = None,
-        collection: Any = None,
+        collection: SearchableCollection | None = None,
         storage_context: StorageContext | None = None,
         objects: Sequence[IndexNode] | None = None,
         index_struct: IndexDict | None = None,
@@ -78,7 +79,9 @@ class LateInteractionIndex(VectorStoreIndex):
         callback_manager: CallbackManager | None = None,
         transformations: list[TransformComponent] | None = None,
         show_progress: bool = False,
+        **unknown: Any,
     ) -> None:
+        refuse(unknown, _options(type(self)), type(self).__name__, _ADVICE)
         nodes = [] if nodes is None and index_struct is None else nodes
         super().__init__(
             nodes=nodes,
@@ -106,7 +109,7 @@ class LateInteractionIndex(VectorStoreIndex):
         *,
         path: str | PathLike[str] | None = None,
         encoder: Encoder | None = None,
-        collection: Any = None,
+        collection: SearchableCollection | None = None,
         **options: Any,
     ) -> Self:
         """An index that holds the documents, cut into nodes by the transformations.
@@ -119,6 +122,7 @@ class LateInteractionIndex(VectorStoreIndex):
             documents: give each an id of your own (`id_`), or it is a new document each time.
             options: see LateInteractionIndex.
         """
+        refuse(options, _options(cls), "from_documents", _ADVICE)
         index = cls(
             storage_context=storage_context,
             show_progress=show_progress,
@@ -135,12 +139,8 @@ class LateInteractionIndex(VectorStoreIndex):
     @classmethod
     def from_vector_store(cls, vector_store: LateInteractionVectorStore, **options: Any) -> Self:  # type: ignore[override]
         """An index over a store; the options are those of LateInteractionIndex."""
+        refuse(options, set(_options(cls)) - {"storage_context", "nodes"}, "from_vector_store", _ADVICE)
         return cls(storage_context=StorageContext.from_defaults(vector_store=vector_store), **options)
-
-    @property
-    def collection(self) -> Any:
-        """The collection."""
-        return self._store.collection
 
     def as_retriever(  # type: ignore[override]
         self, **kwargs: Any
@@ -149,93 +149,46 @@ class LateInteractionIndex(VectorStoreIndex):
 
         Args:
             kwargs: `similarity_top_k`, `filters`, `score_threshold`, `vector_store_query_mode`,
-                `mmr_threshold`, `doc_ids`, `node_ids`, `callback_manager`, `object_map`, `verbose`: see
-                LateInteractionRetriever. Others are passed over, because as_query_engine hands over all of
-                its own.
+                `mmr_threshold`, `doc_ids`, `node_ids`, `score`, `callback_manager`, `object_map`, `objects`,
+                `verbose`: see LateInteractionRetriever.
+        Raises:
+            UnknownOptionError: another keyword.
         """
-        chosen = {name: kwargs[name] for name in _RETRIEVER_OPTIONS if name in kwargs}
+        refuse(kwargs, RETRIEVER_OPTIONS, "as_retriever", ADVICE)
         # VectorIndexRetriever passes the ids of this index's IndexNodes as node_ids, and so would find
         # nothing but them.
         defaults = {"callback_manager": self._callback_manager, "object_map": self._object_map}
-        return LateInteractionRetriever(vector_store=self._store, **{**defaults, **chosen})
+        return LateInteractionRetriever(vector_store=self._store, **{**defaults, **kwargs})
 
-    # ---- documents
-
-    @property
-    def ref_doc_info(self) -> dict[str, RefDocInfo]:
-        """Every document of the collection by id: the ids of its nodes, and its metadata."""
-        found: dict[str, RefDocInfo] = {}
-        for node in self._store.get_nodes():
-            source = node.source_node
-            key = node.node_id if source is None else source.node_id
-            metadata = node.metadata if source is None or not source.metadata else source.metadata
-            found.setdefault(key, RefDocInfo(metadata=metadata)).node_ids.append(node.node_id)
-        return found
-
-    def refresh_ref_docs(self, documents: Sequence[Document], **update_kwargs: Any) -> list[bool]:
-        """Store the documents that are new or have changed, and drop the nodes that they had before.
-
-        The collection is asked what it holds, not the docstore, which forgets. New nodes are there before
-        the old ones go, so that no search finds neither.
+    def as_query_engine(self, llm: LLMType | None = None, **kwargs: Any) -> BaseQueryEngine:
+        """A query engine over a retriever of this index.
 
         Args:
-            documents: of several with one id, the last counts.
-            update_kwargs: `insert_kwargs`, for LateInteractionVectorStore.add.
-        Returns:
-            For each document, whether it was stored.
+            llm: the language model that answers; None means Settings.llm.
+            kwargs: those of as_retriever, and those of RetrieverQueryEngine.from_args.
+        Raises:
+            UnknownOptionError: a keyword that neither has.
         """
-        with self._callback_manager.as_trace("refresh_ref_docs"):
-            changed, stale = self._changes(documents)
-            nodes = run_transformations(changed, self._transformations, show_progress=self._show_progress)
-            self.insert_nodes(nodes, **update_kwargs.get("insert_kwargs", {}))
-            gone = stale - {node.node_id for node in nodes}
-            self.delete_nodes(sorted(gone))
-            self.docstore.set_document_hashes({document.id_: document.hash for document in changed})
-        return _flags(documents, changed)
+        return engines.query_engine(self.as_retriever, engines.resolved(llm, self._callback_manager), kwargs)
 
-    async def arefresh_ref_docs(self, documents: Sequence[Document], **update_kwargs: Any) -> list[bool]:
-        """refresh_ref_docs without blocking the event loop."""
-        with self._callback_manager.as_trace("arefresh_ref_docs"):
-            changed, stale = await asyncio.to_thread(self._changes, documents)
-            nodes = await arun_transformations(
-                changed, self._transformations, show_progress=self._show_progress
-            )
-            await self.ainsert_nodes(nodes, **update_kwargs.get("insert_kwargs", {}))
-            gone = stale - {node.node_id for node in nodes}
-            await self.adelete_nodes(sorted(gone))
-            await self.docstore.aset_document_hashes({document.id_: document.hash for document in changed})
-        return _flags(documents, changed)
+    def as_chat_engine(
+        self, chat_mode: ChatMode = ChatMode.BEST, llm: LLMType | None = None, **kwargs: Any
+    ) -> BaseChatEngine:
+        """A chat engine over a retriever of this index.
 
-    def _changes(self, documents: Sequence[Document]) -> tuple[list[Document], set[str]]:
-        """The documents to store, and the ids of the nodes that they had."""
-        latest = list({document.id_: document for document in documents}.values())
-        changed: list[Document] = []
-        stale: set[str] = set()
-        for first in range(0, len(latest), BATCH_DOCUMENTS):
-            batch = latest[first : first + BATCH_DOCUMENTS]
-            stored = self._stored([document.id_ for document in batch])
-            for document in batch:
-                nodes = stored[document.id_]
-                if {ref_doc_hash(node) for node in nodes} != {document.hash}:
-                    changed.append(document)
-                    stale |= {node.node_id for node in nodes}
-        return changed, stale
-
-    def _stored(self, ref_doc_ids: Iterable[str]) -> defaultdict[str, list[BaseNode]]:
-        """The nodes of documents, by the document's id."""
-        found: defaultdict[str, list[BaseNode]] = defaultdict(list)
-        for document in self.collection.get(filter={REF_DOC_ID: {"$in": list(ref_doc_ids)}}):
-            node = to_node(document.id, document.text, document.metadata)
-            found[node.ref_doc_id or node.node_id].append(node)
-        return found
+        Args:
+            chat_mode: see ChatMode; BEST is CONDENSE_PLUS_CONTEXT.
+            llm: the language model that answers; None means Settings.llm.
+            kwargs: those of as_retriever, and those of the chat engine's from_defaults; for CONDENSE_QUESTION
+                those of as_query_engine too.
+        Raises:
+            UnknownOptionError: a keyword that none of them has.
+        """
+        return engines.chat_engine(
+            self.as_retriever, chat_mode, engines.resolved(llm, self._callback_manager), kwargs
+        )
 
     # ---- VectorStoreIndex's own steps
-
-    @property
-    def _store(self) -> LateInteractionVectorStore:
-        store = self._vector_store
-        assert isinstance(store, LateInteractionVectorStore)
-        return store
 
     def _get_node_with_embedding(
         self, nodes: Sequence[BaseNode], show_progress: bool = False
@@ -252,22 +205,19 @@ INDEX_STRUCT_TYPE_TO_INDEX_STRUCT_CLASS[LateInteractionDict.get_type()] = LateIn
 INDEX_STRUCT_TYPE_TO_INDEX_CLASS[LateInteractionDict.get_type()] = LateInteractionIndex  # type: ignore[index]
 
 
-_RETRIEVER_OPTIONS = (
-    "similarity_top_k",
-    "filters",
-    "score_threshold",
-    "vector_store_query_mode",
-    "mmr_threshold",
-    "doc_ids",
-    "node_ids",
-    "callback_manager",
-    "object_map",
-    "verbose",
-)
+_ADVICE = {"embed_model": "late interaction asks for no embedding model; give encoder=."}
+
+
+def _options(cls: type) -> list[str]:
+    """The names of a constructor's arguments."""
+    return [name for name in signature(cls).parameters if name != "unknown"]
 
 
 def _storage(
-    context: StorageContext | None, path: str | PathLike[str] | None, encoder: Encoder | None, collection: Any
+    context: StorageContext | None,
+    path: str | PathLike[str] | None,
+    encoder: Encoder | None,
+    collection: SearchableCollection | None,
 ) -> StorageContext:
     """A storage context whose vector store is ours."""
     if context is not None and path is None and encoder is None and collection is None:
@@ -277,12 +227,9 @@ def _storage(
                 "LateInteractionVectorStore, or give path=, encoder= or collection= beside it."
             )
         return context
+    if collection is None and path is None:
+        collection, encoder = created_by_default(None, None, encoder), None
     store = LateInteractionVectorStore(collection, path=path, encoder=encoder)
     if context is None:
         return StorageContext.from_defaults(vector_store=store)
     return replace(context, vector_stores={**context.vector_stores, DEFAULT_VECTOR_STORE: store})
-
-
-def _flags(documents: Sequence[Document], changed: Sequence[Document]) -> list[bool]:
-    places = {id(document) for document in changed}
-    return [id(document) in places for document in documents]

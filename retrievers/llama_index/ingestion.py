@@ -7,6 +7,8 @@ from typing import Any
 
 from llama_index.core.schema import BaseNode, TransformComponent
 
+from retrievers.collection.arguments import refuse
+
 
 class LateInteractionTransform(TransformComponent):
     """Marks nodes as ready for the store, which encodes them itself.
@@ -14,6 +16,10 @@ class LateInteractionTransform(TransformComponent):
     IngestionPipeline hands its vector store only those nodes whose embedding is not None and drops the
     others without a word. A late-interaction store needs no embedding, so this gives each node an empty one.
     """
+
+    def __init__(self, **fields: Any) -> None:
+        refuse(fields, type(self).model_fields, type(self).__name__)
+        super().__init__(**fields)
 
     @classmethod
     def class_name(cls) -> str:

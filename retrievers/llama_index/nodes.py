@@ -63,6 +63,11 @@ def to_node(id: str | None, text: str, metadata: Mapping[str, Any]) -> BaseNode:
     return json_to_doc({**kept, DATA_KEY: data})
 
 
+def is_node(document: Document) -> bool:
+    """Whether a stored document was written as a node; what another framework wrote was cut from nothing."""
+    return _ours(document.metadata)
+
+
 def source_id(document: Document) -> str:
     """The id of the document that a stored node was cut from; its own if it was cut from none."""
     return str(document.metadata[NODE_KEY]["ref_doc_id"] if _ours(document.metadata) else document.id)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
+from os import PathLike
 from typing import Any
 
-from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, TextNode
 
-from retrievers.llama_index.common import model_name, question, resolve
+from retrievers.collection.arguments import scoring
+from retrievers.collection.asynchronous import asynchronous
+from retrievers.llama_index.component import Component, question
 from retrievers.llama_index.nodes import own_text, to_text
-from retrievers.types import Encoder, Window
+from retrievers.types import Encoder, Hits, SearchableCollection, Window
 
 
-class PassagePostprocessor(BaseNodePostprocessor):
+class PassagePostprocessor(Component, BaseNodePostprocessor):
     """Each node's text replaced by its best passage for the question, in the order given.
 
     A cut node is a copy: same id, score, metadata and relationships, with `start_char_idx` and
@@ -24,20 +25,22 @@ class PassagePostprocessor(BaseNodePostprocessor):
 
     Args:
         collection: its encoder and its stored nodes are used; or
-        encoder: a model, where there is no collection.
+        path: its directory, which is opened and never created; or
+        encoder: a model, where there is no collection; beside a path, the model of the directory.
     Raises:
-        InvalidInputError: neither came, or both.
+        InvalidInputError: nothing came, or too many of them.
+        UnknownOptionError: another keyword.
     """
 
-    model: str = ""
-
-    _collection: Any = PrivateAttr()
-
-    def __init__(self, collection: Any = None, *, encoder: Encoder | None = None, **fields: Any) -> None:
-        collection = resolve(collection, encoder)
-        fields["model"] = model_name(collection)
-        super().__init__(**fields)
-        self._collection = collection
+    def __init__(
+        self,
+        collection: SearchableCollection | None = None,
+        *,
+        path: str | PathLike[str] | None = None,
+        encoder: Encoder | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(scoring(collection, path, encoder), **fields)
 
     @classmethod
     def class_name(cls) -> str:
@@ -49,17 +52,24 @@ class PassagePostprocessor(BaseNodePostprocessor):
         query = question(query_bundle)
         if not nodes:
             return []
-        hits = self._collection.rerank(query, [to_text(scored.node) for scored in nodes])
-        passages = {hit.position: hit.passage for hit in hits}
-        return [
-            NodeWithScore(node=_cut(scored.node, passages.get(place)), score=scored.score)
-            for place, scored in enumerate(nodes)
-        ]
+        return _cut_all(nodes, self._collection.rerank(query, [to_text(scored.node) for scored in nodes]))
 
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._postprocess_nodes, nodes, query_bundle)
+        query = question(query_bundle)
+        if not nodes:
+            return []
+        texts = [to_text(scored.node) for scored in nodes]
+        return _cut_all(nodes, await asynchronous(self._collection).arerank(query, texts))
+
+
+def _cut_all(nodes: list[NodeWithScore], hits: Hits) -> list[NodeWithScore]:
+    passages = {hit.position: hit.passage for hit in hits}
+    return [
+        NodeWithScore(node=_cut(scored.node, passages.get(place)), score=scored.score)
+        for place, scored in enumerate(nodes)
+    ]
 
 
 def _cut(node: BaseNode, passage: Window | None) -> BaseNode:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
 from typing import Any
 
 import llama_index.core.instrumentation as instrument
-from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from retrievers.collection import validate
-from retrievers.llama_index.common import model_name, question, resolve
+from retrievers.collection.arguments import scoring
+from retrievers.collection.asynchronous import asynchronous
+from retrievers.llama_index.component import Component, Score, question, scale, score_of
 from retrievers.llama_index.nodes import to_text
-from retrievers.types import Encoder
+from retrievers.types import Encoder, Hits, SearchableCollection
 
 dispatcher = instrument.get_dispatcher(__name__)
 
 
-class LateInteractionRerank(BaseNodePostprocessor):
+class LateInteractionRerank(Component, BaseNodePostprocessor):
     """Nodes by their MaxSim with the question, best first.
 
     With a collection, a node that is stored there with the same text is scored from the store and not
@@ -28,37 +31,42 @@ class LateInteractionRerank(BaseNodePostprocessor):
 
     Args:
         collection: its encoder and its stored nodes are used; or
-        encoder: a model, where there is no collection.
+        path: its directory, which is opened and never created; or
+        encoder: a model, where there is no collection; beside a path, the model of the directory.
         top_n: how many nodes to keep; None keeps all.
         score_threshold: least normalized score, in [0, 1], of a node that is kept.
+        score: the scale of the scores that nodes get: "normalized", in [0, 1], or "maxsim".
         callback_manager: told of each run, as RERANKING.
     Raises:
-        InvalidInputError: neither collection nor encoder or both, or top_n < 1.
+        InvalidInputError: no collection, path or encoder came or too many of them, or top_n < 1.
+        UnknownOptionError: another keyword.
     """
 
     top_n: int | None = None
     score_threshold: float | None = None
-    model: str = ""
-
-    _collection: Any = PrivateAttr()
+    score: Score = "normalized"
 
     def __init__(
         self,
-        collection: Any = None,
+        collection: SearchableCollection | None = None,
         *,
+        path: str | PathLike[str] | None = None,
         encoder: Encoder | None = None,
         top_n: int | None = None,
         score_threshold: float | None = None,
+        score: str = "normalized",
         callback_manager: CallbackManager | None = None,
         **fields: Any,
     ) -> None:
-        collection = resolve(collection, encoder)
         validate.threshold(score_threshold)
-        fields["model"] = model_name(collection)
-        fields["top_n"] = None if top_n is None else validate.count(top_n, "top_n")
-        fields["score_threshold"] = score_threshold
-        super().__init__(callback_manager=callback_manager or CallbackManager(), **fields)
-        self._collection = collection
+        super().__init__(
+            scoring(collection, path, encoder),
+            top_n=None if top_n is None else validate.count(top_n, "top_n"),
+            score_threshold=score_threshold,
+            score=scale(score),
+            callback_manager=callback_manager or CallbackManager(),
+            **fields,
+        )
 
     @classmethod
     def class_name(cls) -> str:
@@ -70,6 +78,41 @@ class LateInteractionRerank(BaseNodePostprocessor):
         query = question(query_bundle)
         if not nodes:
             return []
+        with self._told(nodes, query_bundle) as reranked:
+            documents = [to_text(scored.node) for scored in nodes]
+            hits = self._collection.rerank(
+                query, documents, top_n=self.top_n, score_threshold=self.score_threshold
+            )
+            reranked.extend(self._scored(nodes, hits))
+        return reranked
+
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query = question(query_bundle)
+        if not nodes:
+            return []
+        with self._told(nodes, query_bundle) as reranked:
+            documents = [to_text(scored.node) for scored in nodes]
+            hits = await asynchronous(self._collection).arerank(
+                query, documents, top_n=self.top_n, score_threshold=self.score_threshold
+            )
+            reranked.extend(self._scored(nodes, hits))
+        return reranked
+
+    def _scored(self, nodes: list[NodeWithScore], hits: Hits) -> list[NodeWithScore]:
+        return [
+            NodeWithScore(node=nodes[hit.position].node, score=score_of(hit, self.score))
+            for hit in hits
+            if hit.position is not None
+        ]
+
+    @contextmanager
+    def _told(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None
+    ) -> Iterator[list[NodeWithScore]]:
+        """Tell LlamaIndex's events and callbacks of a run, which fills the list given."""
+        reranked: list[NodeWithScore] = []
         top_n = len(nodes) if self.top_n is None else self.top_n
         dispatcher.event(
             ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=top_n, model_name=self.model)
@@ -77,20 +120,10 @@ class LateInteractionRerank(BaseNodePostprocessor):
         payload: dict[str, Any] = {
             EventPayload.NODES: nodes,
             EventPayload.MODEL_NAME: self.model,
-            EventPayload.QUERY_STR: query,
+            EventPayload.QUERY_STR: question(query_bundle),
             EventPayload.TOP_K: top_n,
         }
         with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-            documents = [to_text(scored.node) for scored in nodes]
-            hits = self._collection.rerank(
-                query, documents, top_n=self.top_n, score_threshold=self.score_threshold
-            )
-            reranked = [NodeWithScore(node=nodes[hit.position].node, score=hit.score) for hit in hits]
+            yield reranked
             event.on_end(payload={EventPayload.NODES: reranked})
         dispatcher.event(ReRankEndEvent(nodes=reranked))
-        return reranked
-
-    async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._postprocess_nodes, nodes, query_bundle)

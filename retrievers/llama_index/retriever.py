@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping
+from os import PathLike
 from typing import Any
 
 import llama_index.core.instrumentation as instrument
@@ -10,15 +11,17 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.schema import IndexNode, NodeWithScore, QueryBundle
-from llama_index.core.vector_stores.types import (
-    MetadataFilters,
-    VectorStoreQuery,
-    VectorStoreQueryMode,
-    VectorStoreQueryResult,
-)
+from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
 
-from retrievers.errors import InvalidInputError
+from retrievers.collection import validate
+from retrievers.collection.arguments import opened, refuse
+from retrievers.errors import InvalidInputError, InvalidTypeError
+from retrievers.llama_index.component import scale, score_of
+from retrievers.llama_index.filters import translate
+from retrievers.llama_index.nodes import to_node
+from retrievers.llama_index.question import Question
 from retrievers.llama_index.vector_store import LateInteractionVectorStore
+from retrievers.types import Encoder, Hits, SearchableCollection
 
 dispatcher = instrument.get_dispatcher(__name__)
 
@@ -26,29 +29,38 @@ dispatcher = instrument.get_dispatcher(__name__)
 class LateInteractionRetriever(BaseRetriever):
     """The nodes of a collection that match a question best.
 
-    Scores are MaxSim. Each call gives nodes of its own, so that a fusion that changes scores changes nobody
-    else's; nothing is written into their metadata. `aretrieve` runs in a thread.
+    Scores are MaxSim divided by the number of query vectors, in [0, 1]. Each call gives nodes of its own, so that a
+    fusion that changes scores changes nobody else's; nothing is written into their metadata. `aretrieve` leaves the
+    event loop free.
 
     Args:
         collection: what to search; or
+        path: its directory, which is opened and never created; or
         vector_store: the same, as a LateInteractionVectorStore.
+        encoder: the model of the directory; None means the one that wrote it.
         similarity_top_k: the most nodes to return.
         filters: applied before similarity_top_k.
         score_threshold: least normalized score, in [0, 1], of a node that is returned.
         vector_store_query_mode: "default" or "mmr".
         mmr_threshold: 1 for relevance alone, 0 for diversity alone.
-        doc_ids: only nodes that were cut from these documents; empty means all.
-        node_ids: only these nodes; empty means all.
+        doc_ids: only nodes that were cut from these documents; None means all, an empty list none.
+        node_ids: only these nodes; None means all, an empty list none.
+        score: the scale of the nodes' scores: "normalized", in [0, 1], or "maxsim".
         callback_manager, object_map, objects, verbose: see BaseRetriever; the objects are what a retrieved
             IndexNode leads to.
     Raises:
-        InvalidInputError: neither collection nor vector_store, or both.
+        InvalidInputError: not one of collection, path and vector_store came, but none or several.
+        InvalidTypeError: collection, vector_store, filters or ids are something else.
+        UnknownOptionError: another keyword.
+        StoreError: there is no collection at the path.
     """
 
     def __init__(
         self,
-        collection: Any = None,
+        collection: SearchableCollection | None = None,
         *,
+        path: str | PathLike[str] | None = None,
+        encoder: Encoder | None = None,
         vector_store: LateInteractionVectorStore | None = None,
         similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
         filters: MetadataFilters | None = None,
@@ -57,15 +69,31 @@ class LateInteractionRetriever(BaseRetriever):
         mmr_threshold: float | None = None,
         doc_ids: list[str] | None = None,
         node_ids: list[str] | None = None,
+        score: str = "normalized",
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         objects: list[IndexNode] | None = None,
         verbose: bool = False,
+        **unknown: Any,
     ) -> None:
-        if (collection is None) == (vector_store is None):
-            seen = "neither" if collection is None else "both"
-            raise InvalidInputError(f"give either collection= or vector_store=; {seen} came.")
-        self._vector_store = vector_store or LateInteractionVectorStore(collection)
+        refuse(unknown, (*RETRIEVER_OPTIONS, *_PLACES), type(self).__name__, ADVICE)
+        places = (collection, path, vector_store)
+        if sum(place is not None for place in places) != 1:
+            seen = "neither" if all(place is None for place in places) else "both"
+            raise InvalidInputError(f"give either collection= or vector_store= or path=; {seen} came.")
+        translate(filters)
+        for ids in (doc_ids, node_ids):
+            if ids is not None:
+                validate.identifiers(ids)
+        self._score = scale(score)
+        if vector_store is None:
+            vector_store = LateInteractionVectorStore(opened(collection, path, encoder))
+        if not isinstance(vector_store, LateInteractionVectorStore):
+            raise InvalidTypeError(
+                f"vector_store is a {type(vector_store).__name__}: give a LateInteractionVectorStore, or "
+                "collection= or path=."
+            )
+        self._vector_store = vector_store
         self.similarity_top_k = similarity_top_k
         self.filters = filters
         self.score_threshold = score_threshold
@@ -76,33 +104,62 @@ class LateInteractionRetriever(BaseRetriever):
         super().__init__(callback_manager, object_map, objects, verbose)
 
     @property
-    def collection(self) -> Any:
+    def collection(self) -> SearchableCollection:
         """The collection."""
         return self._vector_store.collection
 
     @dispatcher.span
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        query = self._query(query_bundle)
-        return _scored(self._vector_store.query(query, score_threshold=self.score_threshold))
+        return self._scored(self._vector_store.find(self._question(query_bundle)))
 
     @dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        query = self._query(query_bundle)
-        found = await asyncio.to_thread(self._vector_store.query, query, score_threshold=self.score_threshold)
-        return _scored(found)
+        return self._scored(await self._vector_store.afind(self._question(query_bundle)))
 
-    def _query(self, query_bundle: QueryBundle) -> VectorStoreQuery:
-        return VectorStoreQuery(
-            query_str=query_bundle.query_str,
-            similarity_top_k=self.similarity_top_k,
-            mode=self._mode,
+    def _question(self, query_bundle: QueryBundle) -> Question:
+        return Question(
+            text=query_bundle.query_str,
+            top_k=self.similarity_top_k,
             filters=self.filters,
             doc_ids=self._doc_ids,
             node_ids=self._node_ids,
+            score_threshold=self.score_threshold,
+            mode=self._mode,
             mmr_threshold=self._mmr_threshold,
         )
 
+    def _scored(self, hits: Hits) -> list[NodeWithScore]:
+        return [
+            NodeWithScore(node=to_node(hit.id, hit.text, hit.metadata), score=score_of(hit, self._score))
+            for hit in hits
+        ]
 
-def _scored(found: VectorStoreQueryResult) -> list[NodeWithScore]:
-    pairs = zip(found.nodes or [], found.similarities or [], strict=True)
-    return [NodeWithScore(node=node, score=score) for node, score in pairs]
+
+RETRIEVER_OPTIONS = (
+    "similarity_top_k",
+    "filters",
+    "score_threshold",
+    "vector_store_query_mode",
+    "mmr_threshold",
+    "doc_ids",
+    "node_ids",
+    "score",
+    "callback_manager",
+    "object_map",
+    "objects",
+    "verbose",
+)
+"""How a retriever searches, which as_retriever and as_query_engine take too."""
+
+_PLACES = ("collection", "path", "encoder", "vector_store")
+
+ADVICE: Mapping[str, str] = {
+    "k": "give similarity_top_k=.",
+    "top_k": "give similarity_top_k=.",
+    "filter": "give filters=MetadataFilters(filters=[…]).",
+    "ids": "give node_ids= or doc_ids=.",
+    "vector_store_kwargs": "give score_threshold=, mmr_threshold= and score= themselves.",
+    "embed_model": "late interaction asks for no embedding model; the model is the collection's encoder.",
+    "alpha": "there is no hybrid mode to weigh.",
+}
+"""What the names of other retrievers are called here."""

@@ -7,34 +7,31 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Self
 
-from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
     MetadataFilters,
     VectorStoreQuery,
-    VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
 
-from retrievers.collection import Collection, validate
+from retrievers.collection import Collection
+from retrievers.collection.arguments import created, refuse
+from retrievers.collection.asynchronous import asynchronous
 from retrievers.errors import InvalidInputError
-from retrievers.llama_index.common import model_name, refuse
+from retrievers.llama_index.component import Component, Score, scale, score_of
 from retrievers.llama_index.filters import predicate, translate
 from retrievers.llama_index.nodes import REF_DOC_ID, source_id, to_document, to_node
-from retrievers.search.diversity import search_diverse
-from retrievers.types import Document, Encoder, Hit
-
-MMR_PREFETCH_FACTOR = 4  # candidates of MMR for each result, as LlamaIndex's own stores have it
-MMR_THRESHOLD = 0.5
+from retrievers.llama_index.question import Question, asked
+from retrievers.types import Document, Encoder, Hits, SearchableCollection
 
 
-class LateInteractionVectorStore(BasePydanticVectorStore):
+class LateInteractionVectorStore(Component, BasePydanticVectorStore):
     """A collection as a LlamaIndex vector store.
 
     A node is encoded as one vector a token, from the text that MetadataMode.EMBED gives, and found by
-    MaxSim: the store asks for no embedding, neither of nodes nor of queries. Similarities are MaxSim. Every
-    async method runs in a thread and leaves the event loop free. `to_dict` holds the path and the model's
+    MaxSim: the store asks for no embedding, neither of nodes nor of queries. Similarities are normalized MaxSim, in
+    [0, 1]. Every async method leaves the event loop free. `to_dict` holds the absolute path and the model's
     name, not the engine: `from_dict(data)` opens the directory again.
 
     Args:
@@ -43,33 +40,22 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         encoder: the model; None means the one that wrote the directory, or the default one.
     Raises:
         InvalidInputError: collection came beside path or encoder.
+        InvalidTypeError: collection is something else than a collection, or nothing came.
+        UnknownOptionError: another keyword.
     """
 
     stores_text: bool = True
     is_embedding_query: bool = False
-    path: str | None = None
-    model: str = ""
-
-    _collection: Any = PrivateAttr()
 
     def __init__(
         self,
-        collection: Any = None,
+        collection: SearchableCollection | None = None,
         *,
         path: str | PathLike[str] | None = None,
         encoder: Encoder | None = None,
         **fields: Any,
     ) -> None:
-        if collection is not None and (path is not None or encoder is not None):
-            raise InvalidInputError("give either collection= or path= and encoder=; both came.")
-        if collection is None:
-            # The key by which documents are deleted and refreshed is worth an index.
-            collection = Collection.open_or_create(path, encoder, indexed=[REF_DOC_ID])
-        path = getattr(collection, "path", None)  # a collection on a server has none
-        fields["path"] = None if path is None else str(path)
-        fields["model"] = model_name(collection)
-        super().__init__(**fields)
-        self._collection = collection
+        super().__init__(_indexed(collection, path, encoder), **fields)
 
     @classmethod
     def class_name(cls) -> str:
@@ -81,7 +67,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         return cls(path=path, encoder=encoder)
 
     @classmethod
-    def from_collection(cls, collection: Any) -> Self:
+    def from_collection(cls, collection: SearchableCollection) -> Self:
         """A store over a collection that is open already."""
         return cls(collection)
 
@@ -96,18 +82,11 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
             raise InvalidInputError(
                 "this store was in memory, and its nodes are gone with it: give collection= or encoder=."
             )
-        if "collection" in kwargs:
-            data = {key: value for key, value in data.items() if key != "path"}
         return super().from_dict(data, **kwargs)
 
     @property
-    def collection(self) -> Any:
-        """The collection."""
-        return self._collection
-
-    @property
-    def client(self) -> Any:
-        """The collection, under LlamaIndex's name for what is behind a store."""
+    def client(self) -> SearchableCollection:
+        """The collection, under LlamaIndex's name for what a store works with."""
         return self._collection
 
     # ---- adding and deleting
@@ -125,13 +104,12 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         Raises:
             InvalidInputError: a node id that occurs twice, metadata that is not JSON, or another argument.
         """
-        progress = kwargs.pop("show_progress", None)
-        refuse(kwargs, "add")
-        return self._collection.add([to_document(node) for node in nodes], show_progress=progress)
+        refuse(kwargs, OF_ADD, "add")
+        return self._collection.add([to_document(node) for node in nodes], **kwargs)
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete the nodes that were cut from a document, or the node of that id if it was cut from none."""
-        refuse(delete_kwargs, "delete")
+        refuse(delete_kwargs, (), "delete")
         self._collection.delete(filter={REF_DOC_ID: ref_doc_id})
         # A document that another framework wrote lacks that key, and is its own.
         itself = [one.id for one in self._collection.get([ref_doc_id]) if source_id(one) == one.id]
@@ -148,7 +126,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         Raises:
             InvalidInputError: neither came. To delete everything there is clear.
         """
-        refuse(delete_kwargs, "delete_nodes")
+        refuse(delete_kwargs, (), "delete_nodes")
         condition = translate(filters)
         if node_ids is None and condition is None:
             raise InvalidInputError(
@@ -157,7 +135,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         if node_ids is None:
             self._collection.delete(filter=condition)
         else:
-            self._collection.delete([document.id for document in self._documents(node_ids, filters)])
+            self._collection.delete([str(document.id) for document in self._documents(node_ids, filters)])
 
     def clear(self) -> None:
         """Delete every node."""
@@ -179,21 +157,24 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
 
         Args:
             query: its `query_str` is the question. `filters`, `doc_ids` and `node_ids` are applied before
-                `similarity_top_k`; an empty list of ids means all. The mode is DEFAULT or MMR. An empty
-                question finds nothing, unless it comes with filters or ids: then the first nodes that match,
+                `similarity_top_k`. No `doc_ids` (an empty list) find nothing; no `node_ids` mean all, because
+                LlamaIndex's own index sends them so for a store that keeps texts. The mode is DEFAULT or MMR. An
+                empty question finds nothing, unless it comes with filters or ids: then the first nodes that match,
                 with similarity 0, for VectorIndexAutoRetriever asks so where a filter says it all.
             kwargs: `score_threshold`, the least normalized score, in [0, 1]; `mmr_threshold`, 1 for relevance
-                alone, 0 for diversity alone; `mmr_prefetch_factor`, candidates of MMR for each result.
+                alone, 0 for diversity alone; `mmr_prefetch_factor`, candidates of MMR for each result; `score`, the
+                scale of the similarities, "normalized" or "maxsim".
         Raises:
-            InvalidInputError: no query_str, another mode, similarity_top_k < 1, or another argument.
+            InvalidInputError: no query_str, another mode, or similarity_top_k < 1.
+            UnknownOptionError: another argument.
             FilterError: a filter that the language does not have.
         """
-        hits = self._search(query, **kwargs)
-        return VectorStoreQueryResult(
-            nodes=[to_node(hit.id, hit.text, hit.metadata) for hit in hits],
-            similarities=[hit.score for hit in hits],
-            ids=[str(hit.id) for hit in hits],
-        )
+        score = scale(kwargs.pop("score", "normalized"))
+        return _result(self.find(asked(query, kwargs)), score)
+
+    def find(self, question: Question) -> Hits:
+        """The hits of a question: what query and LateInteractionRetriever make nodes of."""
+        return question.search(self._collection)
 
     def persist(self, persist_path: str, fs: Any = None) -> None:
         """Nothing to do for a directory or a server: what add returned from is kept.
@@ -210,8 +191,10 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
     # ---- the same without blocking the event loop
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """add in a thread."""
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
+        """add without blocking the event loop."""
+        refuse(kwargs, OF_ADD, "async_add")
+        documents = await asyncio.to_thread(lambda: [to_document(node) for node in nodes])
+        return await asynchronous(self._collection).aadd(documents, **kwargs)
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """delete in a thread."""
@@ -237,8 +220,13 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         return await asyncio.to_thread(self.get_nodes, node_ids, filters)
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """query in a thread."""
-        return await asyncio.to_thread(self.query, query, **kwargs)
+        """query without blocking the event loop."""
+        score = scale(kwargs.pop("score", "normalized"))
+        return _result(await self.afind(asked(query, kwargs)), score)
+
+    async def afind(self, question: Question) -> Hits:
+        """find without blocking the event loop."""
+        return await question.asearch(self._collection)
 
     # ---- help
 
@@ -249,49 +237,22 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         matches = predicate(condition)
         return [document for document in self._collection.get(node_ids) if matches(document)]
 
-    def _search(
-        self,
-        query: VectorStoreQuery,
-        *,
-        score_threshold: float | None = None,
-        mmr_threshold: float | None = None,
-        mmr_prefetch_factor: float = MMR_PREFETCH_FACTOR,
-        **unknown: Any,
-    ) -> list[Hit]:
-        refuse(unknown, "query")
-        if query.query_str is None:
-            raise InvalidInputError(
-                "the query has no query_str: late interaction encodes the question itself."
-            )
-        condition = self._condition(query)
-        if not query.query_str.strip() and condition is not None and not score_threshold:
-            first = self._collection.get(filter=condition)[: validate.count(query.similarity_top_k, "k")]
-            return [Hit(one.id, 0.0, 0.0, one.text, dict(one.metadata), None) for one in first]
-        options = {"filter": condition, "score_threshold": score_threshold}
-        if query.mode == VectorStoreQueryMode.DEFAULT:
-            return self._collection.search(query.query_str, k=query.similarity_top_k, **options)
-        if query.mode == VectorStoreQueryMode.MMR:
-            chosen = mmr_threshold if mmr_threshold is not None else query.mmr_threshold
-            return search_diverse(
-                self._collection,
-                query.query_str,
-                k=query.similarity_top_k,
-                fetch_k=int(query.similarity_top_k * mmr_prefetch_factor),
-                lambda_mult=MMR_THRESHOLD if chosen is None else chosen,
-                **options,
-            )
-        raise InvalidInputError(
-            f"the query mode is {query.mode.value!r}: late interaction has 'default' and 'mmr'. It matches "
-            "words as well as meanings, so that 'default' stands for 'hybrid' and 'text_search' too."
-        )
 
-    def _condition(self, query: VectorStoreQuery) -> Any:
-        """The filters of a query and its ids as one condition."""
-        condition = translate(query.filters)
-        if query.doc_ids:
-            of_documents = {REF_DOC_ID: {"$in": list(query.doc_ids)}}
-            condition = of_documents if condition is None else {"$and": [condition, of_documents]}
-        if not query.node_ids:
-            return condition
-        wanted, matches = frozenset(query.node_ids), predicate(condition)
-        return lambda document: document.id in wanted and matches(document)
+OF_ADD = ("show_progress",)
+
+
+def _indexed(
+    collection: SearchableCollection | None, path: str | PathLike[str] | None, encoder: Encoder | None
+) -> SearchableCollection:
+    if collection is None and path is not None:
+        # The key by which documents are deleted and refreshed is worth an index.
+        return Collection.open_or_create(path, encoder, indexed=[REF_DOC_ID])
+    return created(collection, path, encoder)
+
+
+def _result(hits: Hits, score: Score) -> VectorStoreQueryResult:
+    return VectorStoreQueryResult(
+        nodes=[to_node(hit.id, hit.text, hit.metadata) for hit in hits],
+        similarities=[score_of(hit, score) for hit in hits],
+        ids=[str(hit.id) for hit in hits],
+    )

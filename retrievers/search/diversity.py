@@ -82,10 +82,23 @@ def search_diverse(
     found = collection.search(
         query, k=max(k, fetch_k), filter=filter, ids=ids, score_threshold=score_threshold
     )
+    return diversified(collection, found, k=k, lambda_mult=lambda_mult)
+
+
+def diversified(
+    collection: SearchableCollection, found: Hits, *, k: int = 4, lambda_mult: float = 0.5
+) -> Hits:
+    """k of the hits of a search, by maximal marginal relevance, in the order chosen: the second half of search_diverse.
+
+    Args:
+        collection: what was searched.
+        found: its hits, best first.
+        k, lambda_mult: as maximal_marginal_relevance.
+    """
     if not found:
         return found
     chosen = maximal_marginal_relevance(found.matrix, collection.matrices(found), k, lambda_mult)
-    return Hits((found[place] for place in chosen), query=query, matrix=found.matrix)
+    return Hits((found[place] for place in chosen), query=found.query, matrix=found.matrix)
 
 
 def mean_maxsim(query: TokenMatrix, document: TokenMatrix) -> float:

@@ -72,7 +72,7 @@ def test_a_cutoff_of_llama_index_works_on_scores(animals):
     engine = RetrieverQueryEngine.from_args(
         LateInteractionRetriever(animals, similarity_top_k=4),
         llm=MockLLM(),
-        node_postprocessors=[SimilarityPostprocessor(similarity_cutoff=1.9)],
+        node_postprocessors=[SimilarityPostprocessor(similarity_cutoff=0.9)],
     )
     assert ids(engine.query("dog postman")) == ["dog"]
 

@@ -71,7 +71,11 @@ def test_scores_are_those_of_the_collection_and_nothing_stored_is_encoded_again(
     found = LateInteractionRerank(animals).postprocess_nodes(nodes, query_str="The dog barks at the cat")
     assert encoder.encoded_documents == encoded
     hits = animals.search("The dog barks at the cat")
-    assert [(node.node_id, node.score) for node in found] == [(hit.id, hit.score) for hit in hits]
+    assert [(node.node_id, node.score) for node in found] == [(hit.id, hit.normalized_score) for hit in hits]
+    raw = LateInteractionRerank(animals, score="maxsim").postprocess_nodes(
+        nodes, query_str="The dog barks at the cat"
+    )
+    assert [node.score for node in raw] == [hit.score for hit in hits]
 
 
 def test_a_node_of_the_collection_with_another_text_is_encoded(animals, encoder):
@@ -163,7 +167,9 @@ def test_it_describes_itself_without_its_engine_and_is_made_again_from_that(enco
         "class_name": "LateInteractionRerank",
         "top_n": 2,
         "score_threshold": 0.25,
+        "score": "normalized",
         "model": "testing/hashing",
+        "path": None,
     }
     again = LateInteractionRerank.from_dict(described, encoder=encoder)
     assert again.to_dict() == described

@@ -28,11 +28,18 @@ def seen(nodes):
     return [(node.node_id, node.score, as_dict(node.node)) for node in nodes]
 
 
-def test_it_finds_the_nodes_with_the_collections_scores(animals):
+def test_it_finds_the_nodes_with_the_collections_normalized_scores(animals):
     found = LateInteractionRetriever(animals, similarity_top_k=3).retrieve("The dog barks")
     hits = animals.search("The dog barks", k=3)
-    assert [(node.node_id, node.score) for node in found] == [(hit.id, hit.score) for hit in hits]
+    assert [(node.node_id, node.score) for node in found] == [(hit.id, hit.normalized_score) for hit in hits]
     assert found[0].node_id == "dog"
+
+
+def test_scores_are_maxsim_where_that_is_asked_for(animals):
+    found = LateInteractionRetriever(animals, similarity_top_k=3, score="maxsim").retrieve("The dog barks")
+    assert [node.score for node in found] == [hit.score for hit in animals.search("The dog barks", k=3)]
+    with pytest.raises(InvalidInputError, match="score is 'raw'"):
+        LateInteractionRetriever(animals, score="raw")
 
 
 def test_it_takes_a_query_bundle_and_a_vector_store(animals):

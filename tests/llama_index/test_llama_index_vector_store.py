@@ -80,11 +80,15 @@ def test_an_argument_that_nobody_knows_is_refused(collection):
         store.add(list(ANIMALS), batch=3)
 
 
-def test_similarities_are_the_collections_scores(collection):
+def test_similarities_are_the_collections_normalized_scores_or_its_maxsim(collection):
     store = LateInteractionVectorStore(collection)
     store.add(list(ANIMALS))
     question = "The dog barks at the cat"
-    assert store.query(ask(question)).similarities == [hit.score for hit in collection.search(question)]
+    hits = collection.search(question)
+    assert store.query(ask(question)).similarities == [hit.normalized_score for hit in hits]
+    assert store.query(ask(question), score="maxsim").similarities == [hit.score for hit in hits]
+    with pytest.raises(InvalidInputError, match="score is 'cosine': 'normalized' is MaxSim divided"):
+        store.query(ask(question), score="cosine")
 
 
 def test_a_score_threshold_drops_what_shares_too_little(collection):

@@ -98,8 +98,9 @@ class Reading(Conformance):
     def test_node_ids_limit_the_search(self, call: Call, animals: Sequence[TextNode]) -> None:
         assert call("query", ask("The cat", 1, node_ids=["eel", "unknown"])).ids == ["eel"]
 
-    def test_empty_lists_of_ids_mean_all(self, call: Call, animals: Sequence[TextNode]) -> None:
-        assert len(call("query", ask("The", node_ids=[], doc_ids=[])).ids) == 4
+    def test_an_empty_list_of_node_ids_means_all(self, call: Call, animals: Sequence[TextNode]) -> None:
+        # LlamaIndex's own VectorStoreIndex sends one to every store that keeps texts.
+        assert len(call("query", ask("The", node_ids=[])).ids) == 4
 
     def test_ids_and_filters_limit_the_search_together(self, call: Call, animals: Sequence[TextNode]) -> None:
         query = ask("The", doc_ids=["house", "farm"], node_ids=["dog", "hen"], filters=where("legs", F.EQ, 4))

@@ -1,0 +1,128 @@
+"""What the vector store has besides: the async twins of its methods, and what it refuses to search by."""
+
+# mypy: disable-error-code="override"
+# VectorStore takes any keyword everywhere; here each is named, so that a misspelt one is an error.
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.vectorstores import VectorStore
+
+from retrievers.collection.asynchronous import asynchronous
+from retrievers.errors import UnsupportedError
+from retrievers.langchain.convert import from_hit, to_document
+from retrievers.langchain.filters import translate
+from retrievers.search.diversity import diversified
+from retrievers.types import AsyncSearchableCollection, Hits, SearchableCollection
+
+
+class AsyncVectorStore(VectorStore):
+    """Async methods over a collection: awaited where the collection has async methods of its own, else in a thread.
+
+    Attributes:
+        collection: what the documents are kept in.
+    """
+
+    collection: SearchableCollection
+
+    async def aadd_documents(
+        self,
+        documents: list[Document],
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
+        show_progress: bool | None = None,
+    ) -> list[str]:
+        """add_documents without blocking the event loop."""
+        converted = [to_document(document) for document in documents]
+        return await self._awaited.aadd(converted, ids=ids, show_progress=show_progress)
+
+    async def aadd_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: Sequence[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
+        show_progress: bool | None = None,
+    ) -> list[str]:
+        """add_texts without blocking the event loop."""
+        return await self._awaited.aadd(texts, ids=ids, metadatas=metadatas, show_progress=show_progress)
+
+    async def adelete(self, ids: list[str] | None = None, *, filter: Any = None) -> bool:
+        """delete without blocking the event loop."""
+        await self._awaited.adelete(ids, filter=translate(filter))
+        return True
+
+    async def asimilarity_search(
+        self, query: str, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+    ) -> list[Document]:
+        """similarity_search without blocking the event loop."""
+        return [from_hit(hit) for hit in await self._asearch(query, k, filter, score_threshold)]
+
+    async def asimilarity_search_with_score(
+        self, query: str, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+    ) -> list[tuple[Document, float]]:
+        """similarity_search_with_score without blocking the event loop."""
+        return [(from_hit(hit), hit.score) for hit in await self._asearch(query, k, filter, score_threshold)]
+
+    async def _asimilarity_search_with_relevance_scores(
+        self, query: str, k: int = 4, *, filter: Any = None
+    ) -> list[tuple[Document, float]]:
+        found = await self._asearch(query, k, filter, None)
+        return [(from_hit(hit), hit.normalized_score) for hit in found]
+
+    async def amax_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
+    ) -> list[Document]:
+        """max_marginal_relevance_search without blocking the event loop."""
+        found = await self._asearch(query, max(k, fetch_k), filter, score_threshold)
+        chosen = await asyncio.to_thread(diversified, self.collection, found, k=k, lambda_mult=lambda_mult)
+        return [from_hit(hit) for hit in chosen]
+
+    def similarity_search_by_vector(self, embedding: Any, k: int = 4, **kwargs: Any) -> list[Document]:
+        """Not to be had: a question is one vector a token here.
+
+        Raises:
+            UnsupportedError: always; the message says what to call.
+        """
+        raise UnsupportedError(
+            "late interaction searches by a text, which it encodes as one vector a token, and not by a single "
+            "vector: call similarity_search(question)."
+        )
+
+    async def asimilarity_search_by_vector(self, embedding: Any, k: int = 4, **kwargs: Any) -> list[Document]:
+        """As similarity_search_by_vector."""
+        return self.similarity_search_by_vector(embedding, k, **kwargs)
+
+    def max_marginal_relevance_search_by_vector(
+        self, embedding: Any, k: int = 4, **kwargs: Any
+    ) -> list[Document]:
+        """As similarity_search_by_vector; the call to make is max_marginal_relevance_search."""
+        return self.similarity_search_by_vector(embedding, k, **kwargs)
+
+    async def amax_marginal_relevance_search_by_vector(
+        self, embedding: Any, k: int = 4, **kwargs: Any
+    ) -> list[Document]:
+        """As similarity_search_by_vector; the call to make is amax_marginal_relevance_search."""
+        return self.similarity_search_by_vector(embedding, k, **kwargs)
+
+    async def _asearch(self, query: str, k: int, filter: Any, score_threshold: float | None) -> Hits:
+        return await self._awaited.asearch(
+            query, k=k, filter=translate(filter), score_threshold=score_threshold
+        )
+
+    @property
+    def _awaited(self) -> AsyncSearchableCollection:
+        return asynchronous(self.collection)

@@ -1,0 +1,148 @@
+"""A question as LlamaIndex asks it, of a store or of a retriever, and how a collection answers it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery, VectorStoreQueryMode
+
+from retrievers.collection import validate
+from retrievers.collection.arguments import refuse
+from retrievers.collection.asynchronous import asynchronous
+from retrievers.errors import InvalidInputError
+from retrievers.llama_index.filters import predicate, translate
+from retrievers.llama_index.nodes import REF_DOC_ID, is_node
+from retrievers.search.diversity import diversified
+from retrievers.types import Hit, Hits, SearchableCollection
+
+MMR_PREFETCH_FACTOR = 4  # candidates of MMR for each result, as LlamaIndex's own stores have it
+MMR_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and among which nodes.
+
+    A VectorStoreQuery says most of it, but not whether an empty list of node ids means none or all: here it
+    means none, and None means all.
+
+    Attributes:
+        text: the words of the question.
+        top_k: the most nodes to return.
+        filters: metadata that the nodes must have.
+        doc_ids: documents that the nodes must have been cut from.
+        node_ids: the nodes to look among.
+        score_threshold: least normalized score, in [0, 1].
+        mode: DEFAULT or MMR.
+        mmr_threshold: 1 for relevance alone, 0 for diversity alone; None is 0.5.
+        mmr_prefetch_factor: candidates of MMR for each result.
+    """
+
+    text: str
+    top_k: int
+    filters: MetadataFilters | None = None
+    doc_ids: list[str] | None = None
+    node_ids: list[str] | None = None
+    score_threshold: float | None = None
+    mode: VectorStoreQueryMode = VectorStoreQueryMode.DEFAULT
+    mmr_threshold: float | None = None
+    mmr_prefetch_factor: float = MMR_PREFETCH_FACTOR
+
+    def __post_init__(self) -> None:
+        if self.mode not in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
+            raise InvalidInputError(
+                f"the query mode is {self.mode.value!r}: late interaction has 'default' and 'mmr'. It matches "
+                "words as well as meanings, so that 'default' stands for 'hybrid' and 'text_search' too."
+            )
+
+    def search(self, collection: SearchableCollection) -> Hits:
+        """The hits of a collection."""
+        options = self._options(collection)
+        if self._asks_for_matches_alone(options):
+            return self._first(collection, options)
+        found = collection.search(self.text, **options)
+        return self._chosen(collection, found)
+
+    async def asearch(self, collection: SearchableCollection) -> Hits:
+        """search without blocking the event loop."""
+        options = await asyncio.to_thread(self._options, collection)
+        if self._asks_for_matches_alone(options):
+            return await asyncio.to_thread(self._first, collection, options)
+        found = await asynchronous(collection).asearch(self.text, **options)
+        return await asyncio.to_thread(self._chosen, collection, found)
+
+    def _options(self, collection: SearchableCollection) -> dict[str, Any]:
+        """Those of Collection.search."""
+        condition = translate(self.filters)
+        ids = None if self.node_ids is None else validate.identifiers(self.node_ids)
+        if self.doc_ids is not None:
+            sources = validate.identifiers(self.doc_ids)
+            cut = {REF_DOC_ID: {"$in": sources}}
+            # A document that another framework wrote was cut from none, and is its own source.
+            whole = [one for one in collection.get(sources) if not is_node(one)]
+            if not whole:
+                condition = cut if condition is None else {"$and": [condition, cut]}
+            else:
+                named = {str(one.id) for one in [*whole, *collection.get(filter=cut)]}
+                ids = sorted(named) if ids is None else [key for key in ids if key in named]
+        fetched = self.top_k
+        if self.mode is VectorStoreQueryMode.MMR:
+            fetched = max(validate.count(self.top_k, "k"), int(self.top_k * self.mmr_prefetch_factor))
+        return {"k": fetched, "filter": condition, "ids": ids, "score_threshold": self.score_threshold}
+
+    def _asks_for_matches_alone(self, options: Mapping[str, Any]) -> bool:
+        """Whether there is no question, but something that limits the nodes."""
+        limited = options["filter"] is not None or options["ids"] is not None
+        return not self.text.strip() and limited and not self.score_threshold
+
+    def _first(self, collection: SearchableCollection, options: Mapping[str, Any]) -> Hits:
+        """The first nodes that the filters and ids keep, with score 0."""
+        limit = validate.count(self.top_k, "k")
+        if options["ids"] is None:
+            kept = collection.get(filter=options["filter"])
+        else:
+            matches = predicate(options["filter"])
+            kept = [one for one in collection.get(options["ids"]) if matches(one)]
+        return Hits(Hit(one.id, 0.0, 0.0, one.text, dict(one.metadata), None) for one in kept[:limit])
+
+    def _chosen(self, collection: SearchableCollection, found: Hits) -> Hits:
+        if self.mode is not VectorStoreQueryMode.MMR:
+            return found
+        lambda_mult = MMR_THRESHOLD if self.mmr_threshold is None else self.mmr_threshold
+        return diversified(collection, found, k=self.top_k, lambda_mult=lambda_mult)
+
+
+def asked(query: VectorStoreQuery, options: Mapping[str, Any]) -> Question:
+    """A VectorStoreQuery as it comes from outside, with the options of this store beside it.
+
+    Raises:
+        InvalidInputError: it has no query_str, or another mode.
+        UnknownOptionError: another option.
+    """
+    refuse(options, OF_A_QUERY, "query", _ADVICE)
+    if query.query_str is None:
+        raise InvalidInputError("the query has no query_str: late interaction encodes the question itself.")
+    threshold = options.get("mmr_threshold")
+    return Question(
+        text=query.query_str,
+        top_k=query.similarity_top_k,
+        filters=query.filters,
+        doc_ids=query.doc_ids,
+        # LlamaIndex's own VectorStoreIndex sends an empty list for a store that keeps texts, and means all.
+        node_ids=query.node_ids or None,
+        score_threshold=options.get("score_threshold"),
+        mode=VectorStoreQueryMode(query.mode),
+        mmr_threshold=query.mmr_threshold if threshold is None else threshold,
+        mmr_prefetch_factor=options.get("mmr_prefetch_factor", MMR_PREFETCH_FACTOR),
+    )
+
+
+OF_A_QUERY = ("score_threshold", "mmr_threshold", "mmr_prefetch_factor", "score")
+
+_ADVICE = {
+    name: f"the VectorStoreQuery has it, VectorStoreQuery({name}=…)."
+    for name in ("filters", "doc_ids", "node_ids", "similarity_top_k", "mode")
+}
