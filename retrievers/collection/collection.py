@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import length_hint
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -12,27 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.collection import incoming, indexing, validate
-from retrievers.collection.reading import Reader, condition_of
+from retrievers.collection import validate
+from retrievers.collection.changing import Changer
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, StoreClosedError
-from retrievers.store import Store, Unchanged, schema
+from retrievers.store import Store, schema
 from retrievers.types import (
-    Document,
-    DocumentFilter,
     Encoder,
-    Metadatas,
-    Names,
-    Texts,
 )
 
 if TYPE_CHECKING:
     from retrievers.store import Damage, Info
 
-BATCH_DOCUMENTS = 256  # documents that one transaction of add commits: what an interruption can cost
 
-
-class Collection(Reader):
+class Collection(Changer):
     """Documents that are found by late interaction, in a directory or in memory.
 
     Threads may share one collection; other processes may read and write the same directory.
@@ -135,91 +127,6 @@ class Collection(Reader):
             self._encoder = encoder
         return self._encoder
 
-    # Change
-
-    def add(
-        self,
-        documents: Texts,
-        *,
-        ids: Names = None,
-        metadatas: Metadatas = None,
-        show_progress: bool | None = None,
-    ) -> list[str]:
-        """Encode and store documents; an id that is there already is replaced.
-
-        A document whose id and text are stored is not encoded again, only its metadata is updated: an add
-        that was interrupted and is called again does what is missing. Batches are committed as they are
-        encoded, each whole or not at all.
-
-        Args:
-            documents: texts, or Documents.
-            ids: one a document, or None to have them made up.
-            metadatas: JSON objects, one a document.
-            show_progress: a progress bar on standard error; None shows it where that is a terminal.
-        Returns:
-            The ids, in the order of the documents.
-        Raises:
-            InvalidInputError, InvalidTypeError: see retrievers.collection.incoming. What has a length is checked
-                whole before anything is changed; an iterator is checked and stored batch by batch, and the error's
-                `added` is the number of documents that are stored.
-            StoreLockedError: another writer did not finish within the timeout.
-            StoreError: the disk is full or cannot be written; the batches before are safe.
-        """
-        from tqdm.auto import tqdm
-
-        shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
-        batches = incoming.batches(documents, ids, metadatas, size=BATCH_DOCUMENTS)
-        total = length_hint(documents) or None
-        added: list[str] = []
-        disabled = None if shown is None else not shown
-        with tqdm(total=total, unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:
-            for batch in batches:
-                self._add_batch(batch, progress.update)
-                added += [str(document.id) for document in batch]
-        return added
-
-    def _add_batch(self, batch: Sequence[Document], advance: Callable[[int], Any]) -> None:
-        known = self.store.content_hashes([str(document.id) for document in batch])
-        pairs = [(document, indexing.content_hash(document)) for document in batch]
-        stored = [Unchanged(*pair) for pair in pairs if known.get(str(pair[0].id)) == pair[1]]
-        advance(len(stored))
-        missing = [pair for pair in pairs if known.get(str(pair[0].id)) != pair[1]]
-        # A model that nothing needs is not loaded.
-        entries = list(indexing.entries(self.encoder, missing, advance)) if missing else []
-        lost = self.store.append(entries, stored)
-        # Another writer has replaced or removed these since they were looked at: encoded, they cannot be lost again.
-        again = [pair for pair in pairs if pair[0].id in set(lost)]
-        if again:
-            self.store.append(list(indexing.entries(self.encoder, again)))
-
-    def delete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
-        """Remove documents by id or by filter; an unknown id is no error.
-
-        Returns:
-            How many documents were removed.
-        Raises:
-            InvalidInputError: neither ids nor filter, or both, or the filter {}, which keeps everything.
-            FilterError: see filters.parse.
-        """
-        if (ids is None) == (filter is None):
-            raise InvalidInputError("delete needs ids or filter, one of the two; clear() removes everything.")
-        if ids is not None:
-            return self.store.delete(validate.identifiers(ids))
-        condition = condition_of(filter)
-        if condition is None:
-            raise InvalidInputError(
-                "the filter {} keeps every document, so that delete would remove them all: call clear() for that."
-            )
-        return self.store.delete_matching(condition)
-
-    def clear(self) -> int:
-        """Remove every document.
-
-        Returns:
-            How many there were.
-        """
-        return self.store.delete_matching(None)
-
     def __len__(self) -> int:
         return len(self.store)
 
@@ -241,6 +148,21 @@ class Collection(Reader):
     def compact(self) -> None:
         """Give back the space of deleted and replaced documents."""
         self.store.compact()
+
+    def backup(self, path: str | PathLike[str]) -> None:
+        """Copy the last commit into a new directory, while other threads and processes go on writing.
+
+        The directory gets its name when the copy is whole: one that is interrupted leaves nothing there.
+
+        Args:
+            path: a directory that is not there yet; the one that it lies in is.
+        Raises:
+            StoreError: the path exists, or the system refuses; nothing is left of the copy.
+        """
+        directory = validate.directory(path)
+        if directory is None:
+            raise InvalidTypeError("path is None: a backup needs a new directory.")
+        self.store.backup(directory)
 
     def verify(self) -> list[Damage]:
         """Read everything and compare it with its checksums; an empty list is a sound collection."""

@@ -135,7 +135,26 @@ def _document(place: int, item: object, given: object, metadata: object) -> Docu
         uuid4().hex if key is None else identifier(key, f"the id of document {place}"),
         json_object(metadata if metadata is not None else item.metadata, f"the metadata of document {place}"),
         text(item.context, f"the context of document {place}", left),
+        None if item.source is None else identifier(item.source, f"the source of document {place}"),
+        None
+        if item.attachment is None
+        else json_object(item.attachment, f"the attachment of document {place}"),
     )
+
+
+def metadata_by_id(ids: Iterable[str], metadatas: Iterable[Any]) -> dict[str, dict[str, Any]]:
+    """Metadata to give to stored documents, by id.
+
+    Raises:
+        InvalidTypeError, InvalidInputError: as `whole`, for ids and metadata.
+    """
+    keys = [identifier(key) for key in listed(ids, "ids", "document")]
+    column = _beside(listed(metadatas, "metadatas", "document"), "metadatas", keys) or []
+    if len(set(keys)) != len(keys):
+        raise InvalidInputError("an id stands twice in one call: give each document once.")
+    return {
+        key: json_object(one, f"the metadata of {shown(key)}") for key, one in zip(keys, column, strict=True)
+    }
 
 
 def loose(items: Texts) -> list[Document]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from itertools import islice
 
 from retrievers import filters
 from retrievers.collection import evidence, hits, incoming, indexing, matrices, reranking, validate
@@ -30,19 +32,37 @@ class Reader:
         raise NotImplementedError
 
     def get(
-        self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None
+        self,
+        ids: Iterable[str] | None = None,
+        *,
+        filter: DocumentFilter | None = None,
+        limit: int | None = None,
+        after: str | None = None,
     ) -> list[Document]:
-        """Stored documents: those of the ids that are there, in that order, or all that match the filter.
+        """Stored documents: those of the ids that are there, in that order, or those that match the filter.
 
+        Args:
+            ids: the documents to look up; the other arguments are for whoever does not know them.
+            filter: as for search; None means all.
+            limit: the most documents to return, in the order in which they were first added: a page.
+            after: id of the last document of the page before.
         Raises:
-            InvalidInputError: ids and filter at once.
+            InvalidInputError: ids beside another argument, or there is no document of the id `after`.
         """
         if ids is not None:
-            if filter is not None:
-                raise InvalidInputError("get takes ids or filter, not both.")
+            if filter is not None or limit is not None or after is not None:
+                raise InvalidInputError("get takes ids, or filter, limit and after, not both.")
             return self.store.get(validate.identifiers(ids))
-        with self.store.read() as view:
-            return view.matching(condition_of(filter))
+        condition = condition_of(filter)
+        if limit is None and after is None:
+            with self.store.read() as view:
+                return view.matching(condition)
+        most = sys.maxsize if limit is None else validate.count(limit, "limit")
+        begin = None if after is None else validate.identifier(after)
+        if callable(condition):
+            found = (one for one in self.store.page(None, limit=sys.maxsize, after=begin) if condition(one))
+            return list(islice(found, most))
+        return self.store.page(condition, limit=most, after=begin)
 
     def search(
         self,

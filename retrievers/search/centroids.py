@@ -108,7 +108,8 @@ def optimize(store: Store, *, n_centroids: int | None = None, show_progress: boo
     if not len(found):
         return
     codes = _assign(rows, found, show_progress)
-    with store.writing():
+    hold = store.writing()
+    with hold, hold:  # the second entry is there for an interrupt that comes right after the first
         with store.read() as view:
             # Rows are only ever appended, unless a compaction moved them, which moves their scales too.
             same = len(scales) if np.array_equal(scales, view.scales[: len(scales)]) else 0

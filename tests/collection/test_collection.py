@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import BoundedSemaphore
 
 import pytest
 
@@ -83,7 +82,7 @@ def test_a_function_of_a_document_is_a_filter(capitals):
 
 
 def test_a_function_that_filters_may_search_too_even_on_other_threads(capitals, monkeypatch):
-    monkeypatch.setattr(threads, "_turns", BoundedSemaphore(1))
+    monkeypatch.setattr(threads._state, "turns", threads._Turns(1))
 
     def is_the_best(document):
         with ThreadPoolExecutor(1) as pool:
@@ -156,7 +155,7 @@ def test_an_unchanged_text_is_not_encoded_again_but_its_metadata_is_updated(capi
 def test_an_interrupted_add_that_is_called_again_encodes_only_what_is_missing(
     collection, encoder, monkeypatch
 ):
-    monkeypatch.setattr("retrievers.collection.collection.BATCH_DOCUMENTS", 10)
+    monkeypatch.setattr("retrievers.collection.changing.BATCH_DOCUMENTS", 10)
     documents = [Document(f"text number {n}", id=str(n)) for n in range(35)]
     encode = encoder.encode_documents
 

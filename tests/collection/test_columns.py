@@ -174,7 +174,7 @@ def test_none_in_a_list_of_ids_has_one_made(collection):
 
 
 def test_an_iterator_is_stored_batch_by_batch(collection, monkeypatch):
-    monkeypatch.setattr("retrievers.collection.collection.BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr("retrievers.collection.changing.BATCH_DOCUMENTS", 2)
     seen = []
 
     def stream():
@@ -187,7 +187,7 @@ def test_an_iterator_is_stored_batch_by_batch(collection, monkeypatch):
 
 
 def test_what_has_a_length_is_checked_whole_before_the_first_batch(collection, monkeypatch):
-    monkeypatch.setattr("retrievers.collection.collection.BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr("retrievers.collection.changing.BATCH_DOCUMENTS", 2)
     with pytest.raises(InvalidInputError, match="the metadata of document 4 under 'n' is nan") as caught:
         collection.add(["t"] * 5, metadatas=[{}, {}, {}, {}, {"n": float("nan")}])
     assert len(collection) == 0
@@ -211,7 +211,7 @@ def test_what_has_a_length_is_checked_whole_before_the_first_batch(collection, m
 def test_the_error_of_an_iterator_says_how_many_documents_are_stored(
     collection, monkeypatch, bad, error, named
 ):
-    monkeypatch.setattr("retrievers.collection.collection.BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr("retrievers.collection.changing.BATCH_DOCUMENTS", 2)
     stream = iter([*(Document(f"text {n}", f"d{n}") for n in range(5)), bad])
     with pytest.raises(error, match="The 4 documents of earlier batches are stored") as caught:
         collection.add(stream)
@@ -231,7 +231,7 @@ def test_an_iterator_of_ids_may_have_no_end_and_is_not_read_to_it(collection):
 @pytest.mark.parametrize("documents", [3, 4, 5])
 @pytest.mark.parametrize("ids", [2, 3, 4, 5, 6])
 def test_an_iterator_must_be_as_long_as_its_ids(monkeypatch, documents, ids):
-    monkeypatch.setattr("retrievers.collection.collection.BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr("retrievers.collection.changing.BATCH_DOCUMENTS", 2)
     collection = Collection(None, HashingEncoder())
     texts, names = iter([f"text {n}" for n in range(documents)]), [f"d{n}" for n in range(ids)]
     if documents == ids:
@@ -243,7 +243,7 @@ def test_an_iterator_must_be_as_long_as_its_ids(monkeypatch, documents, ids):
 
 
 def test_what_the_callers_own_iterator_raises_comes_through(collection, monkeypatch):
-    monkeypatch.setattr("retrievers.collection.collection.BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr("retrievers.collection.changing.BATCH_DOCUMENTS", 2)
 
     def stream():
         yield from ("one", "two", "three")

@@ -1,0 +1,154 @@
+"""What changes a collection: adding, replacing, updating and deleting documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import length_hint
+from typing import Any
+
+from retrievers.collection import incoming, indexing, validate
+from retrievers.collection.reading import Reader, condition_of
+from retrievers.errors import InvalidInputError
+from retrievers.store import Unchanged
+from retrievers.types import Document, DocumentFilter, Metadatas, Names, Texts
+
+BATCH_DOCUMENTS = 256  # documents that one transaction of add commits: what an interruption can cost
+
+
+class Changer(Reader):
+    """The changing half of a collection."""
+
+    def add(
+        self,
+        documents: Texts,
+        *,
+        ids: Names = None,
+        metadatas: Metadatas = None,
+        show_progress: bool | None = None,
+    ) -> list[str]:
+        """Encode and store documents; an id that is there already is replaced.
+
+        A document whose id and text are stored is not encoded again, only its metadata is updated: an add
+        that was interrupted and is called again does what is missing. Batches are committed as they are
+        encoded, each whole or not at all.
+
+        Args:
+            documents: texts, or Documents.
+            ids: one a document, or None to have them made up.
+            metadatas: JSON objects, one a document.
+            show_progress: a progress bar on standard error; None shows it where that is a terminal.
+        Returns:
+            The ids, in the order of the documents.
+        Raises:
+            InvalidInputError, InvalidTypeError: see retrievers.collection.incoming. What has a length is checked
+                whole before anything is changed; an iterator is checked and stored batch by batch, and the error's
+                `added` is the number of documents that are stored.
+            StoreLockedError: another writer did not finish within the timeout.
+            StoreError: the disk is full or cannot be written; the batches before are safe.
+        """
+        from tqdm.auto import tqdm
+
+        shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
+        batches = incoming.batches(documents, ids, metadatas, size=BATCH_DOCUMENTS)
+        total = length_hint(documents) or None
+        added: list[str] = []
+        disabled = None if shown is None else not shown
+        with tqdm(total=total, unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:
+            for batch in batches:
+                self._add_batch(batch, progress.update)
+                added += [str(document.id) for document in batch]
+        return added
+
+    def add_sources(
+        self, documents: Texts, sources: Iterable[str], *, show_progress: bool | None = None
+    ) -> list[str]:
+        """Store documents that are all there is of some sources: add, and what else was cut from them is removed.
+
+        That happens in the commit of the last batch, under the writer's lock. Of two such calls for one source at once
+        the later one wins whole: a document of it that the other call removed meanwhile is stored again before that.
+
+        Args:
+            documents: texts, or Documents with their `source`.
+            sources: the sources whose other documents are removed.
+            show_progress: as for add.
+        Returns:
+            The ids, in the order of the documents.
+        Raises:
+            as add.
+        """
+        names = frozenset(validate.identifiers(sources))
+        checked = incoming.whole(documents)
+        last = max(len(checked) - 1, 0) // BATCH_DOCUMENTS * BATCH_DOCUMENTS
+        self.add(checked[:last], show_progress=show_progress)
+        earlier = {str(one.id): (one, indexing.content_hash(one)) for one in checked[:last]}
+        while True:
+            requires = {key: digest for key, (_, digest) in earlier.items()}
+            lost = self._append(checked[last:], ignore, replaces=names, requires=requires)
+            again = [earlier[key][0] for key in lost if key in earlier]
+            if not lost:
+                return [str(one.id) for one in checked]
+            if again:
+                self.add(again, show_progress=show_progress)
+
+    def _add_batch(self, batch: Sequence[Document], advance: Callable[[int], Any]) -> None:
+        lost = set(self._append(batch, advance))
+        if lost:
+            # Another writer has replaced or removed these meanwhile: once they are encoded they cannot be lost again.
+            again = [(one, indexing.content_hash(one)) for one in batch if one.id in lost]
+            self.store.append(list(indexing.entries(self.encoder, again)))
+
+    def _append(
+        self, batch: Sequence[Document], advance: Callable[[int], Any], **conditions: Any
+    ) -> list[str]:
+        """Encode what is not stored yet, and append a batch under conditions; both are as Store.append says."""
+        known = self.store.content_hashes([str(document.id) for document in batch])
+        pairs = [(document, indexing.content_hash(document)) for document in batch]
+        stored = [Unchanged(*pair) for pair in pairs if known.get(str(pair[0].id)) == pair[1]]
+        advance(len(stored))
+        missing = [pair for pair in pairs if known.get(str(pair[0].id)) != pair[1]]
+        # A model that nothing needs is not loaded.
+        entries = list(indexing.entries(self.encoder, missing, advance)) if missing else []
+        return self.store.append(entries, stored, **conditions)
+
+    def update(self, ids: Iterable[str], metadatas: Iterable[Mapping[str, Any]]) -> None:
+        """Give stored documents other metadata, all in one commit; their texts stay and nothing is encoded.
+
+        Args:
+            ids: the documents.
+            metadatas: JSON objects, one an id.
+        Raises:
+            InvalidInputError: an id is not stored or stands twice, or the lengths differ; nothing was changed.
+        """
+        self.store.update(incoming.metadata_by_id(ids, metadatas))
+
+    def delete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
+        """Remove documents by id or by filter; an unknown id is no error.
+
+        Returns:
+            How many documents were removed.
+        Raises:
+            InvalidInputError: neither ids nor filter, or both, or the filter {}, which keeps everything.
+            FilterError: see filters.parse.
+        """
+        if (ids is None) == (filter is None):
+            raise InvalidInputError("delete needs ids or filter, one of the two; clear() removes everything.")
+        if ids is not None:
+            return self.store.delete(validate.identifiers(ids))
+        condition = condition_of(filter)
+        if condition is None:
+            raise InvalidInputError(
+                "the filter {} keeps every document, so that delete would remove them all: call clear() for that."
+            )
+        return self.store.delete_matching(condition)
+
+    def clear(self) -> int:
+        """Remove every document.
+
+        Returns:
+            How many there were.
+        """
+        return self.store.delete_matching(None)
+
+
+def ignore(count: int) -> None:
+    """Progress that nobody looks at."""
