@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from retrievers.errors import ModelMismatchError
+
 VERSION = 2
 """Of the shape of a fingerprint. The first had no digests: its keys are FIRST_KEYS."""
 
@@ -67,6 +69,27 @@ def compare(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str] | 
         return None
     keys = sorted(key for key in {*stored, *given} if canonical(stored.get(key)) != canonical(given.get(key)))
     return [f"{key} {stored.get(key)!r} became {given.get(key)!r}" for key in keys]
+
+
+def check(
+    stored: Mapping[str, Any], given: Mapping[str, Any], place: str, advice: str = "build a new collection"
+) -> None:
+    """Refuse another encoder than the one that wrote a collection.
+
+    Args:
+        stored, given: as in compare.
+        place: of the collection, for the message.
+        advice: what to do instead of opening it with the former encoder.
+    Raises:
+        ModelMismatchError: the two encoders give documents other rows.
+    """
+    differing = compare(stored, given)
+    if differing is None:
+        return
+    raise ModelMismatchError(
+        f"{place} was encoded by {described(stored)} ({stored.get('dim')} dimensions); you opened it with "
+        f"{described(given)} ({given.get('dim')}): {'; '.join(differing)}. Open it with the former, or {advice}."
+    )
 
 
 def described(fingerprint: Mapping[str, Any]) -> str:

@@ -10,8 +10,8 @@ from tqdm.auto import tqdm
 
 from retrievers.collection import incoming, indexing, validate
 from retrievers.collection.reading import condition_of
-from retrievers.encoder import LateInteractionEncoder
-from retrievers.errors import InvalidInputError, ModelMismatchError
+from retrievers.encoder import LateInteractionEncoder, identity
+from retrievers.errors import InvalidInputError
 from retrievers.qdrant import evidence, reading, writing
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.searching import search
@@ -42,12 +42,7 @@ class Calls:
         """The model, loaded on first use if the collection was opened without one."""
         if self._encoder is None:
             encoder = LateInteractionEncoder.from_fingerprint(self.layout.fingerprint)
-            if dict(encoder.fingerprint) != dict(self.layout.fingerprint):
-                raise ModelMismatchError(
-                    f"the model {encoder.fingerprint['model']!r} has changed since it wrote this collection: "
-                    f"{dict(encoder.fingerprint)} now, {dict(self.layout.fingerprint)} then. Open it with the encoder "
-                    "that wrote it, or build a new collection."
-                )
+            identity.check(self.layout.fingerprint, encoder.fingerprint, "this collection")
             self._encoder = encoder
         return self._encoder
 

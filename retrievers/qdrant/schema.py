@@ -10,10 +10,10 @@ from typing import Any
 
 from qdrant_client import models
 
+from retrievers.encoder import identity
 from retrievers.errors import (
     FormatVersionError,
     InvalidInputError,
-    ModelMismatchError,
     StoreConflictError,
     StoreError,
 )
@@ -206,11 +206,12 @@ def recognised(
             "Use the version that wrote it, or build a new collection."
         )
     written = dict(ours.get("fingerprint") or {})
-    if fingerprint is not None and json.loads(json.dumps(dict(fingerprint))) != written:
-        raise ModelMismatchError(
-            f"the collection {name!r} was encoded by {written.get('model')!r} ({written}); you opened it with "
-            f"{fingerprint.get('model')!r} ({dict(fingerprint)}). Open it with the former, or build a new "
-            "collection and switch the alias to it."
+    if fingerprint is not None:
+        identity.check(
+            written,
+            json.loads(json.dumps(dict(fingerprint))),
+            f"the collection {name!r}",
+            "build a new collection and switch the alias to it",
         )
     vectors = info.config.params.vectors
     if not isinstance(vectors, Mapping) or not {TOKENS, POOLED} <= set(vectors):

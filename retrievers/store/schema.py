@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retrievers.encoder import identity
-from retrievers.errors import CorruptStoreError, FormatVersionError, InvalidInputError, ModelMismatchError
+from retrievers.errors import CorruptStoreError, FormatVersionError, InvalidInputError
 from retrievers.store import tables
 from retrievers.store.connection import Connection
 
@@ -201,14 +201,7 @@ def check_fingerprint(stored: Mapping[str, Any], given: Mapping[str, Any], place
     Raises:
         ModelMismatchError: the two encoders give documents other rows.
     """
-    differing = identity.compare(stored, given)
-    if differing is None:
-        return
-    raise ModelMismatchError(
-        f"{place} was encoded by {identity.described(stored)} ({stored['dim']} dimensions); you opened it with "
-        f"{identity.described(given)} ({given.get('dim')}): {'; '.join(differing)}. Open it with the former, or build "
-        "a new collection."
-    )
+    identity.check(stored, given, place)
 
 
 def wal(connection: sqlite3.Connection) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from qdrant_client import QdrantClient, models
 
+from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import FormatVersionError, InvalidInputError, ModelMismatchError, StoreError
 from retrievers.qdrant import QdrantCollection
 from retrievers.qdrant.schema import MARK
@@ -44,6 +46,20 @@ def test_it_opens_by_name_with_the_model_that_wrote_it():
     with QdrantCollection(client, "papers") as again:
         assert again.fingerprint == HashingEncoder(seed=3).fingerprint
         assert [one.id for one in again.get()] == ["a"]
+
+
+def test_a_model_with_other_options_that_change_no_row_opens_the_collection(server):
+    name = str(Path(__file__).parents[1] / "golden" / "pylate-bert")
+    with QdrantCollection(
+        server.url, "options", LateInteractionEncoder(name, device="cpu", overlap=0)
+    ) as one:
+        one.add(["Ada wrote the first program."], ids=["a"])
+    with QdrantCollection(server.url, "options", LateInteractionEncoder(name, device="cpu")) as again:
+        assert [hit.id for hit in again.search("program")] == ["a"]
+    with pytest.raises(ModelMismatchError, match="document_length 64 became 32"):
+        QdrantCollection(
+            server.url, "options", LateInteractionEncoder(name, device="cpu", document_length=32)
+        )
 
 
 def test_another_model_is_refused_and_changes_nothing(server):
