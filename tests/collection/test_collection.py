@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import BoundedSemaphore
 
 import pytest
 
@@ -83,7 +82,7 @@ def test_a_function_of_a_document_is_a_filter(capitals):
 
 
 def test_a_function_that_filters_may_search_too_even_on_other_threads(capitals, monkeypatch):
-    monkeypatch.setattr(threads, "_turns", BoundedSemaphore(1))
+    monkeypatch.setattr(threads._state, "turns", threads._Turns(1))
 
     def is_the_best(document):
         with ThreadPoolExecutor(1) as pool:
