@@ -129,8 +129,8 @@ def _check(
         dimensions = 2 if name == "rows" else 1
         if array.dtype != kind or array.ndim != dimensions or not array.flags.c_contiguous:
             raise ShapeError(
-                f"{name} is {array.dtype} {array.shape}: {np.dtype(kind)} with {dimensions} dimension(s), "
-                "contiguous, is needed."
+                f"{name} is {array.dtype} {array.shape}: a contiguous array of {np.dtype(kind)} with "
+                f"{dimensions} dimension(s) is needed."
             )
     if len(scales) != len(rows) or len(starts) != len(ends) or rows.shape[1] % WORD:
         raise ShapeError(

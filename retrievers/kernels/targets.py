@@ -64,7 +64,7 @@ class Target:
         kind = self.arithmetic
         parts = (
             *(self.name, self.cpu, self.features, self.lanes, self.tiles, self.matrix_tiles),
-            *(type(kind).__name__, vars(kind), kind.step, kind.limit, kind.offset),
+            *(type(kind).__module__, type(kind).__qualname__, vars(kind), kind.step, kind.limit, kind.offset),
         )
         return repr(parts)
 

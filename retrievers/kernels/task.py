@@ -39,6 +39,7 @@ class Layout:
 
     def __init__(self, **fields: Array | Count) -> None:
         self.fields = fields
+        self._is_array = [(name, isinstance(field, Array)) for name, field in fields.items()]
 
     def __len__(self) -> int:
         return len(self.fields)
@@ -49,15 +50,17 @@ class Layout:
         Raises:
             TypeError: a field is missing or unknown, or holds a number where an array is needed or the reverse.
         """
-        if given.keys() != self.fields.keys():
-            different = ", ".join(sorted(given.keys() ^ self.fields.keys()))
-            raise TypeError(f"missing or unknown fields of a task: {different}.")
-        values = []
-        for name, field in self.fields.items():
-            value = given[name]
-            if isinstance(field, Array) != isinstance(value, np.ndarray):
-                raise TypeError(f"field {name!r} of a task is {type(value).__name__}: {field} is needed.")
-            values.append(value.ctypes.data if isinstance(value, np.ndarray) else int(value))
+        values: list[int] = []
+        for name, is_array in self._is_array:
+            value = given.get(name)
+            if is_array and isinstance(value, np.ndarray):
+                values.append(value.ctypes.data)
+            elif not is_array and isinstance(value, int):
+                values.append(value)
+            else:
+                raise TypeError(f"field {name!r} of a task is {value!r}: {self.fields[name]} is needed.")
+        if len(given) > len(values):
+            raise TypeError(f"a task has no fields {', '.join(given.keys() - self.fields.keys())}.")
         return values
 
     def read(self, b: ir.IRBuilder, task: ir.Value) -> dict[str, ir.Value]:
