@@ -13,9 +13,10 @@ from llama_index.core.schema import BaseNode, Document
 from llama_index.core.storage.docstore.types import RefDocInfo
 
 from retrievers.collection.arguments import refuse
-from retrievers.llama_index.nodes import REF_DOC_ID, ref_doc_hash, to_node
+from retrievers.llama_index.nodes import REF_DOC_ID, is_node, is_whole, source_id, to_documents
 from retrievers.llama_index.vector_store import LateInteractionVectorStore
-from retrievers.types import SearchableCollection
+from retrievers.types import Document as StoredDocument
+from retrievers.types import KeepsSources, SearchableCollection
 
 BATCH_DOCUMENTS = 500  # documents whose stored nodes refresh looks up at once
 
@@ -49,7 +50,8 @@ class DocumentIndex(VectorStoreIndex):
         """Store the documents that are new or have changed, and drop the nodes that they had before.
 
         The collection is asked what it holds, not the docstore, which forgets. New nodes are there before
-        the old ones go, so that no search finds neither.
+        the old ones go, so that no search finds neither. A document of which an earlier call stored a part only is
+        stored again, and of two calls for one document at once the later wins whole.
 
         Args:
             documents: of several with one id, the last counts.
@@ -62,8 +64,7 @@ class DocumentIndex(VectorStoreIndex):
             changed, stale = self._changes(documents)
             nodes = run_transformations(changed, self._transformations, show_progress=self._show_progress)
             self.insert_nodes(nodes, **update_kwargs.get("insert_kwargs", {}))
-            gone = stale - {node.node_id for node in nodes}
-            self.delete_nodes(sorted(gone))
+            self._finish(changed, nodes, stale)
             self.docstore.set_document_hashes({document.id_: document.hash for document in changed})
         return _flags(documents, changed)
 
@@ -76,8 +77,7 @@ class DocumentIndex(VectorStoreIndex):
                 changed, self._transformations, show_progress=self._show_progress
             )
             await self.ainsert_nodes(nodes, **update_kwargs.get("insert_kwargs", {}))
-            gone = stale - {node.node_id for node in nodes}
-            await self.adelete_nodes(sorted(gone))
+            await asyncio.to_thread(self._finish, changed, nodes, stale)
             await self.docstore.aset_document_hashes({document.id_: document.hash for document in changed})
         return _flags(documents, changed)
 
@@ -90,18 +90,40 @@ class DocumentIndex(VectorStoreIndex):
             batch = latest[first : first + BATCH_DOCUMENTS]
             stored = self._stored([document.id_ for document in batch])
             for document in batch:
-                nodes = stored[document.id_]
-                if {ref_doc_hash(node) for node in nodes} != {document.hash}:
+                parts = stored[document.id_]
+                if not is_whole(parts, document.hash):
                     changed.append(document)
-                    stale |= {node.node_id for node in nodes}
+                    stale |= {str(one.id) for one in parts if not self._by_source or one.source is None}
         return changed, stale
 
-    def _stored(self, ref_doc_ids: Iterable[str]) -> defaultdict[str, list[BaseNode]]:
-        """The nodes of documents, by the document's id."""
-        found: defaultdict[str, list[BaseNode]] = defaultdict(list)
-        for document in self.collection.get(filter={REF_DOC_ID: {"$in": list(ref_doc_ids)}}):
-            node = to_node(document.id, document.text, document.metadata)
-            found[node.ref_doc_id or node.node_id].append(node)
+    @property
+    def _by_source(self) -> bool:
+        """Whether the collection removes the former nodes of a document itself, in the commit of the new ones."""
+        return isinstance(self.collection, KeepsSources)
+
+    def _finish(self, changed: Sequence[Document], nodes: Sequence[BaseNode], stale: set[str]) -> None:
+        """Make the nodes all that there is of some documents.
+
+        Args:
+            stale: nodes that the documents had before and that the collection does not know by their source.
+        """
+        if isinstance(self.collection, KeepsSources) and changed:
+            # Nothing is encoded here but what another writer took away meanwhile.
+            self.collection.add_sources(
+                to_documents(nodes), [document.id_ for document in changed], show_progress=False
+            )
+        self.delete_nodes(sorted(stale - {node.node_id for node in nodes}))
+
+    def _stored(self, ref_doc_ids: Iterable[str]) -> defaultdict[str, list[StoredDocument]]:
+        """The stored nodes of documents, by the document's id."""
+        found: defaultdict[str, list[StoredDocument]] = defaultdict(list)
+        names = list(ref_doc_ids)
+        for document in self.collection.get(filter={REF_DOC_ID: {"$in": names}}):
+            found[source_id(document)].append(document)
+        # What another framework wrote was cut from nothing: it is its own document.
+        for document in self.collection.get(names):
+            if not is_node(document):
+                found[str(document.id)].append(document)
         return found
 
 

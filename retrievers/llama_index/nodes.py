@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -18,7 +19,7 @@ REF_DOC_ID = f"{NODE_KEY}.ref_doc_id"
 """Where a filter finds the id of the document that a node was cut from; a node of none is its own."""
 
 
-def to_document(node: BaseNode) -> Document:
+def _to_document(node: BaseNode, siblings: int) -> Document:
     """A node as the collection keeps it.
 
     The node's own text stays the document's text, so that spans point into it, and what MetadataMode.EMBED
@@ -26,6 +27,9 @@ def to_document(node: BaseNode) -> Document:
     keys; relationships, templates and the rest go under NODE_KEY, which the LangChain adapter hides, as one
     string of JSON, because the store makes a row of each value that a filter could name.
 
+    Args:
+        siblings: how many nodes its document has, itself included: fewer that are stored are a document that was
+            cut off on its way in.
     Raises:
         InvalidInputError: the metadata has the key NODE_KEY, or an IndexNode holds an object that is not JSON.
     """
@@ -39,11 +43,34 @@ def to_document(node: BaseNode) -> Document:
         id=node.node_id,
         metadata={**node.metadata, NODE_KEY: {"ref_doc_id": _ref_doc_id(node), "content": _remainder(node)}},
         context=embedded_context(node),
+        source=_ref_doc_id(node),
+        attachment={"nodes": siblings},
     )
 
 
+def to_documents(nodes: Sequence[BaseNode]) -> list[Document]:
+    """Nodes as the collection keeps them, each told how many of them have its document."""
+    counts = Counter(_ref_doc_id(node) for node in nodes)
+    return [_to_document(node, counts[_ref_doc_id(node)]) for node in nodes]
+
+
+def is_whole(documents: Sequence[Document], digest: str) -> bool:
+    """Whether stored nodes are all that a document has, and were cut from it as it is now.
+
+    Args:
+        documents: those that were cut from it.
+        digest: the hash of the document.
+    """
+    nodes = [to_node(one.id, one.text, one.metadata) for one in documents]
+    if {ref_doc_hash(node) for node in nodes} != {digest}:
+        return False
+    # Nodes of a collection that was written before they were counted say nothing.
+    counted = [one.attachment.get("nodes") for one in documents if one.attachment is not None]
+    return not counted or counted == [len(documents)] * len(documents)
+
+
 def to_text(node: BaseNode) -> Document:
-    """What a reranker looks at: text, context and id. Metadata stays behind, for here it need not be JSON."""
+    """What a reranker looks at: text, context and id. Metadata is left out, for here it need not be JSON."""
     return Document(text=own_text(node), id=node.node_id, context=embedded_context(node))
 
 

@@ -21,7 +21,7 @@ from retrievers.collection.asynchronous import asynchronous
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index.component import Component, Score, scale, score_of
 from retrievers.llama_index.filters import predicate, translate
-from retrievers.llama_index.nodes import REF_DOC_ID, source_id, to_document, to_node
+from retrievers.llama_index.nodes import REF_DOC_ID, source_id, to_documents, to_node
 from retrievers.llama_index.question import Question, asked
 from retrievers.types import Document, Encoder, Hits, SearchableCollection
 
@@ -105,7 +105,7 @@ class LateInteractionVectorStore(Component, BasePydanticVectorStore):
             InvalidInputError: a node id that occurs twice, metadata that is not JSON, or another argument.
         """
         refuse(kwargs, OF_ADD, "add")
-        return self._collection.add([to_document(node) for node in nodes], **kwargs)
+        return self._collection.add(to_documents(nodes), **kwargs)
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete the nodes that were cut from a document, or the node of that id if it was cut from none."""
@@ -193,7 +193,7 @@ class LateInteractionVectorStore(Component, BasePydanticVectorStore):
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """add without blocking the event loop."""
         refuse(kwargs, OF_ADD, "async_add")
-        documents = await asyncio.to_thread(lambda: [to_document(node) for node in nodes])
+        documents = await asyncio.to_thread(lambda: to_documents(nodes))
         return await asynchronous(self._collection).aadd(documents, **kwargs)
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:

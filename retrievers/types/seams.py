@@ -169,6 +169,17 @@ class SearchableCollection(Protocol):
 
 
 @runtime_checkable
+class KeepsSources(Protocol):
+    """What a collection may have besides, if it knows by Document.source what was cut from what."""
+
+    def add_sources(
+        self, documents: Texts, sources: Iterable[str], *, show_progress: bool | None = None
+    ) -> list[str]:
+        """Store documents that are all there is of some sources; what else was cut from them is removed."""
+        ...
+
+
+@runtime_checkable
 class AsyncSearchableCollection(Protocol):
     """What a collection that waits on a network may have besides: adapters await it in place of using a thread.
 

@@ -8,7 +8,7 @@ from llama_index.core.schema import Document, IndexNode, MetadataMode, TextNode
 from retrievers import Collection
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index import LateInteractionVectorStore
-from retrievers.llama_index.nodes import embedded_context, source_id, to_document, to_node
+from retrievers.llama_index.nodes import embedded_context, source_id, to_documents, to_node
 from retrievers.testing import HashingEncoder
 
 EMBED = MetadataMode.EMBED
@@ -37,7 +37,7 @@ EMBED = MetadataMode.EMBED
     ],
 )
 def test_context_and_text_together_are_what_llama_index_embeds(node):
-    document = to_document(node)
+    [document] = to_documents([node])
     assert document.text == node.get_content()
     assert (document.context + document.text).strip() == node.get_content(metadata_mode=EMBED).strip()
 
@@ -116,7 +116,7 @@ def test_metadata_stays_plain_for_filters():
 def test_a_node_is_the_document_of_itself_unless_it_was_cut_from_one():
     whole = Document(id_="whole", text="words")
     part = TextNode(id_="part", text="words", relationships={"1": whole.as_related_node_info()})
-    assert [source_id(to_document(node)) for node in (whole, part)] == ["whole", "whole"]
+    assert [source_id(one) for one in to_documents([whole, part])] == ["whole", "whole"]
 
 
 def test_a_document_of_another_framework_becomes_a_text_node_that_embeds_as_it_was_encoded():
@@ -129,9 +129,9 @@ def test_a_document_of_another_framework_becomes_a_text_node_that_embeds_as_it_w
 
 def test_the_reserved_metadata_key_is_refused():
     with pytest.raises(InvalidInputError, match=r"'a' has metadata under '_node'.*rename"):
-        to_document(TextNode(id_="a", text="words", metadata={"_node": 1}))
+        to_documents([TextNode(id_="a", text="words", metadata={"_node": 1})])
 
 
 def test_an_index_node_whose_object_is_not_json_is_refused_with_the_way_out():
     with pytest.raises(InvalidInputError, match="object_map"):
-        to_document(IndexNode(id_="a", text="words", index_id="b", obj=object()))
+        to_documents([IndexNode(id_="a", text="words", index_id="b", obj=object())])
