@@ -33,7 +33,8 @@ def json_object(value: object, name: str) -> dict[str, Any]:
     """
     if not isinstance(value, Mapping):
         raise InvalidTypeError(f"{name} is {shown(value)} of type {type(value).__name__}: a dict is needed.")
-    return _object(value, name, "", 1, _Budget(name), False)
+    checked: dict[str, Any] = _object(value, name, "", 1, _Budget(name), False)
+    return checked
 
 
 class _Budget:

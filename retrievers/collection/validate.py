@@ -214,7 +214,7 @@ def directory(path: str | PathLike[str] | None) -> Path | None:
     try:
         given = os.fspath(path)
     except TypeError:
-        given = None  # type: ignore[assignment]
+        given = None
     if not isinstance(given, str):
         raise InvalidTypeError(f"path is {shown(path)}: a str or a Path is needed, or None for memory.")
     if not given:

@@ -37,7 +37,10 @@ class PackedLinear(torch.nn.Linear):
         if packed is None or packed[0] != version:
             packed = version, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
             self._packed = packed
-        return torch.ops.mkldnn._linear_pointwise(input, packed[1], self.bias, "none", [], "")
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            input, packed[1], self.bias, "none", [], ""
+        )
+        return product
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": None}
@@ -45,7 +48,8 @@ class PackedLinear(torch.nn.Linear):
     def _apply(self, *args: Any, **kwargs: Any) -> PackedLinear:
         """What `.to` and its like go through: the weight becomes another without a new version."""
         self._packed = None
-        return super()._apply(*args, **kwargs)
+        super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return self
 
 
 def pack(model: torch.nn.Module) -> None:

@@ -34,7 +34,8 @@ def choose(
             raise InvalidInputError(
                 f"precision is {precision!r}; it must be one of {', '.join(NAMES)}, or None."
             )
-        return getattr(torch, precision)
+        dtype: torch.dtype = getattr(torch, precision)
+        return dtype
     asked = (model_kwargs or {}).get("dtype") or (model_kwargs or {}).get("torch_dtype")
     if asked not in (None, "auto") and model.dtype is not None:
         return model.dtype
@@ -50,7 +51,8 @@ def multiplies_bfloat16(device: str) -> bool:
 
     kind = torch.device(device).type
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        native: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+        return native
     if kind == "cpu":
         from llvmlite import binding
 

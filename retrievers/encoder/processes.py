@@ -29,7 +29,7 @@ class Pool:
         self._model = model
         self._devices = list(devices)
         self._running: dict[Any, Any] | None = None
-        self._finalizer: weakref.finalize | None = None
+        self._finalizer: weakref.finalize[..., Any] | None = None
 
     def encode(
         self, texts: Sequence[str], lengths: Sequence[int], budget: int, pooling: BaseTokenPooling | None

@@ -153,7 +153,8 @@ class Preprocessor:
         for module in self._model:
             if isinstance(module, MultiVectorMask):
                 batch = module(batch, task=task)
-        return batch["attention_mask"][0].bool().tolist()
+        kept: list[bool] = batch["attention_mask"][0].bool().tolist()
+        return kept
 
     def skipped(self, task: Task) -> list[str]:
         """Words of the skiplist, those that get no row; and the ids that alone get one, where the model names them."""
@@ -203,7 +204,8 @@ class Preprocessor:
             encoding = self._tokenizer(
                 text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
             )
-        return encoding["offset_mapping"]
+        spans: list[Span] = encoding["offset_mapping"]
+        return spans
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each document as the model reads it, prompt and markers included."""
@@ -230,7 +232,8 @@ class Preprocessor:
         with self._lock:
             whole = self.prompts[task] + self.seen(text)
             encoding = self._tokenizer(whole, truncation=False, verbose=False)
-        return encoding["input_ids"]
+        ids: list[int] = encoding["input_ids"]
+        return ids
 
     def _warn_of_cut(self, text: str, read: int) -> None:
         if read < self._query_limit or self._said.is_set():

@@ -172,7 +172,8 @@ def _mean_of_tokens(encoder: Encoder, texts: Sequence[str], queries: bool) -> Ve
 
 
 def _normalized(vectors: Vectors) -> Vectors:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    rows: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return rows
 
 
 def _pooled(encoder: LateInteractionEncoder) -> SentenceTransformer:

@@ -98,7 +98,7 @@ def encode(value: Any) -> bytes:
     if kind == NUMBER:
         return NUMBER + _number(value)
     if kind == TEXT:
-        return TEXT + value.encode()
+        return TEXT + str(value).encode()
     if kind == LIST:
         return LIST + b"".join(SEPARATOR + _element(item) for item in value) + (SEPARATOR if value else b"")
     return OBJECT + (b"\x01" if value else b"")

@@ -79,7 +79,7 @@ class Compare(Filter):
     key: str
     operator: str
     value: Value
-    weight: tuple[int, int] = field(init=False, repr=False, compare=False)  # type: ignore[misc]
+    weight: tuple[int, int] = field(init=False, repr=False, compare=False)
     _members: frozenset[tuple[bytes, Any]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -144,9 +144,9 @@ class Combine(Filter):
 
     operator: str
     parts: tuple[Filter, ...]
-    size: int = field(init=False, repr=False, compare=False)  # type: ignore[misc]
-    levels: int = field(init=False, repr=False, compare=False)  # type: ignore[misc]
-    weight: tuple[int, int] = field(init=False, repr=False, compare=False)  # type: ignore[misc]
+    size: int = field(init=False, repr=False, compare=False)
+    levels: int = field(init=False, repr=False, compare=False)
+    weight: tuple[int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         parts = tuple(self.parts) if isinstance(self.parts, (list, tuple)) else ()

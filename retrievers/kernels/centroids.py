@@ -42,7 +42,8 @@ class Centroids:
         kept = vars(self)
         if "_floats" not in kept:
             kept["_floats"] = elements(self.rows).astype(np.float32)
-        return kept["_floats"]
+        floats: NDArray[np.float32] = kept["_floats"]
+        return floats
 
 
 def prepare(centroids: NDArray[np.float32]) -> Centroids:

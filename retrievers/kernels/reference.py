@@ -56,4 +56,5 @@ def rounded(query: TokenMatrix, limit: int) -> TokenMatrix:
     if not limit:
         return query
     scales = np.maximum(np.abs(query).max(axis=1, keepdims=True), 1e-12) / np.float32(limit)
-    return np.rint(query / scales) * scales
+    rounded: NDArray[np.float32] = np.rint(query / scales) * scales
+    return rounded

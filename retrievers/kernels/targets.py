@@ -162,7 +162,8 @@ def tiles_permitted() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     # arch_prctl(ARCH_REQ_XCOMP_PERM, tile data): from then on Linux saves 8 KB more whenever threads take turns.
-    return ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0
+    answer: int = ctypes.CDLL(None).syscall(158, 0x1023, 18)
+    return answer == 0
 
 
 def _usable(name: str) -> Target:

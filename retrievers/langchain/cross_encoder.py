@@ -16,7 +16,8 @@ HOMES = ("langchain_core.cross_encoders", "langchain_classic.retrievers.document
 def _interface() -> type:
     for home in HOMES:
         try:
-            return import_module(home).BaseCrossEncoder
+            interface: type = import_module(home).BaseCrossEncoder
+            return interface
         except ImportError:
             continue
     return object

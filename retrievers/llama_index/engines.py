@@ -81,7 +81,8 @@ def chat_engine(
         return CondenseQuestionChatEngine.from_defaults(query_engine=found, llm=llm, **_of(options, own))
     refuse(options, {*search, *own}, where, ADVICE)
     retriever = as_retriever(**_of(options, search))
-    return engine.from_defaults(retriever=retriever, llm=llm, **_of(options, own))
+    made: BaseChatEngine = engine.from_defaults(retriever=retriever, llm=llm, **_of(options, own))
+    return made
 
 
 _ENGINES: Mapping[ChatMode, Any] = {

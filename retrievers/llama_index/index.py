@@ -99,7 +99,7 @@ class LateInteractionIndex(DocumentIndex):
         )
 
     @classmethod
-    def from_documents(  # type: ignore[override]
+    def from_documents(
         cls,
         documents: Sequence[Document],
         storage_context: StorageContext | None = None,
@@ -142,9 +142,7 @@ class LateInteractionIndex(DocumentIndex):
         refuse(options, set(_options(cls)) - {"storage_context", "nodes"}, "from_vector_store", _ADVICE)
         return cls(storage_context=StorageContext.from_defaults(vector_store=vector_store), **options)
 
-    def as_retriever(  # type: ignore[override]
-        self, **kwargs: Any
-    ) -> LateInteractionRetriever:
+    def as_retriever(self, **kwargs: Any) -> LateInteractionRetriever:
         """A retriever over this index.
 
         Args:

@@ -159,4 +159,5 @@ class Calls:
 
 def default_candidates(windows: int) -> int:
     """Windows that are scored for a question, in a collection of so many."""
-    return max(200, round(3 * windows**0.5))
+    candidates: int = max(200, round(3 * windows**0.5))
+    return candidates

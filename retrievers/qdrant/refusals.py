@@ -50,7 +50,8 @@ def passing(error: Exception) -> bool:
 def pause_after(error: Exception, attempt: int) -> float:
     """Seconds to wait before the next try: a quarter, one, four; or what the server asks for, up to half a minute."""
     asked = float(error.retry_after_s) if isinstance(error, ResourceExhaustedResponse) else 0.0
-    return min(max(asked, 0.25 * 4**attempt), LONGEST_PAUSE)
+    pause: float = min(max(asked, 0.25 * 4**attempt), LONGEST_PAUSE)
+    return pause
 
 
 def refusal(error: Exception, address: str, method: str) -> RetrieversError:

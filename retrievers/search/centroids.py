@@ -173,7 +173,10 @@ def _assign(
 def _progress(name: str, steps: int, show: bool | None) -> Iterable[int]:
     from tqdm.auto import tqdm
 
-    return tqdm(range(steps), desc=name, disable=None if show is None else not show, delay=1, leave=False)
+    shown: Iterable[int] = tqdm(
+        range(steps), desc=name, disable=None if show is None else not show, delay=1, leave=False
+    )
+    return shown
 
 
 def _rows_of(
@@ -239,4 +242,7 @@ def _worst_served(
 
 def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors of length 1."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    directions: NDArray[np.float32] = vectors / np.maximum(
+        np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12
+    )
+    return directions

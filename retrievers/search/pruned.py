@@ -44,7 +44,8 @@ def default_candidates(k: int, tokens: int, centroids: int) -> int:
 
     The more tokens share a centroid, the less their order says, and the further down a true hit may be.
     """
-    return max(2 * k, round(5 * (k * tokens / max(centroids, 1)) ** 0.5))
+    windows: int = max(2 * k, round(5 * (k * tokens / max(centroids, 1)) ** 0.5))
+    return windows
 
 
 def worthwhile(view: View, selected: NDArray[np.int64] | None, k: int) -> bool:

@@ -115,7 +115,10 @@ def _row_numbers(columns: Columns) -> NDArray[np.int64]:
     """Numbers of all rows of some windows, in the order of the windows."""
     lengths = columns.end - columns.start
     before = np.cumsum(lengths) - lengths
-    return np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(columns.start - before, lengths)
+    numbers: NDArray[np.int64] = np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(
+        columns.start - before, lengths
+    )
+    return numbers
 
 
 def _lenient(files: Files, name: str, kind: DTypeLike, tail: tuple[int, ...], tokens: int) -> NDArray[Any]:

@@ -190,7 +190,10 @@ def _is_dead(columns: Columns, dead: NDArray[np.int64]) -> NDArray[np.bool_]:
     order = np.lexsort((dead[:, 1], dead[:, 0]))
     keys, batches = dead[order, 0], dead[order, 1]
     place = np.searchsorted(keys, columns.key, side="right") - 1  # of the latest mark on that key
-    return (place >= 0) & (keys[place] == columns.key) & (columns.batch <= batches[place])
+    dead_ones: NDArray[np.bool_] = (
+        (place >= 0) & (keys[place] == columns.key) & (columns.batch <= batches[place])
+    )
+    return dead_ones
 
 
 def _integers(rows: list[Any], width: int) -> NDArray[np.int64]:

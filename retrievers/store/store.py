@@ -303,7 +303,10 @@ class Store:
     def _exclusively(self, name: str, change: Callable[..., Result], *arguments: Any) -> Result:
         """Make a change under the writer's lock."""
         self.pause(name)
-        return self.writing().during(writes.run, self._catalog, self._files, self.dim, change, *arguments)
+        result: Result = self.writing().during(
+            writes.run, self._catalog, self._files, self.dim, change, *arguments
+        )
+        return result
 
 
 def _go_on(name: str) -> None:

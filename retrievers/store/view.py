@@ -170,7 +170,8 @@ class View:
         counts = np.searchsorted(self.documents, wanted, side="right") - first
         # One range a document: its first position, plus 0, 1, … counted anew for each.
         offsets = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
-        return np.repeat(first, counts).astype(np.int64) + offsets
+        positions: NDArray[np.int64] = np.repeat(first, counts).astype(np.int64) + offsets
+        return positions
 
     def _range(self, key: int) -> tuple[int, int]:
         first = int(np.searchsorted(self.documents, key, side="left"))

@@ -43,7 +43,8 @@ class Change:
 
     def commit(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function with the connection of a transaction that follows the commit, and commit what it does."""
-        return self.catalog.writing().during(self._follow, call, *arguments)
+        result: Result = self.catalog.writing().during(self._follow, call, *arguments)
+        return result
 
     def _follow(self, connection: Connection, call: Callable[..., Result], *arguments: Any) -> Result:
         if read_state(connection) != self.state:
