@@ -14,6 +14,7 @@ LONG_LIST = 100  # values of one $in that are bound one by one; SQLite bounds th
 FEW = 20  # values of one $in that are looked for in a stored list one by one
 # Ranges of `value` that hold all values of one type, so that an index on `value` finds them.
 IN_LISTS = "value >= x'05' AND value < x'06'"
+NEVER = "0"  # by itself: beside a condition on the index it makes SQLite give the index up, which then is an error
 HELD = (
     "EXISTS (SELECT 1 FROM json_each(list_elements(fields.value)) AS one "
     "WHERE one.value IN (SELECT value FROM json_each(?)))"
@@ -70,8 +71,10 @@ def _conditions(filter: Compare) -> list[Condition]:
         case "$in" | "$nin":
             return _members(listed)
         case "$contains" | "$any" | "$all":
+            if not listed:  # a list holds all of no values, and none of them
+                return [(IN_LISTS if operator == "$all" else NEVER, [])]
             word = " AND " if operator == "$all" else " OR "
-            tests = word.join("instr(value, ?) > 0" for _ in listed) or str(int(operator == "$all"))
+            tests = word.join("instr(value, ?) > 0" for _ in listed)
             return [(f"{IN_LISTS} AND ({tests})", list(map(needle, listed)))]
         case "$text_match":
             test = "substr(value, 1, 1) = ? AND instr(substr(value, 2), ?) > 0"

@@ -199,3 +199,11 @@ def test_an_index_that_is_asked_for_later_covers_what_is_stored(tmp_path):
     with second.read() as view:
         assert [document.id for document in view.matching(parse({"n": {"$gt": 6}}))] == ["7", "8", "9"]
     second.close()
+
+
+@pytest.mark.parametrize("operator", ["$any", "$all", "$in", "$nin"])
+def test_no_values_at_all_are_answered_with_and_without_an_index(operator):
+    documents = [{}, {"a": []}, {"a": ["x"]}, {"a": "x"}, {"a": None}]
+    for indexed in ((), ("a",)):
+        kept, wanted = answers(documents, {"a": {operator: []}}, indexed)
+        assert kept == wanted
