@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers import filters
-from retrievers.collection import indexing, validate
+from retrievers.collection import copying, indexing, validate
 from retrievers.collection.reading import Reader
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreClosedError
@@ -65,6 +65,10 @@ class Collection(Reader):
         device_memory: int | None = None,
     ) -> None:
         directory = validate.directory(path)
+        if directory is not None:
+            directory = (
+                directory.absolute()
+            )  # a change of the working directory is no change of the collection
         if isinstance(encoder, str):
             raise InvalidTypeError(f"encoder is {encoder!r}: give LateInteractionEncoder({encoder!r}).")
         if encoder is None and directory is None:
@@ -245,6 +249,33 @@ class Collection(Reader):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Callable[..., Collection], tuple[Any, ...]]:
+        """A pickle holds where the collection is and which model it has: where it is read, it is opened again.
+
+        Raises:
+            InvalidTypeError: the collection is in memory, or its encoder cannot be pickled.
+        """
+        encoder = copying.portable(self._encoder)
+        return copying.reopened, (type(self), copying.place(self.path), encoder, self._how())
+
+    def __deepcopy__(self, memo: object) -> Collection:
+        """Another handle of the same directory, with the same encoder.
+
+        Raises:
+            InvalidTypeError: the collection is in memory.
+        """
+        return copying.reopened(type(self), copying.place(self.path), self._encoder, self._how())
+
+    def __copy__(self) -> Collection:
+        return self.__deepcopy__({})
+
+    def _how(self) -> dict[str, Any]:
+        return {
+            "timeout": self.store.timeout,
+            "device": self._device,
+            "device_memory": self._device_memory,
+        }
 
     def __repr__(self) -> str:
         place = "in memory" if self.path is None else repr(str(self.path))

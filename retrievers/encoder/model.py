@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -171,6 +171,16 @@ class LateInteractionEncoder(Encoder):
                 "open it with that, Collection(path, encoder)."
             )
         return cls(str(fingerprint["model"]), **{name: fingerprint[name] for name in options})
+
+    def __reduce__(self) -> tuple[Callable[..., LateInteractionEncoder], tuple[dict[str, Any]]]:
+        """A pickle holds what the model is, not its weights: where it is read, the model is loaded again."""
+        return type(self).from_fingerprint, (dict(self.fingerprint),)
+
+    def __deepcopy__(self, memo: object) -> LateInteractionEncoder:
+        """Itself: nobody writes to an encoder, and one process needs its weights once."""
+        return self
+
+    __copy__ = __deepcopy__
 
     def encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
         """Encode questions. A blank one has no rows.
