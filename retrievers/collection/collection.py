@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.collection import validate
+from retrievers.collection import copying, validate
 from retrievers.collection.changing import Changer
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, StoreClosedError
@@ -57,6 +57,10 @@ class Collection(Changer):
         device_memory: int | None = None,
     ) -> None:
         directory = validate.directory(path)
+        if directory is not None:
+            directory = (
+                directory.absolute()
+            )  # a change of the working directory is no change of the collection
         seconds, keys = validate.timeout(timeout), validate.keys(indexed)
         self._device = validate.device(device)
         self._device_memory = (
@@ -183,6 +187,33 @@ class Collection(Changer):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Callable[..., Collection], tuple[Any, ...]]:
+        """A pickle holds where the collection is and which model it has: where it is read, it is opened again.
+
+        Raises:
+            InvalidTypeError: the collection is in memory, or its encoder cannot be pickled.
+        """
+        encoder = copying.portable(self._encoder)
+        return copying.reopened, (type(self), copying.place(self.path), encoder, self._how())
+
+    def __deepcopy__(self, memo: object) -> Collection:
+        """Another handle of the same directory, with the same encoder.
+
+        Raises:
+            InvalidTypeError: the collection is in memory.
+        """
+        return copying.reopened(type(self), copying.place(self.path), self._encoder, self._how())
+
+    def __copy__(self) -> Collection:
+        return self.__deepcopy__({})
+
+    def _how(self) -> dict[str, Any]:
+        return {
+            "timeout": self.store.timeout,
+            "device": self._device,
+            "device_memory": self._device_memory,
+        }
 
     def __repr__(self) -> str:
         place = "in memory" if self.path is None else repr(str(self.path))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from retrievers import arguments
+
 # A forward pass costs about as much as that share of a batch does: once a group pads more, another is cheaper.
 PADDING = 1 / 32
 
@@ -50,3 +52,13 @@ def buffered(texts: Iterable[str], size: Callable[[str], int], limit: int) -> It
             buffer, total = [], 0
     if buffer:
         yield buffer
+
+
+def looked_at(values: Iterable[str]) -> Iterator[str]:
+    """Texts one by one, each looked at when its turn comes.
+
+    Raises:
+        InvalidTypeError, InvalidInputError: it is no text; see retrievers.arguments.text.
+    """
+    for place, value in enumerate(arguments.each(values, "texts", "text")):
+        yield arguments.text(value, f"the text at place {place}")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from retrievers import arguments
 from retrievers.encoder import loading, windows
-from retrievers.encoder.batching import PADDING, batches, buffered
+from retrievers.encoder.batching import PADDING, batches, buffered, looked_at
 from retrievers.encoder.convolutions import unmask_convolutions
 from retrievers.encoder.fingerprints import fingerprint, moved_on, reopening
 from retrievers.encoder.identity import is_first
@@ -196,10 +197,21 @@ class LateInteractionEncoder(Encoder):
         """
         if not is_first(fingerprint) or not self._preprocess.strips:
             return self
-        other = copy.copy(self)
+        other = object.__new__(type(self))  # copy.copy gives the same one: see __copy__
+        vars(other).update(vars(self))
         other._preprocess = copy.copy(self._preprocess)
         other._preprocess.strips = False
         return other
+
+    def __reduce__(self) -> tuple[Callable[..., LateInteractionEncoder], tuple[dict[str, Any]]]:
+        """A pickle holds what the model is, not its weights: where it is read, the model is loaded again."""
+        return partial(type(self).from_fingerprint, owned=True), (dict(self.fingerprint),)
+
+    def __deepcopy__(self, memo: object) -> LateInteractionEncoder:
+        """Itself: nobody writes to an encoder, and one process needs its weights once."""
+        return self
+
+    __copy__ = __deepcopy__
 
     def encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
         """Encode questions. A blank one has no rows.
@@ -209,7 +221,7 @@ class LateInteractionEncoder(Encoder):
         Raises:
             InvalidTypeError: it is no sequence, or one of it is no str.
         """
-        return self._encode(list(_texts(texts)), "query")
+        return self._encode(list(looked_at(texts)), "query")
 
     def encode_documents(self, texts: Iterable[str]) -> Iterator[TokenMatrix]:
         """Encode windows, in the order given. A blank one has no rows.
@@ -221,7 +233,7 @@ class LateInteractionEncoder(Encoder):
             InvalidInputError: a text has more tokens than document_length; split cuts it into windows.
         """
         limit = max(BUFFER_TOKENS, 8 * self.token_budget)
-        for buffer in buffered(_texts(texts), lambda text: min(len(text), self.document_length), limit):
+        for buffer in buffered(looked_at(texts), lambda text: min(len(text), self.document_length), limit):
             yield from self._encode(buffer, "document")
 
     def split(self, text: str) -> list[tuple[int, int]]:
@@ -306,9 +318,3 @@ class LateInteractionEncoder(Encoder):
         tolerance = 1e-3 if self.dtype == "float32" else 0.1
         same = alone.shape == padded.shape and bool(np.abs(alone - padded).max(initial=0) <= tolerance)
         return alone.shape[1], same
-
-
-def _texts(values: Iterable[str]) -> Iterator[str]:
-    """Texts one by one, each looked at when its turn comes."""
-    for place, value in enumerate(arguments.each(values, "texts", "text")):
-        yield arguments.text(value, f"the text at place {place}")

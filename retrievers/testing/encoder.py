@@ -41,6 +41,10 @@ class HashingEncoder(Encoder):
         """How many windows were encoded so far: a test sees by it what was encoded again."""
         self._vector = lru_cache(maxsize=1 << 16)(self._make_vector)
 
+    def __reduce__(self) -> tuple[type[HashingEncoder], tuple[int, int, int]]:
+        """A copy counts from 0 what it encodes."""
+        return type(self), (self.dim, self.document_length, int(self.fingerprint["seed"]))
+
     def encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
         return [self._matrix(text) for text in texts]
 
