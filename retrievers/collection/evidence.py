@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from retrievers.types import Document, Encoder, Evidence, Match, TokenMatrix, Window
+from collections.abc import Sequence
+from math import fsum
+
+from retrievers.encoder import LateInteractionEncoder
+from retrievers.kernels.rows import dequantize, quantize
+from retrievers.types import Document, Encoder, Evidence, Match, TokenKind, TokenMatrix, Window
+from retrievers.types.boundaries import Span
 
 
 def explain(
@@ -11,30 +17,89 @@ def explain(
     matrix: TokenMatrix,
     document: Document,
     passage: Window,
-    span: tuple[int, int],
+    span: Span,
+    rows: TokenMatrix | None = None,
 ) -> Evidence:
-    """Encode the passage again and match each query token with its most similar document token.
+    """Match each query token with its most similar document token.
 
-    The vectors are not quantised, so the score can differ from the hit's in the third digit.
+    The similarities are those of the rows as they are searched. The places come from the tokenizer; the model runs
+    only where a row does not stand for one token: with token pooling the window is encoded again without it.
 
     Args:
         matrix: of the query, float32, (query_tokens, dim).
         passage: the document's best window for the query.
         span: the characters of context + text that were encoded for it; the passage leaves the context out.
+        rows: as stored, float32, (rows, dim); None encodes the window for the moment.
     """
     start, end = span
     window = (document.context + document.text)[start:end]
-    [rows] = encoder.encode_documents([window])
-    similarity = matrix @ rows.T  # (query_tokens, document_tokens)
-    best = similarity.argmax(axis=1)  # (query_tokens,)
-    spans = encoder.document_tokens(window)
-    shift = start - len(document.context)
+    if rows is None:
+        [fresh] = encoder.encode_documents([window])
+        rows = dequantize(*quantize(fresh), fresh.shape[1])
+    if not len(rows):
+        return Evidence(query, document.text, None, (), 0.0)
+    searched = matrix @ rows.T  # (query_tokens, rows)
+    similarity, inside, approximate = _places(encoder, matrix, searched, window)
+    shift, length = start - len(document.context), len(document.text)
+    spans = tuple(_in_text(one, shift, length) for one in inside)
+    labels, kinds = _names(encoder, query, len(matrix))
+    best = similarity.argmax(axis=1).tolist()  # (query_tokens,)
+    values = searched.max(axis=1).tolist()  # (query_tokens,)
     matches = []
-    for number, token in enumerate(encoder.query_tokens(query)):
-        first, last = spans[best[number]]
-        # A marker of the model and a token of the context have no characters in the text.
-        first, last = (0, 0) if first == last else (max(first + shift, 0), max(last + shift, 0))
-        matches.append(
-            Match(token, document.text[first:last], first, last, float(similarity[number, best[number]]))
-        )
-    return Evidence(query, document.text, passage, tuple(matches), float(similarity.max(axis=1).sum()))
+    for label, kind, place, value in zip(labels, kinds, best, values, strict=True):
+        first, last = spans[place]
+        matches.append(Match(label, document.text[first:last], first, last, value, kind))
+    return Evidence(
+        query,
+        document.text,
+        passage,
+        tuple(matches),
+        fsum(values),
+        approximate=approximate,
+        similarity=similarity,
+        spans=spans,
+    )
+
+
+def _places(
+    encoder: Encoder, matrix: TokenMatrix, searched: TokenMatrix, window: str
+) -> tuple[TokenMatrix, Sequence[Span], bool]:
+    """Similarities by token of the window, the characters of each token in it, and whether they are approximate.
+
+    Where the tokens of a window cannot be told, the stored rows have no characters.
+
+    Args:
+        searched: similarities by stored row, float32, (query_tokens, rows).
+    """
+    unpooled = encoder.without_pooling() if isinstance(encoder, LateInteractionEncoder) else encoder
+    try:
+        spans = unpooled.document_tokens(window)
+    except NotImplementedError:  # an encoder of the user's own need not have it
+        spans = []
+    if len(spans) == searched.shape[1] and unpooled is encoder:
+        return searched, spans, False
+    if spans:
+        [whole] = unpooled.encode_documents([window])
+        if len(whole) == len(spans):
+            return matrix @ whole.T, spans, True  # (query_tokens, tokens)
+    return searched, [(0, 0)] * searched.shape[1], True
+
+
+def _names(encoder: Encoder, query: str, count: int) -> tuple[Sequence[str], Sequence[TokenKind]]:
+    """Label and kind of each row of a question; all are words where the encoder does not tell them apart."""
+    try:
+        labels: Sequence[str] = encoder.query_tokens(query)
+    except NotImplementedError:
+        labels = [f"token {number}" for number in range(1, count + 1)]
+    kinds: Sequence[TokenKind] = ["word"] * count
+    if isinstance(encoder, LateInteractionEncoder):
+        kinds = encoder.query_kinds(query)
+    return labels, kinds
+
+
+def _in_text(span: Span, shift: int, length: int) -> Span:
+    """A span of the window as one of the text; empty for a marker of the model and for a token of the context."""
+    if span[0] == span[1]:
+        return 0, 0
+    start, end = (min(max(place + shift, 0), length) for place in span)
+    return (start, end) if start < end else (0, 0)

@@ -20,7 +20,7 @@ from retrievers.encoder.processes import Pool
 from retrievers.encoder.source import Runtime, Source
 from retrievers.encoder.tokenizing import Features, Preprocessor, Task
 from retrievers.errors import DamagedModelError, InvalidInputError, ModelNotFoundError
-from retrievers.types import Encoder, TokenMatrix
+from retrievers.types import Encoder, TokenKind, TokenMatrix
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -247,6 +247,19 @@ class LateInteractionEncoder(Encoder):
     def query_tokens(self, text: str) -> list[str]:
         """Label of each row of encode_queries([text]): the characters of the token, or its name."""
         return self._preprocess.query_labels(text) if text.strip() else []
+
+    def query_kinds(self, text: str) -> list[TokenKind]:
+        """What each row of encode_queries([text]) is: part of the question, a marker or of an expansion."""
+        return self._preprocess.query_kinds(text) if text.strip() else []
+
+    def without_pooling(self) -> LateInteractionEncoder:
+        """This encoder with a row a token: itself without token_pooling, else another that shares the model."""
+        if self._pooling is None:
+            return self
+        other = copy.copy(self)
+        other._pooling = None
+        other.fingerprint = {**self.fingerprint, "token_pooling": None}
+        return other
 
     def close(self) -> None:
         """End the processes that a list of devices started; the next encode_documents starts others."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from retrievers.encoder.windows import Span
 from retrievers.errors import InvalidInputError
+from retrievers.types import TokenKind
+from retrievers.types.boundaries import character_end
 
 if TYPE_CHECKING:
     import torch
@@ -180,8 +182,11 @@ class Preprocessor:
         before = len(self.prompts["document"])
         if self.strips:
             before -= len(text) - len(text.lstrip())
-        rows = zip(features["offset_mapping"].tolist(), self.scored(features, "document"), strict=True)
-        return [_inside(text, start - before, end - before) for (start, end), kept in rows if kept]
+        inside = [
+            _inside(text, start - before, end - before) for start, end in features["offset_mapping"].tolist()
+        ]
+        rows = zip(_with_marks(text, inside), self.scored(features, "document"), strict=True)
+        return [span for span, kept in rows if kept]
 
     def query_labels(self, text: str) -> list[str]:
         """What each row of a question stands for: the characters of the token, or its name."""
@@ -196,6 +201,27 @@ class Preprocessor:
             label if label and "\ufffd" not in label else name
             for label, name in zip(labels, names, strict=True)
         ]
+
+    def query_kinds(self, text: str) -> list[TokenKind]:
+        """What each row of a question is: of the text, a marker or the prompt of the model, or of the expansion."""
+        features, prompt = self([text], "query")[0], self.prompts["query"]
+        with self._lock:
+            read = self._tokenizer(
+                prompt + self.seen(text), return_offsets_mapping=True, truncation=False, verbose=False
+            )
+        special = set(self._tokenizer.all_special_ids)
+        ends = [end for _, end in read["offset_mapping"]]
+        expansion = features.get("query_expansion_positions")
+        kinds: list[TokenKind] = []
+        for place, token in enumerate(features["input_ids"].tolist()):
+            if expansion is not None and expansion[place]:
+                kinds.append("expansion")
+            elif place >= len(ends) or ends[place] <= len(prompt) or token in special:
+                kinds.append("marker")
+            else:
+                kinds.append("word")
+        rows = zip(kinds, self.scored(features, "query"), strict=True)
+        return [kind for kind, kept in rows if kept]
 
     def spans(self, text: str) -> list[Span]:
         """Character span of each token, without markers and prompt: for cutting windows."""
@@ -256,6 +282,21 @@ def _inside(text: str, start: int, end: int) -> Span:
     while start < end and text[start].isspace():
         start += 1
     return (start, end) if start < end else (0, 0)
+
+
+def _with_marks(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Spans of all tokens, each with the combining marks after it that no token has.
+
+    A normalisation that composes e and an accent, or drops the accent, leaves it out of the span.
+    """
+    made, limit = [], len(text)
+    for start, end in reversed(spans):
+        if start < end < limit and not text[end].isspace():
+            made.append((start, min(character_end(text, start, end), limit)))
+        else:
+            made.append((start, end))
+        limit = start if start < end else limit
+    return made[::-1]
 
 
 def _readable(transformer: Any) -> int:
