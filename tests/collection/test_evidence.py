@@ -55,6 +55,13 @@ def golden(request):
 
 
 @pytest.fixture(scope="module")
+def shelf(golden):
+    """A collection of the checkpoint, whose one document each example replaces."""
+    with Collection(None, golden) as collection:
+        yield collection
+
+
+@pytest.fixture(scope="module")
 def stored():
     """The text of a document of three windows, and a collection that holds it."""
     words = [f"word{number}" for number in range(150)]
@@ -75,7 +82,7 @@ texts = (
     .filter(str.strip)
 )
 often = settings(
-    max_examples=25,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
@@ -135,11 +142,10 @@ def test_every_character_that_is_no_space_is_in_a_span_or_without_a_row(golden, 
 @settings(often, max_examples=10)
 @given(text=texts, question=texts, context=st.sampled_from(["", "Title\r\n", "ti", "é", "标题："]))
 @pytest.mark.filterwarnings("ignore:A question of")
-def test_evidence_cuts_the_text_between_words_and_adds_up_to_the_score(golden, text, question, context):
-    with Collection(None, golden) as collection:
-        collection.add([Document(text, "a", {}, context)])
-        found = collection.search(question[:60])
-        evidence = collection.explain(question[:60], found[0] if found else "a")
+def test_evidence_cuts_the_text_between_words_and_adds_up_to_the_score(shelf, text, question, context):
+    shelf.add([Document(text, "a", {}, context)])
+    found = shelf.search(question[:60])
+    evidence = shelf.explain(question[:60], found[0] if found else "a")
     if not found:
         assert evidence.score == 0
         return
