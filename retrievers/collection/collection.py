@@ -184,6 +184,16 @@ class Collection(Changer):
     ) -> None:
         self.close()
 
+    def _repr_html_(self) -> str:
+        """Place, model and sizes, as a notebook draws them."""
+        from retrievers.display.html import facts
+
+        place = "in memory" if self.path is None else str(self.path)
+        try:
+            return facts(place, [("documents", f"{len(self):,}"), ("model", str(self.fingerprint["model"]))])
+        except StoreClosedError:
+            return facts(place, [("state", "closed")])
+
     def __repr__(self) -> str:
         place = "in memory" if self.path is None else repr(str(self.path))
         try:

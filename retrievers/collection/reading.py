@@ -142,7 +142,7 @@ class Reader:
                 memory_limit=self._device_memory,
             )
             return [
-                Hits(hits.from_search(view, matrix, found, lowest), query=text, matrix=matrix)
+                self._hits(hits.from_search(view, matrix, found, lowest), text, matrix)
                 for text, matrix, found in zip(texts, asked, ranked, strict=True)
             ]
 
@@ -182,7 +182,7 @@ class Reader:
         [matrix] = self._encode_queries([text])
         ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-        return Hits(kept, query=text, matrix=matrix)
+        return self._hits(kept, text, matrix)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
@@ -211,6 +211,9 @@ class Reader:
         return self._evidence(text, matrix, found)
 
     # Help
+
+    def _hits(self, found: Iterable[Hit], query: str, matrix: TokenMatrix) -> Hits:
+        return Hits(found, query=query, matrix=matrix, explain=lambda hit: self._evidence(query, matrix, hit))
 
     def _evidence(self, query: str, matrix: TokenMatrix, hit: Hit | str) -> Evidence:
         """explain for a question that is encoded: all that is stored comes from one snapshot."""

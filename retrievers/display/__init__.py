@@ -3,6 +3,6 @@
 It imports no type of the other rooms: it draws what it is given.
 """
 
-from retrievers.display.text import evidence_html, show
+from retrievers.display.text import printable, show
 
-__all__ = ["evidence_html", "show"]
+__all__ = ["printable", "show"]

@@ -1,16 +1,19 @@
-"""Hits and evidence for a person: as lines, and as HTML in a notebook."""
+"""Hits and evidence for a person at a terminal: as lines, with what matched in colour or in brackets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from html import escape
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TextIO
 from unicodedata import category
+
+from retrievers.types.boundaries import shortened
 
 if TYPE_CHECKING:
     from retrievers.types import Hit
 
 JOINERS = "\u00ad\u200c\u200d"  # soft hyphen, and what scripts and emoji need to shape their characters
+COLOUR, PLAIN = "\x1b[1;33m", "\x1b[0m"
 
 
 def printable(text: str) -> str:
@@ -31,57 +34,79 @@ def _shape(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def has_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a stream is a terminal with colours, and the user has not said NO_COLOR (no-color.org)."""
+    wanted = not environment.get("NO_COLOR") and environment.get("TERM", "") != "dumb"
+    return wanted and stream.isatty()
+
+
 def show(hits: Sequence[Hit], width: int = 360) -> str:
     """Hits for a person: rank, id, scores, and the start of the passage with its place in the text."""
     lines = []
     for rank, hit in enumerate(hits, 1):
-        name = printable(str(hit.id))
-        lines.append(f"{rank}. {name}   score {hit.score:.2f}, normalised {hit.normalized_score:.3f}")
+        lines.append(_headline(rank, hit.id, hit.score, hit.normalized_score))
         if hit.passage is not None:
-            text = " ".join(hit.passage.text.split())
-            short = text if len(text) <= width else f"{text[:width]}…"
-            lines.append(f"   [{hit.passage.start}:{hit.passage.end}] {printable(short)}")
+            text = shortened(" ".join(hit.passage.text.split()), width)
+            lines.append(f"   [{hit.passage.start}:{hit.passage.end}] {printable(text)}")
     return "\n".join(lines)
 
 
-def evidence_html(
-    query: str,
-    score: float,
+def show_evidence(
+    rank: int,
+    name: str | None,
+    scores: tuple[float, float],
     text: str,
-    passage: tuple[int, int] | None,
-    matches: Iterable[tuple[str, int, int, float]],
+    shown: tuple[int, int],
+    marks: Iterable[tuple[int, int, float]],
+    *,
+    colour: bool,
 ) -> str:
-    """The passage with each matched span marked, darker for a higher similarity, and its query tokens as a hint.
-
-    Everything that comes from the user's texts is escaped.
+    """One hit with what matched: its headline, the part of the text that is shown, and the words with their weights.
 
     Args:
-        query: the question.
-        score: its MaxSim with the passage.
+        scores: the score and the normalised one.
         text: the document's whole text.
-        passage: where the passage begins and ends in it; None where nothing has tokens.
-        matches: query token, start, end and similarity of each match; a marker of the model has no characters.
+        shown: where the part begins and ends in it.
+        marks: start, end and weight of each highlight, in the order of the text.
+        colour: see has_colour; without it what matched stands in brackets.
+    Returns:
+        Lines that a terminal can be given as they are: the text's own control characters are escaped.
     """
-    if passage is None:
-        return f"<p><b>{escape(query)}</b>: nothing matched.</p>"
-    tokens: dict[tuple[int, int], list[str]] = {}
-    strength: dict[tuple[int, int], float] = {}
-    for token, start, end, similarity in matches:
-        if start < end:
-            tokens.setdefault((start, end), []).append(f"{token} {similarity:.2f}")
-            strength[start, end] = max(strength.get((start, end), 0.0), similarity)
-    place, last = passage
-    parts = []
-    for start, end in sorted(tokens):
-        if start < place:  # two tokens of one character, or a token that begins in the one before
-            continue
-        opacity = min(max(strength[start, end], 0.1), 1.0)
-        parts.append(escape(text[place:start]))
-        parts.append(
-            f'<mark title="{escape("; ".join(tokens[start, end]))}" '
-            f'style="background: rgba(255, 200, 0, {opacity:.2f})">{escape(text[start:end])}</mark>'
-        )
+    first, last = shown
+    inside = [(start, end, weight) for start, end, weight in marks if first <= start and end <= last]
+    lines = [_headline(rank, name, *scores)]
+    if first < last:
+        before, after = "…" * (first > 0), "…" * (last < len(text))
+        body = mark_words(text, shown, [(start, end) for start, end, _ in inside], colour=colour)
+        lines.append(f"   [{first}:{last}] {before}{body}{after}")
+    if inside:
+        heaviest = sorted(inside, key=lambda one: -one[2])
+        words = (f"{_on_one_line(text[start:end])} {weight:.2f}" for start, end, weight in heaviest)
+        lines.append(f"   matched: {', '.join(words)}")
+    return "\n".join(lines)
+
+
+def mark_words(text: str, part: tuple[int, int], spans: Iterable[tuple[int, int]], *, colour: bool) -> str:
+    """A part of a text on one line, with each span in colour, or in brackets.
+
+    Args:
+        part: where it begins and ends in the text.
+        spans: in the order of the text, none over another, inside the part.
+    """
+    before, after = (COLOUR, PLAIN) if colour else ("[", "]")
+    place, last = part
+    pieces = []
+    for start, end in spans:
+        pieces += [_on_one_line(text[place:start]), before, _on_one_line(text[start:end]), after]
         place = end
-    parts.append(escape(text[place:last]))
-    body = "".join(parts)
-    return f'<p><b>{escape(query)}</b> {score:.2f}</p><p style="white-space: pre-wrap">{body}</p>'
+    pieces.append(_on_one_line(text[place:last]))
+    return "".join(pieces)
+
+
+def _headline(rank: int, name: str | None, score: float, normalized: float) -> str:
+    return f"{rank}. {printable(str(name))}   score {score:.2f}, normalised {normalized:.3f}"
+
+
+def _on_one_line(text: str) -> str:
+    """Printable, each run of white space as one space."""
+    return printable("".join(" " if one.isspace() else one for one in text.replace("\r\n", "\n")))

@@ -60,6 +60,24 @@ class Info:
     format_version: int
     optimized: bool
 
+    def _repr_html_(self) -> str:
+        """The values below one another, as a notebook draws them."""
+        from retrievers.display.html import facts
+
+        pairs = [
+            ("model", f"{self.model}, {self.dim} dimensions"),
+            ("documents", f"{self.documents:,}"),
+            ("windows", f"{self.windows:,}"),
+            ("tokens", f"{self.tokens:,}"),
+            ("size", f"{self.bytes / 1e6:,.1f} MB, {self.dead_share:.0%} of the token rows dead"),
+            (
+                "search",
+                "optimised: it can skip windows" if self.optimized else "exact: it scores every window",
+            ),
+            ("files", f"format {self.format_version}, generation {self.generation}"),
+        ]
+        return facts("Collection", pairs)
+
 
 def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -> Info:
     """Counts and sizes as the last commit left them."""

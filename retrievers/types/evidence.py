@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import fsum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from retrievers.types.values import Window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from retrievers.display.html import Passage as Drawn
 
 AROUND = 256  # characters before and after a passage that its first and last word may have
 
@@ -233,27 +235,29 @@ class Evidence:
             first = next((one for one in range(first, self.passage.start) if self.text[one].isspace()), first)
         return [first + edge for edge in word_edges(self.text[first:last])]
 
-    def _drawn(self, max_chars: int) -> dict[str, Any]:
-        """What drawing takes of the passage: its text, its span, the span that is shown unfolded, and the marks."""
-        assert self.passage is not None
-        snippet = self.snippet(max_chars)
-        found = self.highlights()
-        most = max((one.weight for one in found), default=0.0)
+    def _drawn(self, max_chars: int) -> Drawn | None:
+        """What drawing takes of the passage: so many characters of it unfolded, and the highlights as marks."""
+        from retrievers.display.html import Passage as Drawn
+
+        if self.passage is None:
+            return None
+        snippet, found = self.snippet(max_chars), self.highlights()
+        first, last = snippet.start, snippet.end
+        if first == last:  # no word fits
+            first, last = self.passage.start, min(self.passage.start + max_chars, self.passage.end)
+        if len(self.passage.text) <= max_chars:
+            first, last = self.passage.start, self.passage.end
+        most = max((one.weight for one in found if one.weight > 0), default=1.0)
         marks = [
             (
                 one.start,
                 one.end,
-                max(one.weight, 0.0) / most if most > 0 else 0.0,
+                max(one.weight, 0.0) / most,
                 f"{' '.join(one.query_tokens)}: {one.weight:.2f}",
             )
             for one in found
         ]
-        return {
-            "text": self.text,
-            "passage": (self.passage.start, self.passage.end),
-            "shown": (snippet.start, snippet.end),
-            "marks": marks,
-        }
+        return Drawn(self.text, self.passage.start, self.passage.end, first, last, marks)
 
 
 def _is_shown(match: Match) -> bool:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from retrievers.errors import RetrieversError
+from retrievers.types.boundaries import shortened
+
+if TYPE_CHECKING:
+    from retrievers.display.html import Passage as Drawn
+    from retrievers.types.evidence import Evidence
 
 TokenMatrix = NDArray[np.float32]
 """float32, (tokens, dim): one row of length 1 a token."""
 
 NODE_KEY = "_node"
 """Metadata key under which the LlamaIndex adapter keeps what else a node has; the LangChain adapter hides it."""
+
+
+MOST_IN_REPR, MOST_IN_TABLE, MOST_UNFOLDED = 10, 20, 300  # hits, hits, characters of a passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,7 @@ class Window:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """A document that a query found.
 
@@ -77,11 +88,23 @@ class Hit:
     passage: Window | None
     position: int | None = None
 
+    def __repr__(self) -> str:
+        text = shortened(self.text if self.passage is None else self.passage.text, 60)
+        return f"Hit({self.id!r}, score={self.score:.3f}, normalized_score={self.normalized_score:.3f}, {text!r})"
+
+    def _repr_html_(self) -> str:
+        """The hit as a table of one row, as a notebook draws it."""
+        return Hits([self])._repr_html_()
+
 
 class Hits(list[Hit]):
     """The hits of one question, best first: a list that knows what it answers.
 
-    It equals a list of the same hits, and is pickled and copied as one. A slice of it is Hits too.
+    It equals a list of the same hits, and is pickled and copied as one. A slice of it is Hits too. A notebook draws it
+    as a table.
+
+    Args:
+        explain: the evidence of a hit for this question, which drawing marks the words by; no copy has it.
 
     Attributes:
         query: the question.
@@ -90,11 +113,17 @@ class Hits(list[Hit]):
     """
 
     def __init__(
-        self, hits: Iterable[Hit] = (), *, query: str = "", matrix: TokenMatrix | None = None
+        self,
+        hits: Iterable[Hit] = (),
+        *,
+        query: str = "",
+        matrix: TokenMatrix | None = None,
+        explain: Callable[[Hit], Evidence] | None = None,
     ) -> None:
         super().__init__(hits)
         self.query = query
         self.matrix = np.zeros((0, 0), np.float32) if matrix is None else matrix
+        self._explain = explain
 
     @overload
     def __getitem__(self, place: SupportsIndex, /) -> Hit: ...
@@ -102,5 +131,44 @@ class Hits(list[Hit]):
     def __getitem__(self, place: slice, /) -> Hits: ...
     def __getitem__(self, place: SupportsIndex | slice, /) -> Hit | Hits:
         if isinstance(place, slice):
-            return Hits(super().__getitem__(place), query=self.query, matrix=self.matrix)
+            part = super().__getitem__(place)
+            return Hits(part, query=self.query, matrix=self.matrix, explain=self._explain)
         return super().__getitem__(place)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What explains the hits is the collection, which no copy takes with it.
+        return _hits, (list(self), self.query, self.matrix)
+
+    def __repr__(self) -> str:
+        lines = [f"  {hit!r},\n" for hit in self[:MOST_IN_REPR]]
+        more = f"  … {len(self) - MOST_IN_REPR} more\n" if len(self) > MOST_IN_REPR else ""
+        body = "\n" + "".join(lines) + more if lines else ""
+        return f"Hits({shortened(self.query, 60)!r}, [{body}])"
+
+    def _repr_html_(self) -> str:
+        """A table of the hits with the words that matched, as a notebook draws it."""
+        from retrievers.display.html import HitRow, hits_page
+
+        rows = []
+        for hit in self[:MOST_IN_TABLE]:
+            metadata = {key: value for key, value in hit.metadata.items() if key != NODE_KEY}
+            rows.append(HitRow(hit.id, hit.score, hit.normalized_score, metadata, self._passage(hit)))
+        return hits_page(self.query, rows, max(len(self) - MOST_IN_TABLE, 0))
+
+    def _passage(self, hit: Hit) -> Drawn | None:
+        """What to draw of a passage: with highlights, unless the collection was closed or the document changed."""
+        from retrievers.display.html import Passage as Drawn
+
+        window = hit.passage
+        if window is None:
+            return None
+        if self._explain is not None:
+            with suppress(RetrieversError):
+                return self._explain(hit)._drawn(MOST_UNFOLDED)
+        shown = len(shortened(window.text, MOST_UNFOLDED).removesuffix("…"))
+        return Drawn(hit.text, window.start, window.end, window.start, window.start + shown)
+
+
+def _hits(hits: list[Hit], query: str, matrix: TokenMatrix) -> Hits:
+    """Hits that were pickled or copied."""
+    return Hits(hits, query=query, matrix=matrix)
