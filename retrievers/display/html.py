@@ -20,7 +20,8 @@ WEAKEST, STRONGEST = 0.12, 0.40  # how much the layer hides of the background
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 LINE = "1px solid rgba(128, 128, 128, 0.5)"
 CELL = f"text-align: left; vertical-align: top; padding: 0.4em 0.8em; border-bottom: {LINE}; color: inherit"
-NUMBER = CELL.replace("left", "right")
+NUMBER = f"{CELL.replace('left', 'right')}; white-space: nowrap"
+NARROW = f"{CELL}; overflow-wrap: anywhere; max-width: 16em"
 WRAPPED = "white-space: pre-wrap; overflow-wrap: anywhere; max-width: 50em"
 MOST_FIELDS, MOST_CHARACTERS = 8, 80
 
@@ -135,8 +136,8 @@ def _hit(rank: int, row: HitRow) -> str:
     cells = [
         f'<td style="{NUMBER}">{rank}</td>',
         f'<td style="{NUMBER}">{score}</td>',
-        f'<td style="{CELL}; overflow-wrap: anywhere"><bdi>{_text(name)}</bdi></td>',
-        f'<td style="{CELL}; overflow-wrap: anywhere">{_metadata(row.metadata)}</td>',
+        f'<td style="{NARROW}"><bdi>{_text(name)}</bdi></td>',
+        f'<td style="{NARROW}">{_metadata(row.metadata)}</td>',
         f'<td style="{CELL}">{passage}</td>',
     ]
     return f"<tr>{''.join(cells)}</tr>"
