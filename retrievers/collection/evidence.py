@@ -71,18 +71,25 @@ def _places(
     Args:
         searched: similarities by stored row, float32, (query_tokens, rows).
     """
-    unpooled = encoder.without_pooling() if isinstance(encoder, LateInteractionEncoder) else encoder
-    try:
-        spans = unpooled.document_tokens(window)
-    except NotImplementedError:  # an encoder of the user's own need not have it
-        spans = []
-    if len(spans) == searched.shape[1] and unpooled is encoder:
+    whole_tokens, spans = encoder, _tokens(encoder, window)
+    if spans is None and isinstance(encoder, LateInteractionEncoder):
+        whole_tokens = encoder.without_pooling()
+        spans = _tokens(whole_tokens, window)
+    elif spans is not None and len(spans) == searched.shape[1]:
         return searched, spans, False
     if spans:
-        [whole] = unpooled.encode_documents([window])
+        [whole] = whole_tokens.encode_documents([window])
         if len(whole) == len(spans):
             return matrix @ whole.T, spans, True  # (query_tokens, tokens)
     return searched, [(0, 0)] * searched.shape[1], True
+
+
+def _tokens(encoder: Encoder, window: str) -> Sequence[Span] | None:
+    """Characters of each token; None where a row stands for several, or the encoder does not tell."""
+    try:
+        return encoder.document_tokens(window)
+    except NotImplementedError:
+        return None
 
 
 def _names(encoder: Encoder, query: str, count: int) -> tuple[Sequence[str], Sequence[TokenKind]]:

@@ -253,12 +253,9 @@ class LateInteractionEncoder(Encoder):
         return self._preprocess.query_kinds(text) if text.strip() else []
 
     def without_pooling(self) -> LateInteractionEncoder:
-        """This encoder with a row a token: itself without token_pooling, else another that shares the model."""
-        if self._pooling is None:
-            return self
+        """This encoder with a row a token, for evidence alone: its fingerprint stays what it was."""
         other = copy.copy(self)
         other._pooling = None
-        other.fingerprint = {**self.fingerprint, "token_pooling": None}
         return other
 
     def close(self) -> None:

@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from retrievers.encoder.labels import inside, kinds_of, with_marks
 from retrievers.encoder.windows import Span
 from retrievers.errors import InvalidInputError
 from retrievers.types import TokenKind
-from retrievers.types.boundaries import character_end
 
 if TYPE_CHECKING:
     import torch
@@ -182,10 +182,10 @@ class Preprocessor:
         before = len(self.prompts["document"])
         if self.strips:
             before -= len(text) - len(text.lstrip())
-        inside = [
-            _inside(text, start - before, end - before) for start, end in features["offset_mapping"].tolist()
+        spans = [
+            inside(text, start - before, end - before) for start, end in features["offset_mapping"].tolist()
         ]
-        rows = zip(_with_marks(text, inside), self.scored(features, "document"), strict=True)
+        rows = zip(with_marks(text, spans), self.scored(features, "document"), strict=True)
         return [span for span, kept in rows if kept]
 
     def query_labels(self, text: str) -> list[str]:
@@ -209,17 +209,13 @@ class Preprocessor:
             read = self._tokenizer(
                 prompt + self.seen(text), return_offsets_mapping=True, truncation=False, verbose=False
             )
-        special = set(self._tokenizer.all_special_ids)
-        ends = [end for _, end in read["offset_mapping"]]
-        expansion = features.get("query_expansion_positions")
-        kinds: list[TokenKind] = []
-        for place, token in enumerate(features["input_ids"].tolist()):
-            if expansion is not None and expansion[place]:
-                kinds.append("expansion")
-            elif place >= len(ends) or ends[place] <= len(prompt) or token in special:
-                kinds.append("marker")
-            else:
-                kinds.append("word")
+        kinds = kinds_of(
+            features["input_ids"].tolist(),
+            [end for _, end in read["offset_mapping"]],
+            before=len(prompt),
+            special=set(self._tokenizer.all_special_ids),
+            expansion=features.get("query_expansion_positions"),
+        )
         rows = zip(kinds, self.scored(features, "query"), strict=True)
         return [kind for kind, kept in rows if kept]
 
@@ -274,29 +270,6 @@ class Preprocessor:
                 "This is said once.",
                 stacklevel=5,
             )
-
-
-def _inside(text: str, start: int, end: int) -> Span:
-    """A token's span in the text without the space that some vocabularies count to the word behind it."""
-    start, end = max(start, 0), min(end, len(text))
-    while start < end and text[start].isspace():
-        start += 1
-    return (start, end) if start < end else (0, 0)
-
-
-def _with_marks(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Spans of all tokens, each with the combining marks after it that no token has.
-
-    A normalisation that composes e and an accent, or drops the accent, leaves it out of the span.
-    """
-    made, limit = [], len(text)
-    for start, end in reversed(spans):
-        if start < end < limit and not text[end].isspace():
-            made.append((start, min(character_end(text, start, end), limit)))
-        else:
-            made.append((start, end))
-        limit = start if start < end else limit
-    return made[::-1]
 
 
 def _readable(transformer: Any) -> int:

@@ -91,7 +91,9 @@ class Hit:
     def __repr__(self) -> str:
         text = shortened(self.text if self.passage is None else self.passage.text, 60)
         name = None if self.id is None else shortened(self.id, 40)
-        return f"Hit({name!r}, score={self.score:.3f}, normalized_score={self.normalized_score:.3f}, {text!r})"
+        return (
+            f"Hit({name!r}, score={self.score:.3f}, normalized_score={self.normalized_score:.3f}, {text!r})"
+        )
 
     def _repr_html_(self) -> str:
         """The hit as a table of one row, as a notebook draws it."""
