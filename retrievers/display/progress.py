@@ -12,18 +12,20 @@ FORMAT = (
     "[{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 )
 
+DELAY = 1.0  # seconds that work may take without a bar
+
 
 class Progress:
     """A bar for long work, which appears when it has taken a second.
 
     Args:
-        total: units of the whole.
+        total: units of the whole; None where nobody knows.
         doing: what is done, as a word: "Indexing".
         unit: what is counted, in the plural: "documents".
         show: None shows it in a notebook, and where standard error is a terminal.
     """
 
-    def __init__(self, total: int, doing: str, unit: str, show: bool | None = None) -> None:
+    def __init__(self, total: int | None, doing: str, unit: str, show: bool | None = None) -> None:
         self._tokens = 0
         self._bar: Any = _tqdm()(
             total=total,
@@ -31,7 +33,7 @@ class Progress:
             unit=f" {unit}",
             bar_format=FORMAT,
             disable=not wanted(show),
-            delay=1,
+            delay=DELAY,
         )
 
     def advance(self, count: int = 1, *, tokens: int = 0) -> None:

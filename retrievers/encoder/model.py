@@ -10,7 +10,7 @@ import numpy as np
 
 from retrievers import arguments
 from retrievers.encoder import loading, windows
-from retrievers.encoder.batching import PADDING, batches, buffered
+from retrievers.encoder.batching import CPU_TOKEN_BUDGET, GPU_TOKEN_BUDGET, PADDING, batches, buffered
 from retrievers.encoder.convolutions import unmask_convolutions
 from retrievers.encoder.fingerprints import fingerprint, moved_on, reopening
 from retrievers.encoder.identity import is_first
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 # Texts of this many tokens are sorted by length together: more gains nothing, and holds more in memory.
 BUFFER_TOKENS = 1 << 16
-# Measured: benchmarks/encoding.py. On a processor what a batch computes has to stay in its cache, so the tokens
-# are half as many where each takes twice the bytes.
-CPU_TOKEN_BUDGET = {"float32": 1 << 10, "bfloat16": 1 << 11, "float16": 1 << 11}
-GPU_TOKEN_BUDGET = 1 << 15
 # Documents are padded to a multiple of so many tokens: oneDNN keeps a program for each shape that it meets, and
 # with lengths as they come its memory grows over tens of thousands of texts. Measured: benchmarks/encoding.py memory.
 LENGTH_STEP = 8

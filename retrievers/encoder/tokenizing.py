@@ -209,12 +209,13 @@ class Preprocessor:
             read = self._tokenizer(
                 prompt + self.seen(text), return_offsets_mapping=True, truncation=False, verbose=False
             )
+        expansion = features.get("query_expansion_positions")
         kinds = kinds_of(
             features["input_ids"].tolist(),
             [end for _, end in read["offset_mapping"]],
             before=len(prompt),
             special=set(self._tokenizer.all_special_ids),
-            expansion=features.get("query_expansion_positions"),
+            expansion=None if expansion is None else expansion.tolist(),
         )
         rows = zip(kinds, self.scored(features, "query"), strict=True)
         return [kind for kind, kept in rows if kept]
