@@ -15,6 +15,8 @@ from retrievers.display import show
 from retrievers.display.text import has_colour, show_evidence
 from retrievers.types import Evidence, Hit
 
+MOST_SHOWN = 360  # characters of a passage
+
 
 def register(commands: Commands) -> None:
     """Add the commands to the parser."""
@@ -70,14 +72,17 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _explained(rank: int, hit: Hit, evidence: Evidence) -> str:
-    snippet = evidence.snippet(360)
+    passage, snippet = evidence.passage, evidence.snippet(MOST_SHOWN)
+    shown = (snippet.start, snippet.end)
+    if passage is not None and len(passage.text) <= MOST_SHOWN:
+        shown = (passage.start, passage.end)
     marks = [(one.start, one.end, one.weight) for one in evidence.highlights()]
     return show_evidence(
         rank,
         hit.id,
         (hit.score, hit.normalized_score),
         hit.text,
-        (snippet.start, snippet.end),
+        shown,
         marks,
         colour=has_colour(sys.stdout),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum
 
+import numpy as np
+
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.types import Document, Encoder, Evidence, Match, TokenKind, TokenMatrix, Window
@@ -38,15 +40,16 @@ def explain(
         rows = dequantize(*quantize(fresh), fresh.shape[1])
     if not len(rows):
         return Evidence(query, document.text, None, (), 0.0)
-    searched = matrix @ rows.T  # (query_tokens, rows)
+    # Without BLAS: for a product as small as this its threads cost more than they do, and go on to spin.
+    searched = np.einsum("qd,td->qt", matrix, rows)  # (query_tokens, rows)
     similarity, inside, approximate = _places(encoder, matrix, searched, window)
     shift, length = start - len(document.context), len(document.text)
     spans = tuple(_in_text(one, shift, length) for one in inside)
-    labels, kinds = _names(encoder, query, len(matrix))
     best = similarity.argmax(axis=1).tolist()  # (query_tokens,)
     values = searched.max(axis=1).tolist()  # (query_tokens,)
     matches = []
-    for label, kind, place, value in zip(labels, kinds, best, values, strict=True):
+    names = _names(encoder, query, len(matrix))
+    for (label, kind), place, value in zip(names, best, values, strict=True):
         first, last = spans[place]
         matches.append(Match(label, document.text[first:last], first, last, value, kind))
     return Evidence(
@@ -92,16 +95,14 @@ def _tokens(encoder: Encoder, window: str) -> Sequence[Span] | None:
         return None
 
 
-def _names(encoder: Encoder, query: str, count: int) -> tuple[Sequence[str], Sequence[TokenKind]]:
+def _names(encoder: Encoder, query: str, count: int) -> list[tuple[str, TokenKind]]:
     """Label and kind of each row of a question; all are words where the encoder does not tell them apart."""
-    try:
-        labels: Sequence[str] = encoder.query_tokens(query)
-    except NotImplementedError:
-        labels = [f"token {number}" for number in range(1, count + 1)]
-    kinds: Sequence[TokenKind] = ["word"] * count
     if isinstance(encoder, LateInteractionEncoder):
-        kinds = encoder.query_kinds(query)
-    return labels, kinds
+        return encoder.query_rows(query)
+    try:
+        return [(label, "word") for label in encoder.query_tokens(query)]
+    except NotImplementedError:
+        return [(f"token {number}", "word") for number in range(1, count + 1)]
 
 
 def _in_text(span: Span, shift: int, length: int) -> Span:

@@ -242,11 +242,11 @@ class LateInteractionEncoder(Encoder):
 
     def query_tokens(self, text: str) -> list[str]:
         """Label of each row of encode_queries([text]): the characters of the token, or its name."""
-        return self._preprocess.query_labels(text) if text.strip() else []
+        return [label for label, _ in self.query_rows(text)]
 
-    def query_kinds(self, text: str) -> list[TokenKind]:
-        """What each row of encode_queries([text]) is: part of the question, a marker or of an expansion."""
-        return self._preprocess.query_kinds(text) if text.strip() else []
+    def query_rows(self, text: str) -> list[tuple[str, TokenKind]]:
+        """Label of each row of encode_queries([text]), and whether it is part of the question."""
+        return self._preprocess.query_rows(text) if text.strip() else []
 
     def without_pooling(self) -> LateInteractionEncoder:
         """This encoder with a row a token, for evidence alone: its fingerprint stays what it was."""

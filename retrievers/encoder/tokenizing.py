@@ -188,37 +188,30 @@ class Preprocessor:
         rows = zip(with_marks(text, spans), self.scored(features, "document"), strict=True)
         return [span for span, kept in rows if kept]
 
-    def query_labels(self, text: str) -> list[str]:
-        """What each row of a question stands for: the characters of the token, or its name."""
-        features = self([text], "query")[0]
-        rows = zip(features["input_ids"].tolist(), self.scored(features, "query"), strict=True)
-        ids = [token for token, kept in rows if kept]
-        with self._lock:
-            labels = [self._tokenizer.decode([token]).strip() for token in ids]
-            names = self._tokenizer.convert_ids_to_tokens(ids)
-        # A token may be a part of a character's bytes: then only its name in the vocabulary can be shown.
-        return [
-            label if label and "\ufffd" not in label else name
-            for label, name in zip(labels, names, strict=True)
-        ]
-
-    def query_kinds(self, text: str) -> list[TokenKind]:
-        """What each row of a question is: of the text, a marker or the prompt of the model, or of the expansion."""
+    def query_rows(self, text: str) -> list[tuple[str, TokenKind]]:
+        """What each row of a question stands for: the characters of the token, or its name; and its kind."""
         features, prompt = self([text], "query")[0], self.prompts["query"]
+        ids, expansion = features["input_ids"].tolist(), features.get("query_expansion_positions")
         with self._lock:
             read = self._tokenizer(
                 prompt + self.seen(text), return_offsets_mapping=True, truncation=False, verbose=False
             )
-        expansion = features.get("query_expansion_positions")
+            names = self._tokenizer.convert_ids_to_tokens(ids)
+            labels = [self._tokenizer.decode([token]).strip() for token in ids]
         kinds = kinds_of(
-            features["input_ids"].tolist(),
+            ids,
             [end for _, end in read["offset_mapping"]],
             before=len(prompt),
             special=set(self._tokenizer.all_special_ids),
             expansion=None if expansion is None else expansion.tolist(),
         )
-        rows = zip(kinds, self.scored(features, "query"), strict=True)
-        return [kind for kind, kept in rows if kept]
+        # A token may be a part of a character's bytes: then only its name in the vocabulary can be shown.
+        shown = [
+            label if label and "\ufffd" not in label else name
+            for label, name in zip(labels, names, strict=True)
+        ]
+        kept = self.scored(features, "query")
+        return [row for row, used in zip(zip(shown, kinds, strict=True), kept, strict=True) if used]
 
     def spans(self, text: str) -> list[Span]:
         """Character span of each token, without markers and prompt: for cutting windows."""
