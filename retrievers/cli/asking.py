@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 
 from retrievers.cli.opening import DEFAULT_MODEL, existing
-from retrievers.cli.terminal import Commands, say, say_json
+from retrievers.cli.terminal import Commands, say, say_json, say_safe
 from retrievers.cli.values import json_value
 from retrievers.display import show
+from retrievers.display.text import has_colour, show_evidence
+from retrievers.types import Evidence, Hit
+
+MOST_SHOWN = 360  # characters of a passage
 
 
 def register(commands: Commands) -> None:
@@ -22,6 +28,11 @@ def register(commands: Commands) -> None:
     search.add_argument("--threshold", type=float, help="least normalised score, 0 to 1")
     search.add_argument(
         "--exact", action="store_true", help="score every window, also where the index could prune"
+    )
+    search.add_argument(
+        "--explain",
+        action="store_true",
+        help="mark the words that matched: in colour, or in brackets where there is none or NO_COLOR is set",
     )
     search.add_argument("--json", action="store_true", help="one JSON object a hit and line")
     search.set_defaults(run=_search)
@@ -48,12 +59,33 @@ def _search(options: argparse.Namespace) -> int:
             score_threshold=options.threshold,
             exact=options.exact,
         )
+        found = [collection.explain(options.question, hit) for hit in hits] if options.explain else []
     if options.json:
-        for hit in hits:
-            say_json(asdict(hit))
+        for place, hit in enumerate(hits):
+            marked = {"highlights": [asdict(one) for one in found[place].highlights()]} if found else {}
+            say_json(asdict(hit) | marked)
+    elif found:
+        say_safe("\n".join(_explained(*one) for one in zip(count(1), hits, found, strict=False)))
     else:
         say(show(hits) or "Nothing found.")
     return 0
+
+
+def _explained(rank: int, hit: Hit, evidence: Evidence) -> str:
+    passage, snippet = evidence.passage, evidence.snippet(MOST_SHOWN)
+    shown = (snippet.start, snippet.end)
+    if passage is not None and len(passage.text) <= MOST_SHOWN:
+        shown = (passage.start, passage.end)
+    marks = [(one.start, one.end, one.weight) for one in evidence.highlights()]
+    return show_evidence(
+        rank,
+        hit.id,
+        (hit.score, hit.normalized_score),
+        hit.text,
+        shown,
+        marks,
+        colour=has_colour(sys.stdout),
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -17,8 +17,12 @@ def say(text: str, stream: TextIO | None = None) -> None:
         text: lines, each of which may hold anything that a stranger's text or file name may hold.
         stream: standard output by default.
     """
+    say_safe("\n".join(printable(line) for line in text.split("\n")), stream)
+
+
+def say_safe(safe: str, stream: TextIO | None = None) -> None:
+    """Print lines whose texts are escaped already, so that the colours between them stay."""
     stream = sys.stdout if stream is None else stream
-    safe = "\n".join(printable(line) for line in text.split("\n"))
     encoding = getattr(stream, "encoding", None) or "utf-8"
     print(safe.encode(encoding, "backslashreplace").decode(encoding), file=stream)
 

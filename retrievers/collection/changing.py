@@ -8,6 +8,7 @@ from typing import Any
 
 from retrievers.collection import incoming, indexing, validate
 from retrievers.collection.reading import Reader, condition_of
+from retrievers.display.progress import Progress
 from retrievers.errors import InvalidInputError
 from retrievers.store import Unchanged
 from retrievers.types import Document, DocumentFilter, Metadatas, Names, Texts
@@ -36,7 +37,7 @@ class Changer(Reader):
             documents: texts, or Documents.
             ids: one a document, or None to have them made up.
             metadatas: JSON objects, one a document.
-            show_progress: a progress bar on standard error; None shows it where that is a terminal.
+            show_progress: a progress bar; None shows it in a notebook, and where standard error is a terminal.
         Returns:
             The ids, in the order of the documents.
         Raises:
@@ -46,16 +47,13 @@ class Changer(Reader):
             StoreLockedError: another writer did not finish within the timeout.
             StoreError: the disk is full or cannot be written; the batches before are safe.
         """
-        from tqdm.auto import tqdm
-
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
         batches = incoming.batches(documents, ids, metadatas, size=BATCH_DOCUMENTS)
         total = length_hint(documents) or None
         added: list[str] = []
-        disabled = None if shown is None else not shown
-        with tqdm(total=total, unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:
+        with Progress(total, "Indexing", "documents", shown) as progress:
             for batch in batches:
-                self._add_batch(batch, progress.update)
+                self._add_batch(batch, progress.advance)
                 added += [str(document.id) for document in batch]
         return added
 
@@ -90,16 +88,14 @@ class Changer(Reader):
             if again:
                 self.add(again, show_progress=show_progress)
 
-    def _add_batch(self, batch: Sequence[Document], advance: Callable[[int], Any]) -> None:
+    def _add_batch(self, batch: Sequence[Document], advance: Callable[..., Any]) -> None:
         lost = set(self._append(batch, advance))
         if lost:
             # Another writer has replaced or removed these meanwhile: once they are encoded they cannot be lost again.
             again = [(one, indexing.content_hash(one)) for one in batch if one.id in lost]
             self.store.append(list(indexing.entries(self.encoder, again)))
 
-    def _append(
-        self, batch: Sequence[Document], advance: Callable[[int], Any], **conditions: Any
-    ) -> list[str]:
+    def _append(self, batch: Sequence[Document], advance: Callable[..., Any], **conditions: Any) -> list[str]:
         """Encode what is not stored yet, and append a batch under conditions; both are as Store.append says."""
         known = self.store.content_hashes([str(document.id) for document in batch])
         pairs = [(document, indexing.content_hash(document)) for document in batch]
@@ -150,5 +146,5 @@ class Changer(Reader):
         return self.store.delete_matching(None)
 
 
-def ignore(count: int) -> None:
+def ignore(count: int, *, tokens: int = 0) -> None:
     """Progress that nobody looks at."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from retrievers.collection import copying, validate
 from retrievers.collection.changing import Changer
+from retrievers.display.progress import Progress, wanted
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, StoreClosedError
 from retrievers.store import Store, schema
@@ -149,9 +150,10 @@ class Collection(Changer):
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
         optimize(self.store, show_progress=shown)
 
-    def compact(self) -> None:
+    def compact(self, *, show_progress: bool | None = None) -> None:
         """Give back the space of deleted and replaced documents."""
-        self.store.compact()
+        with self._progress_over_windows("Compacting", show_progress) as progress:
+            self.store.compact(progress.advance)
 
     def backup(self, path: str | PathLike[str]) -> None:
         """Copy the last commit into a new directory, while other threads and processes go on writing.
@@ -168,9 +170,14 @@ class Collection(Changer):
             raise InvalidTypeError("path is None: a backup needs a new directory.")
         self.store.backup(directory)
 
-    def verify(self) -> list[Damage]:
+    def verify(self, *, show_progress: bool | None = None) -> list[Damage]:
         """Read everything and compare it with its checksums; an empty list is a sound collection."""
-        return self.store.verify()
+        with self._progress_over_windows("Verifying", show_progress) as progress:
+            return self.store.verify(progress.advance)
+
+    def _progress_over_windows(self, doing: str, show: bool | None) -> Progress:
+        shown = None if show is None else validate.flag(show, "show_progress")
+        return Progress(self.store.info().windows if wanted(shown) else None, doing, "windows", shown)
 
     def info(self) -> Info:
         """Model, counts, sizes and share of dead rows."""
@@ -214,6 +221,16 @@ class Collection(Changer):
             "device": self._device,
             "device_memory": self._device_memory,
         }
+
+    def _repr_html_(self) -> str:
+        """Place, model and sizes, as a notebook draws them."""
+        from retrievers.display.html import facts
+
+        place = "in memory" if self.path is None else str(self.path)
+        try:
+            return facts(place, [("documents", f"{len(self):,}"), ("model", str(self.fingerprint["model"]))])
+        except StoreClosedError:
+            return facts(place, [("state", "closed")])
 
     def __repr__(self) -> str:
         place = "in memory" if self.path is None else repr(str(self.path))

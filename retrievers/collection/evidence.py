@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from retrievers.types import Document, Encoder, Evidence, Match, TokenMatrix, Window
+from collections.abc import Sequence
+from math import fsum
+
+import numpy as np
+
+from retrievers.encoder import LateInteractionEncoder
+from retrievers.kernels.rows import dequantize, quantize
+from retrievers.types import Document, Encoder, Evidence, Match, TokenKind, TokenMatrix, Window
+from retrievers.types.boundaries import Span
 
 
 def explain(
@@ -11,30 +19,95 @@ def explain(
     matrix: TokenMatrix,
     document: Document,
     passage: Window,
-    span: tuple[int, int],
+    span: Span,
+    rows: TokenMatrix | None = None,
 ) -> Evidence:
-    """Encode the passage again and match each query token with its most similar document token.
+    """Match each query token with its most similar document token.
 
-    The vectors are not quantised, so the score can differ from the hit's in the third digit.
+    The similarities are those of the rows as they are searched. The places come from the tokenizer; the model runs
+    only where a row does not stand for one token: with token pooling the window is encoded again without it.
 
     Args:
         matrix: of the query, float32, (query_tokens, dim).
         passage: the document's best window for the query.
         span: the characters of context + text that were encoded for it; the passage leaves the context out.
+        rows: as stored, float32, (rows, dim); None encodes the window for the moment.
     """
     start, end = span
     window = (document.context + document.text)[start:end]
-    [rows] = encoder.encode_documents([window])
-    similarity = matrix @ rows.T  # (query_tokens, document_tokens)
-    best = similarity.argmax(axis=1)  # (query_tokens,)
-    spans = encoder.document_tokens(window)
-    shift = start - len(document.context)
+    if rows is None:
+        [fresh] = encoder.encode_documents([window])
+        rows = dequantize(*quantize(fresh), fresh.shape[1])
+    if not len(rows):
+        return Evidence(query, document.text, None, (), 0.0)
+    # Without BLAS: for a product as small as this its threads cost more than they do, and go on to spin.
+    searched = np.einsum("qd,td->qt", matrix, rows)  # (query_tokens, rows)
+    similarity, inside, approximate = _places(encoder, matrix, searched, window)
+    shift, length = start - len(document.context), len(document.text)
+    spans = tuple(_in_text(one, shift, length) for one in inside)
+    best = similarity.argmax(axis=1).tolist()  # (query_tokens,)
+    values = searched.max(axis=1).tolist()  # (query_tokens,)
     matches = []
-    for number, token in enumerate(encoder.query_tokens(query)):
-        first, last = spans[best[number]]
-        # A marker of the model and a token of the context have no characters in the text.
-        first, last = (0, 0) if first == last else (max(first + shift, 0), max(last + shift, 0))
-        matches.append(
-            Match(token, document.text[first:last], first, last, float(similarity[number, best[number]]))
-        )
-    return Evidence(query, document.text, passage, tuple(matches), float(similarity.max(axis=1).sum()))
+    names = _names(encoder, query, len(matrix))
+    for (label, kind), place, value in zip(names, best, values, strict=True):
+        first, last = spans[place]
+        matches.append(Match(label, document.text[first:last], first, last, value, kind))
+    return Evidence(
+        query,
+        document.text,
+        passage,
+        tuple(matches),
+        fsum(values),
+        approximate=approximate,
+        similarity=similarity,
+        spans=spans,
+    )
+
+
+def _places(
+    encoder: Encoder, matrix: TokenMatrix, searched: TokenMatrix, window: str
+) -> tuple[TokenMatrix, Sequence[Span], bool]:
+    """Similarities by token of the window, the characters of each token in it, and whether they are approximate.
+
+    Where the tokens of a window cannot be told, the stored rows have no characters.
+
+    Args:
+        searched: similarities by stored row, float32, (query_tokens, rows).
+    """
+    whole_tokens, spans = encoder, _tokens(encoder, window)
+    if spans is None and isinstance(encoder, LateInteractionEncoder):
+        whole_tokens = encoder.without_pooling()
+        spans = _tokens(whole_tokens, window)
+    elif spans is not None and len(spans) == searched.shape[1]:
+        return searched, spans, False
+    if spans:
+        [whole] = whole_tokens.encode_documents([window])
+        if len(whole) == len(spans):
+            return matrix @ whole.T, spans, True  # (query_tokens, tokens)
+    return searched, [(0, 0)] * searched.shape[1], True
+
+
+def _tokens(encoder: Encoder, window: str) -> Sequence[Span] | None:
+    """Characters of each token; None where a row stands for several, or the encoder does not tell."""
+    try:
+        return encoder.document_tokens(window)
+    except NotImplementedError:
+        return None
+
+
+def _names(encoder: Encoder, query: str, count: int) -> list[tuple[str, TokenKind]]:
+    """Label and kind of each row of a question; all are words where the encoder does not tell them apart."""
+    if isinstance(encoder, LateInteractionEncoder):
+        return encoder.query_rows(query)
+    try:
+        return [(label, "word") for label in encoder.query_tokens(query)]
+    except NotImplementedError:
+        return [(f"token {number}", "word") for number in range(1, count + 1)]
+
+
+def _in_text(span: Span, shift: int, length: int) -> Span:
+    """A span of the window as one of the text; empty for a marker of the model and for a token of the context."""
+    if span[0] == span[1]:
+        return 0, 0
+    start, end = (min(max(place + shift, 0), length) for place in span)
+    return (start, end) if start < end else (0, 0)

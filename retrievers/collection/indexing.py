@@ -25,13 +25,13 @@ def content_hash(document: Document) -> bytes:
 def entries(
     encoder: Encoder,
     documents: Sequence[tuple[Document, bytes]],
-    advance: Callable[[int], Any] = lambda count: None,
+    advance: Callable[..., Any] = lambda count, *, tokens: None,
 ) -> Iterator[Entry]:
     """Encode documents, windows of all of them together, so that the encoder can sort them by length.
 
     Args:
         documents: with their content hashes.
-        advance: called with 1 after each document.
+        advance: called after each document with 1, and the number of its token rows as `tokens`.
     Raises:
         ShapeError: the encoder gave a matrix that cannot be stored.
     """
@@ -40,8 +40,9 @@ def entries(
     windows = (text[start:end] for text, parts in zip(whole, spans, strict=True) for start, end in parts)
     matrices = iter(encoder.encode_documents(windows))
     for (document, digest), parts in zip(documents, spans, strict=True):
-        yield Entry(document, digest, parts, [checked(next(matrices), encoder.dim) for _ in parts])
-        advance(1)
+        made = [checked(next(matrices), encoder.dim) for _ in parts]
+        yield Entry(document, digest, parts, made)
+        advance(1, tokens=sum(len(matrix) for matrix in made))
 
 
 def encode_queries(encoder: Encoder, texts: Sequence[str], dim: int) -> list[TokenMatrix]:

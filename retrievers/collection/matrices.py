@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from retrievers.collection.hits import from_windows, passage_of
+from retrievers.errors import InvalidInputError
 from retrievers.kernels.rows import dequantize
 from retrievers.store import View
-from retrievers.types import Hit, TokenMatrix
+from retrievers.types import Document, Hit, TokenMatrix, Window
 
 
 def of_hits(view: View, found: Sequence[Hit]) -> list[TokenMatrix]:
@@ -32,12 +34,36 @@ def of_hits(view: View, found: Sequence[Hit]) -> list[TokenMatrix]:
     return made
 
 
-def span_of(view: View, key: str | None, number: int) -> tuple[int, int] | None:
-    """The characters of context + text that a window of a stored document was made of; None if it is not stored."""
-    positions = (
-        view.positions_of([key])[key] if key is not None and key in view.content_hashes([key]) else None
-    )
-    if positions is None or number >= len(positions):
+def best_window(
+    view: View, document: Document, query: TokenMatrix, passage: Window | None
+) -> tuple[Window, tuple[int, int], TokenMatrix] | None:
+    """The window of a stored document that a query matches best; None where nothing has tokens.
+
+    Args:
+        document: is stored.
+        query: float32, (query_tokens, dim).
+        passage: the window, where a search has found it already.
+    Returns:
+        The window, the characters of context + text that it was made of, and its rows, float32, (tokens, dim).
+    Raises:
+        InvalidInputError: the document has no such window.
+    """
+    from retrievers.search import score  # compiles the kernels
+
+    key = str(document.id)
+    positions = view.positions_of([key])[key]
+    spans = [(int(start), int(end)) for start, end in view.spans(positions)]
+    windows = [passage_of(document, span, number) for number, span in enumerate(spans)]
+    if passage is not None and passage not in windows:
+        raise InvalidInputError(
+            f"document {key!r} has no window number {passage.number} at {passage.start}:{passage.end}: search again, "
+            "then explain."
+        )
+    if passage is None:
+        [scores] = score(view.rows, view.scales, view.starts[positions], view.ends[positions], [query])
+        passage = from_windows(document, 0, query, spans, scores).passage
+    if passage is None or not len(query):
         return None
-    [[start, end]] = view.spans(positions[number : number + 1])
-    return int(start), int(end)
+    position = positions[passage.number]
+    rows = slice(view.starts[position], view.ends[position])
+    return passage, spans[passage.number], dequantize(view.rows[rows], view.scales[rows], view.dim)

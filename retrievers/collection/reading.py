@@ -142,7 +142,7 @@ class Reader:
                 memory_limit=self._device_memory,
             )
             return [
-                Hits(hits.from_search(view, matrix, found, lowest), query=text, matrix=matrix)
+                self._hits(hits.from_search(view, matrix, found, lowest), text, matrix)
                 for text, matrix, found in zip(texts, asked, ranked, strict=True)
             ]
 
@@ -182,7 +182,7 @@ class Reader:
         [matrix] = self._encode_queries([text])
         ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-        return Hits(kept, query=text, matrix=matrix)
+        return self._hits(kept, text, matrix)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
@@ -196,6 +196,9 @@ class Reader:
     def explain(self, query: str, hit: Hit | str) -> Evidence:
         """Which characters of a document each query token matched, in the document's best window.
 
+        The question is encoded, and nothing else: the similarities are those of the stored rows. With token pooling
+        the window is encoded again, and the evidence says that it is approximate.
+
         Args:
             query: the question.
             hit: a hit of this collection, or a stored document's id.
@@ -203,31 +206,45 @@ class Reader:
             InvalidInputError: the document is not stored, or not with that text any more.
         """
         text = validate.text(query, "the query")
-        key = hit if isinstance(hit, str) else validate.hit(hit).id
-        document = (
-            Document("" if isinstance(hit, str) else hit.text) if key is None else self._stored([key])[0]
-        )
-        if isinstance(hit, Hit) and hit.text != document.text:
-            raise InvalidInputError(f"document {key!r} has another text by now: search again, then explain.")
+        found = hit if isinstance(hit, str) else validate.hit(hit)
         [matrix] = self._encode_queries([text])
-        best = hit.passage if isinstance(hit, Hit) and key is not None else None
-        if best is None:
-            [scored] = reranking.score(self.store, self.encoder, matrix, [document])
-            best = scored.passage
-        if best is None or not len(matrix):
-            return Evidence(query, document.text, None, (), 0.0)
-        with self.store.read() as view:
-            span = matrices.span_of(view, key, best.number)
-        if span is None:
-            spans = self.encoder.split(document.text)
-            if best.number >= len(spans):
-                raise InvalidInputError(
-                    f"document {key!r} has no window number {best.number}: search again, then explain."
-                )
-            span = spans[best.number]
-        return evidence.explain(self.encoder, query, matrix, document, best, span)
+        return self._evidence(text, matrix, found)
 
     # Help
+
+    def _hits(self, found: Iterable[Hit], query: str, matrix: TokenMatrix) -> Hits:
+        return Hits(found, query=query, matrix=matrix, explain=lambda hit: self._evidence(query, matrix, hit))
+
+    def _evidence(self, query: str, matrix: TokenMatrix, hit: Hit | str) -> Evidence:
+        """explain for a question that is encoded: all that is stored comes from one snapshot."""
+        if isinstance(hit, Hit) and hit.id is None:
+            return self._evidence_of_loose(query, matrix, hit)
+        key = hit if isinstance(hit, str) else str(hit.id)
+        with self.store.read() as view:
+            document = next(iter(view.get(validate.identifiers([key]))), None)
+            if document is None:
+                raise self._absent([key])
+            if isinstance(hit, Hit) and hit.text != document.text:
+                raise InvalidInputError(
+                    f"document {key!r} has another text by now: search again, then explain."
+                )
+            passage = hit.passage if isinstance(hit, Hit) else None
+            found = matrices.best_window(view, document, matrix, passage)
+        if found is None:
+            return Evidence(query, document.text, None, (), 0.0)
+        best, span, rows = found
+        return evidence.explain(self.encoder, query, matrix, document, best, span, rows)
+
+    def _evidence_of_loose(self, query: str, matrix: TokenMatrix, hit: Hit) -> Evidence:
+        """explain of a text that was reranked and is not stored."""
+        document, best = Document(hit.text), hit.passage
+        if best is None or not len(matrix):
+            return Evidence(query, document.text, None, (), 0.0)
+        if hit.text[best.start : best.end] != best.text:
+            raise InvalidInputError(
+                f"the passage of the hit is not its text at {best.start}:{best.end}: rerank again, then explain."
+            )
+        return evidence.explain(self.encoder, query, matrix, document, best, (best.start, best.end))
 
     def _encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
         return indexing.encode_queries(self.encoder, texts, self.store.dim)
@@ -237,10 +254,13 @@ class Reader:
         found = {document.id: document for document in self.store.get(keys)}
         absent = [key for key in keys if key not in found]
         if absent:
-            raise InvalidInputError(
-                f"{validate.shown(absent)} is not in this collection of {len(self.store)} documents."
-            )
+            raise self._absent(absent)
         return [found[key] for key in keys]
+
+    def _absent(self, ids: Sequence[str]) -> InvalidInputError:
+        return InvalidInputError(
+            f"{validate.shown(ids)} is not in this collection of {len(self.store)} documents."
+        )
 
 
 def condition_of(

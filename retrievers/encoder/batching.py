@@ -8,6 +8,10 @@ from retrievers import arguments
 
 # A forward pass costs about as much as that share of a batch does: once a group pads more, another is cheaper.
 PADDING = 1 / 32
+# Measured: benchmarks/encoding.py. On a processor what a batch computes has to stay in its cache, so the tokens
+# are half as many where each takes twice the bytes.
+CPU_TOKEN_BUDGET = {"float32": 1 << 10, "bfloat16": 1 << 11, "float16": 1 << 11}
+GPU_TOKEN_BUDGET = 1 << 15
 
 
 def batches(lengths: Sequence[int], budget: int, padding: float = PADDING) -> list[list[int]]:

@@ -11,7 +11,14 @@ import numpy as np
 
 from retrievers import arguments
 from retrievers.encoder import loading, windows
-from retrievers.encoder.batching import PADDING, batches, buffered, looked_at
+from retrievers.encoder.batching import (
+    CPU_TOKEN_BUDGET,
+    GPU_TOKEN_BUDGET,
+    PADDING,
+    batches,
+    buffered,
+    looked_at,
+)
 from retrievers.encoder.convolutions import unmask_convolutions
 from retrievers.encoder.fingerprints import fingerprint, moved_on, reopening
 from retrievers.encoder.identity import is_first
@@ -21,17 +28,13 @@ from retrievers.encoder.processes import Pool
 from retrievers.encoder.source import Runtime, Source
 from retrievers.encoder.tokenizing import Features, Preprocessor, Task
 from retrievers.errors import DamagedModelError, InvalidInputError, ModelNotFoundError
-from retrievers.types import Encoder, TokenMatrix
+from retrievers.types import Encoder, TokenKind, TokenMatrix
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 # Texts of this many tokens are sorted by length together: more gains nothing, and holds more in memory.
 BUFFER_TOKENS = 1 << 16
-# Measured: benchmarks/encoding.py. On a processor what a batch computes has to stay in its cache, so the tokens
-# are half as many where each takes twice the bytes.
-CPU_TOKEN_BUDGET = {"float32": 1 << 10, "bfloat16": 1 << 11, "float16": 1 << 11}
-GPU_TOKEN_BUDGET = 1 << 15
 # Documents are padded to a multiple of so many tokens: oneDNN keeps a program for each shape that it meets, and
 # with lengths as they come its memory grows over tens of thousands of texts. Measured: benchmarks/encoding.py memory.
 LENGTH_STEP = 8
@@ -258,7 +261,17 @@ class LateInteractionEncoder(Encoder):
 
     def query_tokens(self, text: str) -> list[str]:
         """Label of each row of encode_queries([text]): the characters of the token, or its name."""
-        return self._preprocess.query_labels(text) if text.strip() else []
+        return [label for label, _ in self.query_rows(text)]
+
+    def query_rows(self, text: str) -> list[tuple[str, TokenKind]]:
+        """Label of each row of encode_queries([text]), and whether it is part of the question."""
+        return self._preprocess.query_rows(text) if text.strip() else []
+
+    def without_pooling(self) -> LateInteractionEncoder:
+        """This encoder with a row a token, for evidence alone: its fingerprint stays what it was."""
+        other = copy.copy(self)
+        other._pooling = None
+        return other
 
     def close(self) -> None:
         """End the processes that a list of devices started; the next encode_documents starts others."""

@@ -7,8 +7,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from retrievers.encoder.labels import inside, kinds_of, with_marks
 from retrievers.encoder.windows import Span
 from retrievers.errors import InvalidInputError
+from retrievers.types import TokenKind
 
 if TYPE_CHECKING:
     import torch
@@ -181,22 +183,36 @@ class Preprocessor:
         before = len(self.prompts["document"])
         if self.strips:
             before -= len(text) - len(text.lstrip())
-        rows = zip(features["offset_mapping"].tolist(), self.scored(features, "document"), strict=True)
-        return [_inside(text, start - before, end - before) for (start, end), kept in rows if kept]
+        spans = [
+            inside(text, start - before, end - before) for start, end in features["offset_mapping"].tolist()
+        ]
+        rows = zip(with_marks(text, spans), self.scored(features, "document"), strict=True)
+        return [span for span, kept in rows if kept]
 
-    def query_labels(self, text: str) -> list[str]:
-        """What each row of a question stands for: the characters of the token, or its name."""
-        features = self([text], "query")[0]
-        rows = zip(features["input_ids"].tolist(), self.scored(features, "query"), strict=True)
-        ids = [token for token, kept in rows if kept]
+    def query_rows(self, text: str) -> list[tuple[str, TokenKind]]:
+        """What each row of a question stands for: the characters of the token, or its name; and its kind."""
+        features, prompt = self([text], "query")[0], self.prompts["query"]
+        ids, expansion = features["input_ids"].tolist(), features.get("query_expansion_positions")
         with self._lock:
-            labels = [self._tokenizer.decode([token]).strip() for token in ids]
+            read = self._tokenizer(
+                prompt + self.seen(text), return_offsets_mapping=True, truncation=False, verbose=False
+            )
             names = self._tokenizer.convert_ids_to_tokens(ids)
+            labels = [self._tokenizer.decode([token]).strip() for token in ids]
+        kinds = kinds_of(
+            ids,
+            [end for _, end in read["offset_mapping"]],
+            before=len(prompt),
+            special=set(self._tokenizer.all_special_ids),
+            expansion=None if expansion is None else expansion.tolist(),
+        )
         # A token may be a part of a character's bytes: then only its name in the vocabulary can be shown.
-        return [
+        shown = [
             label if label and "\ufffd" not in label else name
             for label, name in zip(labels, names, strict=True)
         ]
+        kept = self.scored(features, "query")
+        return [row for row, used in zip(zip(shown, kinds, strict=True), kept, strict=True) if used]
 
     def spans(self, text: str) -> list[Span]:
         """Character span of each token, without markers and prompt: for cutting windows."""
@@ -251,14 +267,6 @@ class Preprocessor:
                 "This is said once.",
                 stacklevel=5,
             )
-
-
-def _inside(text: str, start: int, end: int) -> Span:
-    """A token's span in the text without the space that some vocabularies count to the word behind it."""
-    start, end = max(start, 0), min(end, len(text))
-    while start < end and text[start].isspace():
-        start += 1
-    return (start, end) if start < end else (0, 0)
 
 
 def _readable(transformer: Any) -> int:

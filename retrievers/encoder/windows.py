@@ -7,7 +7,8 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-Span = tuple[int, int]
+from retrievers.types.boundaries import SENTENCE, Span
+
 Tokenize = Callable[[str], Sequence[Span]]
 """Text to the character span of each of its tokens, in order; markers of the model left out."""
 Count = Callable[[Sequence[str]], Sequence[int]]
@@ -18,13 +19,6 @@ BLOCK = 1 << 16  # characters
 
 # The places where a cut hurts least, best first. Each pattern ends where the next window may begin.
 PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
-SENTENCE = re.compile(
-    r"""\n\s*                                   # end of a line: lists, transcripts, verse
-    | [.!?…؟۔।॥։።][\"'»”’)\]]*\s+              # a full stop counts only before a space: 3.5, e.g.this
-    | [。！？｡︒][」』”’）】]*\s*                  # the full-width ones end a sentence by themselves
-    """,
-    re.VERBOSE,
-)
 WORD = re.compile(r"\s+")
 ZERO_WIDTH_JOINER = "\u200d"
 

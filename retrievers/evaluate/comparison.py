@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from retrievers.arguments import listed, shown
 from retrievers.collection import Collection, incoming, validate
+from retrievers.display.progress import Progress
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError
 from retrievers.evaluate.baselines import BM25, Baseline, SingleVector, kept, single_vectors
@@ -52,7 +53,7 @@ def compare(
         baselines: any of BASELINES, or none.
         language: of the documents, as ISO 639-1 writes it: BM25 stems their words.
         cache: a directory that keeps what was encoded, for the next call; None keeps nothing.
-        show_progress: a progress bar on standard error; None shows it where that is a terminal.
+        show_progress: a progress bar; None shows it in a notebook, and where standard error is a terminal.
     Returns:
         One row a system, named "late interaction" (or, of several encoders or modes, with model and mode in
         brackets), "BM25", "single vector".
@@ -82,7 +83,9 @@ def compare(
                     collection.optimize(show_progress=show_progress)
                 told = [title] * several + [mode] * (len(modes) > 1)
                 name = _name("late interaction", told)
-                rows.append(evaluate(collection, asked, qrels, exact=mode == "exact", name=name))
+                exact = mode == "exact"
+                row = evaluate(collection, asked, qrels, exact=exact, name=name, show_progress=show_progress)
+                rows.append(row)
     texts, owners = next(iter(windows.values()))
     if "BM25" in baselines:
         rows.append(_baseline(BM25(texts, language=language), owners, documents, asked, qrels))
@@ -104,6 +107,7 @@ def evaluate(
     *,
     exact: bool = False,
     name: str = "late interaction",
+    show_progress: bool | None = False,
 ) -> Row:
     """Measure a collection by its own search.
 
@@ -114,6 +118,7 @@ def evaluate(
         exact: score every window even where the collection is optimised; for collections whose search has that
             option.
         name: how the row is called.
+        show_progress: see compare.
     Returns:
         The row of a table.
     Raises:
@@ -123,11 +128,13 @@ def evaluate(
     asked = [query for query in qrels if query in queries]
     options: dict[str, Any] = {"exact": True} if exact else {}
     run: dict[str, list[str]] = {}
-    for first in range(0, len(asked), QUERIES):
-        part = asked[first : first + QUERIES]
-        found = collection.search_many([queries[query] for query in part], k=DEPTH, **options)
-        for query, hits in zip(part, found, strict=True):
-            run[query] = [str(hit.id) for hit in hits]
+    with Progress(len(asked), "Asking", "questions", show_progress) as progress:
+        for first in range(0, len(asked), QUERIES):
+            part = asked[first : first + QUERIES]
+            found = collection.search_many([queries[query] for query in part], k=DEPTH, **options)
+            for query, hits in zip(part, found, strict=True):
+                run[query] = [str(hit.id) for hit in hits]
+            progress.advance(len(part))
     return Row(name, measure(qrels, run))
 
 

@@ -70,12 +70,22 @@ class Table:
             lines.append(
                 f"| {row.system} | " + " | ".join(f"{row.values[name]:.3f}" for name in METRICS) + " |"
             )
+        return "\n".join([*lines, "", self._sizes()])
+
+    def _sizes(self) -> str:
         sizes = (
             f"{_count(self.queries, 'query', 'queries')}; {_count(self.documents, 'document', 'documents')}"
         )
         if self.windows != self.documents:
             sizes += f" in {_count(self.windows, 'window', 'windows')}"
-        return "\n".join([*lines, "", f"{sizes}."])
+        return f"{sizes}."
+
+    def _repr_html_(self) -> str:
+        """The table as a notebook draws it, the best of each column in bold."""
+        from retrievers.display.html import figures
+
+        rows = [(row.system, [row.values[name] for name in METRICS]) for row in self.rows]
+        return figures(METRICS, rows, self._sizes())
 
     def __str__(self) -> str:
         return self.markdown()

@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterable
 from operator import length_hint
 
-from tqdm.auto import tqdm
-
 from retrievers.collection import incoming, indexing, validate
 from retrievers.collection.reading import condition_of
+from retrievers.display.progress import Progress
 from retrievers.encoder import LateInteractionEncoder, identity
 from retrievers.errors import InvalidInputError
 from retrievers.qdrant import evidence, reading, writing
@@ -53,16 +52,16 @@ class Calls:
         batches = incoming.batches(documents, ids, metadatas, size=writing.BATCH_DOCUMENTS)
         encoder = yield Compute(lambda: self.encoder)
         numbers = yield from writing.places(self.layout)
-        total, disabled = length_hint(documents) or None, None if shown is None else not shown
+        total = length_hint(documents) or None
         added: list[str] = []
-        with tqdm(total=total, unit="doc", desc="Indexing", disable=disabled, delay=1) as progress:
+        with Progress(total, "Indexing", "documents", shown) as progress:
             while True:
                 batch: list[Document] = yield Compute(
                     lambda: next(batches, [])
                 )  # the user's iterator may wait
                 if not batch:
                     return added
-                yield from writing.add(self.layout, encoder, batch, numbers, progress.update)
+                yield from writing.add(self.layout, encoder, batch, numbers, progress.advance)
                 added += [str(document.id) for document in batch]
 
     def delete(self, ids: Iterable[str] | None, filter: DocumentFilter | None) -> Steps[int]:

@@ -79,12 +79,13 @@ def explain(layout: Layout, encoder: Encoder, query: str, hit: Hit | str) -> Ste
         best = scored.passage
     if best is None or not len(matrix):
         return Evidence(query, document.text, None, (), 0.0)
-    span = None
+    span = rows = None
     if key is not None:
         head = (yield from heads(layout, [key])).get(key)
         place = (key, "" if head is None else head.version, best.number)
         window = (yield from windows(layout, [place])).get(place)
-        span = None if window is None else window.span
+        if window is not None:
+            span, rows = window.span, matrix_of(window, layout.dim)
     passage = best
 
     def work() -> Evidence:
@@ -94,7 +95,7 @@ def explain(layout: Layout, encoder: Encoder, query: str, hit: Hit | str) -> Ste
                 f"document {key!r} has no window number {passage.number}: search again, then explain."
             )
         chosen = spans[passage.number] if span is None else span
-        return evidence.explain(encoder, query, matrix, document, passage, chosen)
+        return evidence.explain(encoder, query, matrix, document, passage, chosen, rows)
 
     made: Evidence = yield Compute(work)
     return made

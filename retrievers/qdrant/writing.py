@@ -76,7 +76,7 @@ def add(
             missing.append((document, digest))
     yield from _keep(layout, same)
     advance(len(same))
-    entries = indexing.entries(encoder, missing, lambda done: None)
+    entries = indexing.entries(encoder, missing)
     yield from _replace(layout, entries, stored, numbers, advance)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrievers.display.progress import Progress
 from retrievers.errors import InvalidInputError, ShapeError
 from retrievers.kernels.centroids import Centroids, nearest, prepare
 from retrievers.kernels.rows import dequantize, row_bytes
@@ -55,7 +56,7 @@ def train(
         n_centroids: K, at most 65 536; None follows default_count. Fewer tokens than K give K = tokens.
         sample: rows to train on; None takes 24 for each centroid.
         seed: of the sample and of the first centroids.
-        show_progress: a progress bar on standard error; None shows it where that is a terminal.
+        show_progress: a progress bar; None shows it in a notebook, and where standard error is a terminal.
     Returns:
         float32, (K, dim), rows of length 1. K is 0 where there are no rows.
     Raises:
@@ -170,13 +171,11 @@ def _assign(
     return codes
 
 
-def _progress(name: str, steps: int, show: bool | None) -> Iterable[int]:
-    from tqdm.auto import tqdm
-
-    shown: Iterable[int] = tqdm(
-        range(steps), desc=name, disable=None if show is None else not show, delay=1, leave=False
-    )
-    return shown
+def _progress(name: str, steps: int, show: bool | None) -> Iterator[int]:
+    with Progress(steps, name, "steps", show) as progress:
+        for step in range(steps):
+            yield step
+            progress.advance()
 
 
 def _rows_of(

@@ -98,7 +98,9 @@ def diversified(
     if not found:
         return found
     chosen = maximal_marginal_relevance(found.matrix, collection.matrices(found), k, lambda_mult)
-    return Hits((found[place] for place in chosen), query=found.query, matrix=found.matrix)
+    return Hits(
+        (found[place] for place in chosen), query=found.query, matrix=found.matrix, explain=found._explain
+    )
 
 
 def mean_maxsim(query: TokenMatrix, document: TokenMatrix) -> float:

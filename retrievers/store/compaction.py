@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -33,12 +34,19 @@ class Written:
     batches: list[tuple[int, int, bytes, int, int | None]]
 
 
-def write(connection: Connection, files: Files, dim: int, state: State) -> Written:
+def write(
+    connection: Connection,
+    files: Files,
+    dim: int,
+    state: State,
+    advance: Callable[[int], Any] = lambda count: None,
+) -> Written:
     """Copy the live rows, in order of insertion, each window compared with its checksum.
 
     Args:
         connection: inside a transaction that sees the state.
         files: without leftovers of a broken-off compaction.
+        advance: called with the number of windows that were copied.
     Raises:
         CorruptStoreError: a window is damaged; the message names its document.
     """
@@ -77,6 +85,7 @@ def write(connection: Connection, files: Files, dim: int, state: State) -> Writt
         number = state.last_batch + len(batches) + 1
         batches.append((number, len(taken), blob, zlib.crc32(blob), codes_checksum))
         written += len(taken)
+        advance(len(lengths))
     after = replace(
         state,
         version=state.version + 1,

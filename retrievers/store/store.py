@@ -244,13 +244,15 @@ class Store:
             "write_codes", writes.write_codes, np.ascontiguousarray(centroids, np.float32), codes
         )
 
-    def compact(self) -> None:
+    def compact(self, advance: Callable[[int], Any] = lambda count: None) -> None:
         """Give back the space of dead rows, in files of a new generation; readers go on with the old ones.
 
+        Args:
+            advance: called with the number of windows that were copied.
         Raises:
             CorruptStoreError: a live row is damaged; the message names the document. Nothing was changed.
         """
-        if self._exclusively("compact", writes.compact):
+        if self._exclusively("compact", writes.compact, advance):
             self._catalog.shrink()
 
     def update(self, metadatas: Mapping[str, Mapping[str, Any]]) -> None:
@@ -279,10 +281,14 @@ class Store:
         with self.read() as view:
             view.back_up(path, self.timeout)
 
-    def verify(self) -> list[Damage]:
-        """Read everything and compare it with its checksums; an empty list is a sound store."""
+    def verify(self, advance: Callable[[int], Any] = lambda count: None) -> list[Damage]:
+        """Read everything and compare it with its checksums; an empty list is a sound store.
+
+        Args:
+            advance: called with the number of windows that were compared.
+        """
         with translated(self._catalog.place):
-            return self._catalog.reading().during(verification.verify, self._files, self.dim)
+            return self._catalog.reading().during(verification.verify, self._files, self.dim, advance)
 
     def info(self) -> Info:
         """Model, counts, sizes and share of dead rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,24 @@ class Info:
     format_version: int
     optimized: bool
 
+    def _repr_html_(self) -> str:
+        """The values below one another, as a notebook draws them."""
+        from retrievers.display.html import facts
+
+        pairs = [
+            ("model", f"{self.model}, {self.dim} dimensions"),
+            ("documents", f"{self.documents:,}"),
+            ("windows", f"{self.windows:,}"),
+            ("tokens", f"{self.tokens:,}"),
+            ("size", f"{self.bytes / 1e6:,.1f} MB, {self.dead_share:.0%} of the token rows dead"),
+            (
+                "search",
+                "optimised: it can skip windows" if self.optimized else "exact: it scores every window",
+            ),
+            ("files", f"format {self.format_version}, generation {self.generation}"),
+        ]
+        return facts("Collection", pairs)
+
 
 def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -> Info:
     """Counts and sizes as the last commit left them."""
@@ -80,11 +98,14 @@ def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -
     )
 
 
-def verify(connection: Connection, files: Files, dim: int) -> list[Damage]:
+def verify(
+    connection: Connection, files: Files, dim: int, advance: Callable[[int], Any] = lambda count: None
+) -> list[Damage]:
     """Compare all that is stored with its checksums.
 
     Args:
         connection: inside a transaction.
+        advance: called with the number of windows that were compared.
     """
     found = list(_verify_catalogue(connection))
     try:
@@ -97,7 +118,7 @@ def verify(connection: Connection, files: Files, dim: int) -> list[Damage]:
         found.append(
             Damage("catalog.sqlite", "documents are missing that were counted, or that windows name")
         )
-    found += _verify_rows(files, dim, state, columns, known)
+    found += _verify_rows(files, dim, state, columns, known, advance)
     found += _verify_codes(connection, files, dim, state)
     return found
 
@@ -129,7 +150,12 @@ def _verify_catalogue(connection: Connection) -> Iterator[Damage]:
 
 
 def _verify_rows(
-    files: Files, dim: int, state: schema.State, columns: Columns, known: Mapping[int, str]
+    files: Files,
+    dim: int,
+    state: schema.State,
+    columns: Columns,
+    known: Mapping[int, str],
+    advance: Callable[[int], Any],
 ) -> Iterator[Damage]:
     """Each window's rows and scales, as far as the files go."""
     names = token_names(state.generation)
@@ -152,6 +178,7 @@ def _verify_rows(
         part = slice(columns.start[position], columns.end[position])
         if checksum(rows[part], scales[part]) != columns.checksum[position]:
             damaged.add(known.get(int(columns.key[position]), "?"))
+        advance(1)
     if damaged:
         problem = f"token rows of {len(damaged)} documents do not fit their checksums"
         yield Damage(" or ".join(names), problem, tuple(sorted(damaged)))

@@ -229,19 +229,21 @@ def _record_codes(connection: Connection, after: State, codes: NDArray[np.uint16
     write_state(connection, after)
 
 
-def compact(change: Change) -> bool:
+def compact(change: Change, advance: Callable[[int], Any] = lambda count: None) -> bool:
     """Write the next generation and name it; False where there are no dead rows."""
-    written = change.catalog.reading().during(_next_generation, change)
+    written = change.catalog.reading().during(_next_generation, change, advance)
     if written is None:
         return False
     change.commit(compaction.switch, written)
     return True
 
 
-def _next_generation(connection: Connection, change: Change) -> compaction.Written | None:
+def _next_generation(
+    connection: Connection, change: Change, advance: Callable[[int], Any]
+) -> compaction.Written | None:
     if not connection.rows("SELECT 1 FROM dead LIMIT 1"):
         return None
-    return compaction.write(connection, change.files, change.dim, change.state)
+    return compaction.write(connection, change.files, change.dim, change.state, advance)
 
 
 def migrate(change: Change) -> bool:

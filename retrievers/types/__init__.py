@@ -1,5 +1,6 @@
 """What travels between the stages, and the two seams that others may build on: Encoder and SearchableCollection."""
 
+from retrievers.types.evidence import Evidence, Highlight, Match, Snippet, TokenKind
 from retrievers.types.seams import (
     AsyncSearchableCollection,
     Condition,
@@ -14,10 +15,8 @@ from retrievers.types.seams import (
 from retrievers.types.values import (
     NODE_KEY,
     Document,
-    Evidence,
     Hit,
     Hits,
-    Match,
     TokenMatrix,
     Window,
 )
@@ -30,6 +29,7 @@ __all__ = [
     "DocumentFilter",
     "Encoder",
     "Evidence",
+    "Highlight",
     "Hit",
     "Hits",
     "KeepsSources",
@@ -37,7 +37,9 @@ __all__ = [
     "Metadatas",
     "Names",
     "SearchableCollection",
+    "Snippet",
     "Texts",
+    "TokenKind",
     "TokenMatrix",
     "Window",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from retrievers.types.values import Document, Evidence, Hit, Hits, TokenMatrix
+from retrievers.types.evidence import Evidence
+from retrievers.types.values import Document, Hit, Hits, TokenMatrix
 
 
 class Condition(Protocol):

@@ -1,19 +1,30 @@
-"""The values that travel between the stages: Document in, Hits out, Window and Evidence inside."""
+"""The values that travel between the stages: Document in, Hits out, Window inside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from retrievers.errors import RetrieversError
+from retrievers.types.boundaries import shortened
+
+if TYPE_CHECKING:
+    from retrievers.display.html import Passage as Drawn
+    from retrievers.types.evidence import Evidence
 
 TokenMatrix = NDArray[np.float32]
 """float32, (tokens, dim): one row of length 1 a token."""
 
 NODE_KEY = "_node"
 """Metadata key under which the LlamaIndex adapter keeps what else a node has; the LangChain adapter hides it."""
+
+
+MOST_IN_REPR, MOST_IN_TABLE, MOST_UNFOLDED = 10, 20, 300  # hits, hits, characters of a passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,7 @@ class Window:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """A document that a query found.
 
@@ -77,11 +88,26 @@ class Hit:
     passage: Window | None
     position: int | None = None
 
+    def __repr__(self) -> str:
+        text = shortened(self.text if self.passage is None else self.passage.text, 60)
+        name = None if self.id is None else shortened(self.id, 40)
+        return (
+            f"Hit({name!r}, score={self.score:.3f}, normalized_score={self.normalized_score:.3f}, {text!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The hit as a table of one row, as a notebook draws it."""
+        return Hits([self])._repr_html_()
+
 
 class Hits(list[Hit]):
     """The hits of one question, best first: a list that knows what it answers.
 
-    It equals a list of the same hits, and is pickled and copied as one. A slice of it is Hits too.
+    It equals a list of the same hits, and is pickled and copied as one. A slice of it is Hits too. A notebook draws it
+    as a table.
+
+    Args:
+        explain: the evidence of a hit for this question, which drawing marks the words by; no copy has it.
 
     Attributes:
         query: the question.
@@ -90,11 +116,17 @@ class Hits(list[Hit]):
     """
 
     def __init__(
-        self, hits: Iterable[Hit] = (), *, query: str = "", matrix: TokenMatrix | None = None
+        self,
+        hits: Iterable[Hit] = (),
+        *,
+        query: str = "",
+        matrix: TokenMatrix | None = None,
+        explain: Callable[[Hit], Evidence] | None = None,
     ) -> None:
         super().__init__(hits)
         self.query = query
         self.matrix = np.zeros((0, 0), np.float32) if matrix is None else matrix
+        self._explain = explain
 
     @overload
     def __getitem__(self, place: SupportsIndex, /) -> Hit: ...
@@ -102,51 +134,44 @@ class Hits(list[Hit]):
     def __getitem__(self, place: slice, /) -> Hits: ...
     def __getitem__(self, place: SupportsIndex | slice, /) -> Hit | Hits:
         if isinstance(place, slice):
-            return Hits(super().__getitem__(place), query=self.query, matrix=self.matrix)
+            part = super().__getitem__(place)
+            return Hits(part, query=self.query, matrix=self.matrix, explain=self._explain)
         return super().__getitem__(place)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What explains the hits is the collection, which no copy takes with it.
+        return _hits, (list(self), self.query, self.matrix)
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """One query token and the document token that it matched best.
-
-    Attributes:
-        query_token: the query token as the model's vocabulary writes it.
-        text: the characters of the document that it matched; empty for a marker of the model.
-        start: offset of the first of them in the document's text.
-        end: offset after the last of them.
-        similarity: dot product of the two vectors.
-    """
-
-    query_token: str
-    text: str
-    start: int
-    end: int
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Why a document was found: for each query token its match in the best window.
-
-    Attributes:
-        query: the question.
-        text: the document's whole text.
-        passage: the window that was scored; None where the text has no tokens.
-        matches: one a query token, in the order of the query; their similarities add up to score.
-        score: MaxSim of the query and the window, from unquantised vectors.
-    """
-
-    query: str
-    text: str
-    passage: Window | None
-    matches: tuple[Match, ...]
-    score: float
+    def __repr__(self) -> str:
+        lines = [f"  {hit!r},\n" for hit in self[:MOST_IN_REPR]]
+        more = f"  … {len(self) - MOST_IN_REPR} more\n" if len(self) > MOST_IN_REPR else ""
+        body = "\n" + "".join(lines) + more if lines else ""
+        return f"Hits({shortened(self.query, 60)!r}, [{body}])"
 
     def _repr_html_(self) -> str:
-        """The passage with the matched words marked, as a notebook draws it."""
-        from retrievers.display import evidence_html
+        """A table of the hits with the words that matched, as a notebook draws it."""
+        from retrievers.display.html import HitRow, hits_page
 
-        passage = None if self.passage is None else (self.passage.start, self.passage.end)
-        matches = [(one.query_token, one.start, one.end, one.similarity) for one in self.matches]
-        return evidence_html(self.query, self.score, self.text, passage, matches)
+        rows = []
+        for hit in self[:MOST_IN_TABLE]:
+            metadata = {key: value for key, value in hit.metadata.items() if key != NODE_KEY}
+            rows.append(HitRow(hit.id, hit.score, hit.normalized_score, metadata, self._passage(hit)))
+        return hits_page(self.query, rows, max(len(self) - MOST_IN_TABLE, 0))
+
+    def _passage(self, hit: Hit) -> Drawn | None:
+        """What to draw of a passage: with highlights, unless the collection was closed or the document changed."""
+        from retrievers.display.html import Passage as Drawn
+
+        window = hit.passage
+        if window is None:
+            return None
+        if self._explain is not None:
+            with suppress(RetrieversError):
+                return self._explain(hit)._drawn(MOST_UNFOLDED)
+        shown = len(shortened(window.text, MOST_UNFOLDED).removesuffix("…"))
+        return Drawn(hit.text, window.start, window.end, window.start, window.start + shown)
+
+
+def _hits(hits: list[Hit], query: str, matrix: TokenMatrix) -> Hits:
+    """Hits that were pickled or copied."""
+    return Hits(hits, query=query, matrix=matrix)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,45 @@ def test_search_prints_json_for_programs(index):
     hit = json.loads(lines[0])
     assert hit["metadata"]["path"] == "sky.html"
     assert hit["text"][hit["passage"]["start"] : hit["passage"]["end"]] == hit["passage"]["text"]
+
+
+def test_search_marks_the_words_that_matched(index):
+    lines = run("search", index, "Why is the sky blue?", "-k", 1, "--explain").stdout.splitlines()
+    assert "[sky]" in lines[1]
+    assert "[blue]" in lines[1]
+    assert lines[2].startswith("   matched: ")
+    hit = json.loads(run("search", index, "Why is the sky blue?", "-k", 1, "--explain", "--json").stdout)
+    assert {"sky", "blue"} <= {mark["text"] for mark in hit["highlights"]}
+    assert all(hit["text"][mark["start"] : mark["end"]] == mark["text"] for mark in hit["highlights"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals in Python's library")
+@pytest.mark.parametrize(("variables", "mark"), [({}, "\x1b[1;33mSky\x1b[0m"), ({"NO_COLOR": "1"}, "[Sky]")])
+def test_a_terminal_with_colours_gets_them_unless_the_user_says_no(index, variables, mark):
+    import pty
+
+    environment = {**os.environ, "TERM": "xterm"} | variables
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "retrievers",
+        "search",
+        str(index),
+        "What is the sky like?",
+        "-k",
+        "1",
+        "--explain",
+    ]
+    process = subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the end of a pseudo-terminal is an error on Linux
+        while block := os.read(ours, 4096):
+            shown += block
+    os.close(ours)
+    assert process.wait(timeout=300) == 0
+    assert mark in shown.decode()
 
 
 def test_search_filters(index):
