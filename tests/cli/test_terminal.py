@@ -41,7 +41,7 @@ def test_whatever_a_terminal_would_obey_is_escaped_and_nothing_else():
 @pytest.fixture
 def hostile(tmp_path, monkeypatch):
     encoder = HashingEncoder()
-    monkeypatch.setattr(LateInteractionEncoder, "from_fingerprint", lambda fingerprint: encoder)
+    monkeypatch.setattr(LateInteractionEncoder, "from_fingerprint", lambda fingerprint, **_: encoder)
     with Collection(tmp_path / "index", encoder) as collection:
         collection.add([f"word {HOSTILE}"], ids=[HOSTILE], metadatas=[{HOSTILE: HOSTILE}])
     return tmp_path / "index"
