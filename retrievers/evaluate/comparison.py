@@ -136,7 +136,7 @@ def main(
     *,
     queries: str | Path | None = None,
     qrels: str | Path | None = None,
-    models: Sequence[str] = ("offline/minilm",),
+    models: Iterable[str | Encoder] = ("offline/minilm",),
     modes: Sequence[str] = ("exact",),
     baselines: Sequence[str] = BASELINES,
     language: str | None = None,
@@ -149,7 +149,8 @@ def main(
     Args:
         corpus: the directory or its corpus file, see load.
         queries, qrels, language, query_language: see load.
-        models: names that LateInteractionEncoder takes.
+        models: names that LateInteractionEncoder takes, or encoders. An iterator is asked for them after the directory
+            was read.
         modes, baselines, cache, show_progress: see compare.
     Returns:
         The table; `.markdown()` writes it.
@@ -159,7 +160,7 @@ def main(
         MissingExtraError: the extra `eval` is not installed.
     """
     benchmark = load(corpus, queries=queries, qrels=qrels, language=language, query_language=query_language)
-    encoders = [LateInteractionEncoder(model) for model in models]
+    encoders = [LateInteractionEncoder(one) if isinstance(one, str) else one for one in models]
     return compare(
         benchmark.documents,
         benchmark.queries,
