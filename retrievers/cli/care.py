@@ -1,4 +1,4 @@
-"""Commands that need no model: info, optimize, compact, verify, delete."""
+"""Commands that need no model: info, optimize, compact, verify, backup, delete."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def register(commands: Commands) -> None:
         command.set_defaults(run=run)
         if name in ("info", "verify"):
             command.add_argument("--json", action="store_true", help="JSON objects, one a line")
+    backup = commands.add_parser(
+        "backup", help="copy the last commit into a new directory, while others go on writing"
+    )
+    backup.add_argument("collection", type=Path, metavar="DIR")
+    backup.add_argument("destination", type=Path, metavar="DEST", help="a directory that is not there yet")
+    backup.set_defaults(run=_backup)
     delete = commands.add_parser("delete", help="remove documents by id, by folder or by filter")
     delete.add_argument("collection", type=Path, metavar="DIR")
     delete.add_argument("ids", nargs="*", metavar="ID", help="an id that is not there is no error")
@@ -89,6 +95,14 @@ def _verify(options: argparse.Namespace) -> int:
     if not damages and not options.json:
         say(f"sound: {size} documents, every byte as it was written")
     return 1 if damages else 0
+
+
+def _backup(options: argparse.Namespace) -> int:
+    with existing(options.collection) as collection:
+        collection.backup(options.destination)
+    with existing(options.destination) as copy:
+        say(f"{len(copy)} documents, {copy.info().bytes} bytes, are in {options.destination}")
+    return 0
 
 
 def _delete(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The command line: retrievers demo | index | search | delete | info | eval | optimize | compact | verify | models."""
+"""The command line: retrievers demo | index | search | delete | info | eval | optimize | compact | verify | backup | models."""
 
 from __future__ import annotations
 
