@@ -1,4 +1,4 @@
-"""The command line: retrievers demo | index | search | delete | info | eval | optimize | compact | verify | backup | models."""
+"""The command line: it finds the command that was asked for, runs it, and says in one line why it could not."""
 
 from __future__ import annotations
 
