@@ -1,4 +1,4 @@
-"""Hits and evidence for a person: as lines, and as HTML in a notebook."""
+"""How hits and evidence are shown to a person: as lines, and as HTML in a notebook."""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ def register(commands: Commands) -> None:
     search.add_argument(
         "--exact", action="store_true", help="score every window, also where the index could prune"
     )
-    search.add_argument("--json", action="store_true", help="one JSON object a hit and line")
+    search.add_argument(
+        "--json", action="store_true", help="one JSON object for each hit, each on a line of its own"
+    )
     model_options.declare(search, model="default: the model of the collection; another must give equal rows")
     search.set_defaults(run=_search)
 

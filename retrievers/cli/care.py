@@ -27,7 +27,9 @@ def register(commands: Commands) -> None:
         command.add_argument("collection", type=Path, metavar="DIR")
         command.set_defaults(run=run)
         if name in ("info", "verify"):
-            command.add_argument("--json", action="store_true", help="JSON objects, one a line")
+            command.add_argument(
+                "--json", action="store_true", help="JSON objects, each on a line of its own"
+            )
     backup = commands.add_parser(
         "backup", help="copy the last commit into a new directory, while others go on writing"
     )

@@ -1,4 +1,4 @@
-"""retrievers index: a folder's files into a collection, and what is gone out of it."""
+"""retrievers index: it puts a folder's files into a collection, and takes out those that are gone."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def register(commands: Commands) -> None:
         "--prune", action="store_true", help="remove documents of this folder whose file is gone"
     )
     index.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    index.add_argument("--follow-links", action="store_true", help="read what links lead to, once each")
+    index.add_argument("--follow-links", action="store_true", help="read what links lead to, each file once")
     index.add_argument(
-        "--root", metavar="PLACE", help="stands for the folder in ids (default: where it lies)"
+        "--root", metavar="PLACE", help="the name of the folder in ids (default: where it lies)"
     )
     index.add_argument(
         "--adopt", action=argparse.BooleanOptionalAction, help="take documents that have no folder recorded"

@@ -28,7 +28,7 @@ def register(commands: Commands) -> None:
         help="list the models that are cached, fetch one, or check one",
         description="List the models that are cached with their sizes and commits, or do what ACTION says.",
     )
-    models.add_argument("--json", action="store_true", help="JSON objects, one a line")
+    models.add_argument("--json", action="store_true", help="JSON objects, each on a line of its own")
     models.set_defaults(run=_list)
     actions = models.add_subparsers(metavar="ACTION", parser_class=Parser)
 

@@ -1,4 +1,4 @@
-"""The door: every argument of a collection is checked here, before anything is changed."""
+"""Each argument of a collection is checked here, before anything is changed."""
 
 from __future__ import annotations
 

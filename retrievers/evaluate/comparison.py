@@ -1,4 +1,4 @@
-"""Encoders, search modes and baselines on the same documents and questions, in one table."""
+"""Encoders, search modes and baselines are measured on the same documents and questions, in one table."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def compare(
         cache: a directory that keeps what was encoded, for the next call; None keeps nothing.
         show_progress: a progress bar on standard error; None shows it where that is a terminal.
     Returns:
-        One row a system, named "late interaction" (or, of several encoders or modes, with model and mode in
+        One row for each system, named "late interaction" (or, of several encoders or modes, with model and mode in
         brackets), "BM25", "single vector".
     Raises:
         InvalidInputError: an unknown mode or baseline, a document without an id, a judged query without text,
