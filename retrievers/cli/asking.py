@@ -8,11 +8,14 @@ from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
-from retrievers.cli.opening import DEFAULT_MODEL, existing
+from retrievers.cli import model_options
+from retrievers.cli.model_options import DEFAULT_MODEL
+from retrievers.cli.opening import existing
 from retrievers.cli.terminal import Commands, say, say_json, say_safe
 from retrievers.cli.values import json_value
 from retrievers.display import show
 from retrievers.display.text import has_colour, show_evidence
+from retrievers.errors import InvalidInputError
 from retrievers.types import Evidence, Hit
 
 MOST_SHOWN = 360  # characters of a passage
@@ -34,24 +37,27 @@ def register(commands: Commands) -> None:
         action="store_true",
         help="mark the words that matched: in colour, or in brackets where there is none or NO_COLOR is set",
     )
-    search.add_argument("--json", action="store_true", help="one JSON object a hit and line")
+    search.add_argument(
+        "--json", action="store_true", help="one JSON object for each hit, each on a line of its own"
+    )
+    model_options.declare(search, model="default: the model of the collection; another must give equal rows")
     search.set_defaults(run=_search)
 
     evaluate = commands.add_parser("eval", help="measure retrieval on a BEIR directory")
     evaluate.add_argument(
         "corpus", type=Path, metavar="CORPUS", help="holds corpus.jsonl, queries.jsonl and qrels"
     )
-    evaluate.add_argument("--model", action="append", help=f"may stand several times ({DEFAULT_MODEL})")
     evaluate.add_argument("--language", help="of a corpus.LANG.jsonl")
     evaluate.add_argument("--query-language", help="of a queries.LANG.jsonl, if another")
     evaluate.add_argument("--pruned", action="store_true", help="also measure the pruned search")
     evaluate.add_argument("--no-baselines", action="store_true", help="leave out BM25 and the single vector")
     evaluate.add_argument("--cache", type=Path, metavar="DIR", help="keep what was encoded for the next call")
+    model_options.declare(evaluate, model=f"may stand several times (default: {DEFAULT_MODEL})", several=True)
     evaluate.set_defaults(run=_evaluate)
 
 
 def _search(options: argparse.Namespace) -> int:
-    with existing(options.collection) as collection:
+    with existing(options.collection, options) as collection:
         hits = collection.search(
             options.question,
             k=options.k,
@@ -91,9 +97,14 @@ def _explained(rank: int, hit: Hit, evidence: Evidence) -> str:
 def _evaluate(options: argparse.Namespace) -> int:
     from retrievers import evaluate
 
+    models = options.model or [DEFAULT_MODEL]
+    if options.revision is not None and len(models) > 1:
+        raise InvalidInputError(
+            f"--revision belongs to one model, and {len(models)} were named with --model."
+        )
     table = evaluate.main(
         options.corpus,
-        models=options.model or [DEFAULT_MODEL],
+        models=(model_options.load(name, options) for name in models),
         modes=("exact", "pruned") if options.pruned else ("exact",),
         baselines=() if options.no_baselines else ("BM25", "single vector"),
         language=options.language,

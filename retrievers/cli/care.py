@@ -1,10 +1,12 @@
-"""Commands that need no model: info, optimize, compact, verify, delete."""
+"""Commands that need no model: info, optimize, compact, verify, backup, delete."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from retrievers.cli.opening import existing
 from retrievers.cli.terminal import Commands, say, say_json
@@ -25,7 +27,15 @@ def register(commands: Commands) -> None:
         command.add_argument("collection", type=Path, metavar="DIR")
         command.set_defaults(run=run)
         if name in ("info", "verify"):
-            command.add_argument("--json", action="store_true", help="JSON objects, one a line")
+            command.add_argument(
+                "--json", action="store_true", help="JSON objects, each on a line of its own"
+            )
+    backup = commands.add_parser(
+        "backup", help="copy the last commit into a new directory, while others go on writing"
+    )
+    backup.add_argument("collection", type=Path, metavar="DIR")
+    backup.add_argument("destination", type=Path, metavar="DEST", help="a directory that is not there yet")
+    backup.set_defaults(run=_backup)
     delete = commands.add_parser("delete", help="remove documents by id, by folder or by filter")
     delete.add_argument("collection", type=Path, metavar="DIR")
     delete.add_argument("ids", nargs="*", metavar="ID", help="an id that is not there is no error")
@@ -39,13 +49,25 @@ def register(commands: Commands) -> None:
 
 def _info(options: argparse.Namespace) -> int:
     with existing(options.collection) as collection:
-        values = asdict(collection.info())
+        values = {**asdict(collection.info()), **_model(collection.fingerprint)}
     if options.json:
         say_json(values)
     else:
         for name, value in values.items():
             say(f"{name.replace('_', ' '):16} {value}")
     return 0
+
+
+def _model(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """What a collection keeps of its model's identity; nothing where an encoder of the user's own wrote it."""
+    origin = fingerprint.get("origin")
+    found = (
+        {f"model_{key}": origin.get(key) for key in ("kind", "commit")} if isinstance(origin, Mapping) else {}
+    )
+    for part in ("documents", "questions"):
+        if isinstance(digests := fingerprint.get(part), Mapping):
+            found[f"{part}_digest"] = digests.get("digest")
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _optimize(options: argparse.Namespace) -> int:
@@ -75,6 +97,14 @@ def _verify(options: argparse.Namespace) -> int:
     if not damages and not options.json:
         say(f"sound: {size} documents, every byte as it was written")
     return 1 if damages else 0
+
+
+def _backup(options: argparse.Namespace) -> int:
+    with existing(options.collection) as collection:
+        collection.backup(options.destination)
+    with existing(options.destination) as copy:
+        say(f"{len(copy)} documents, {copy.info().bytes} bytes, are in {options.destination}")
+    return 0
 
 
 def _delete(options: argparse.Namespace) -> int:

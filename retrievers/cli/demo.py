@@ -1,8 +1,9 @@
-"""The demonstration: the Python language reference, indexed and asked, also through both frameworks."""
+"""The demonstration: it indexes the Python language reference and answers questions, also through both frameworks."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import indent, shorten
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from retrievers.types import Document
 
 if TYPE_CHECKING:
     from retrievers.collection import Collection
+    from retrievers.types import Encoder
 
 MODEL = "offline/minilm"
 QUESTIONS = (
@@ -24,20 +26,21 @@ QUESTIONS = (
 CHAIN_QUESTION = "Is the cleanup code run even if I return from inside the try block?"
 
 
-def run(directory: Path, question: str | None = None) -> None:
-    """Build the index if it is not there, then answer: one question, or the three and both frameworks.
+def run(directory: Path, question: str | None, load: Callable[[], Encoder]) -> None:
+    """Build the index if it is not there, then answer one question, or three and one through each framework.
 
     Args:
         directory: where the index stays.
-        question: the user's own; None asks ours.
+        question: the user's own; None asks the three of this file.
+        load: gives the model.
     Raises:
-        MissingExtraError: the extra `offline`, which brings the model, is not installed.
+        MissingExtraError: the extra `offline`, which brings MODEL, is not installed.
+        ModelMismatchError: the directory was indexed with another model.
     """
     from retrievers.collection import Collection
-    from retrievers.encoder import LateInteractionEncoder
 
     begin = time.perf_counter()
-    with Collection(directory, LateInteractionEncoder(MODEL)) as collection:
+    with Collection(directory, load()) as collection:
         build(collection)
         if question is not None:
             ask(collection, question)
@@ -46,12 +49,12 @@ def run(directory: Path, question: str | None = None) -> None:
                 ask(collection, example)
             through_langchain(collection, CHAIN_QUESTION)
             through_llama_index(collection, CHAIN_QUESTION)
-            say(f'\nAsk your own: retrievers demo "…"   (the index stays in {directory})')
-    say(f"{time.perf_counter() - begin:.1f} s in all")
+            say(f'\nAsk a question of your own with `retrievers demo "…"`. The index stays in {directory}.')
+    say(f"The demonstration took {time.perf_counter() - begin:.1f} s.")
 
 
 def documents() -> list[Document]:
-    """The topics of the language reference that every Python carries: help("for") shows one."""
+    """The topics of the language reference that come with every Python; help("for") shows one of them."""
     from pydoc_data.topics import topics
 
     texts = {name: text.strip() for name, text in topics.items()}
@@ -59,7 +62,7 @@ def documents() -> list[Document]:
 
 
 def build(collection: Collection) -> None:
-    """Index what is missing; nothing, the second time."""
+    """Index the topics that the collection lacks. A second call has nothing to do."""
     topics = documents()
     if all(topic.id in collection for topic in topics):
         say(f"{collection!r} is ready.")
@@ -86,7 +89,7 @@ def through_langchain(collection: Collection, question: str) -> None:
     try:
         from retrievers.langchain import LateInteractionRetriever, PassageCompressor
     except MissingExtraError as error:
-        say(f"\nLangChain: left out. {error}")
+        say(f"\nThe question through LangChain is left out: {error}")
         return
     from langchain_core.documents import Document as ChainDocument
     from langchain_core.language_models import FakeListChatModel
@@ -102,10 +105,10 @@ def through_langchain(collection: Collection, question: str) -> None:
         return "\n---\n".join(d.page_content for d in passages.compress_documents(found, question))
 
     prompt = ChatPromptTemplate.from_template("Answer from this:\n{context}\n\nQuestion: {question}")
-    answer = "(a fake language model answers here; above is the prompt that a real one would get)"
+    answer = "(A fake language model answers here. The text above is the prompt that a real one would get.)"
     inputs = {"context": RunnableLambda(context), "question": RunnablePassthrough()}
     written = inputs | prompt
-    say(f"\nLangChain: prompt | model | parser\n? {question}")
+    say(f"\nThrough a LangChain chain, prompt | model | parser:\n? {question}")
     say(indent(shorten(written.invoke(question).to_string(), 600, placeholder=" …"), "   "))
     say(indent((written | FakeListChatModel(responses=[answer]) | StrOutputParser()).invoke(question), "   "))
 
@@ -115,7 +118,7 @@ def through_llama_index(collection: Collection, question: str) -> None:
     try:
         from retrievers.llama_index import LateInteractionRetriever, PassagePostprocessor
     except MissingExtraError as error:
-        say(f"\nLlamaIndex: left out. {error}")
+        say(f"\nThe question through LlamaIndex is left out: {error}")
         return
     from llama_index.core.llms import MockLLM
     from llama_index.core.query_engine import RetrieverQueryEngine
@@ -126,8 +129,8 @@ def through_llama_index(collection: Collection, question: str) -> None:
         node_postprocessors=[PassagePostprocessor(collection=collection)],
     )
     response = engine.query(question)
-    say(f"\nLlamaIndex: query engine\n? {question}")
+    say(f"\nThrough a LlamaIndex query engine:\n? {question}")
     for source in response.source_nodes:
         text = shorten(source.node.get_content(), 300, placeholder=" …")
         say(f"   {source.node.node_id}   score {source.score:.3f}\n   {text}")
-    say(f"   the mock model's answer: {shorten(str(response), 120, placeholder=' …')}")
+    say(f"   The mock model answers: {shorten(str(response), 120, placeholder=' …')}")

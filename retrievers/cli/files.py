@@ -1,4 +1,4 @@
-"""A user's own files: which lie below a path, which are left out and why, and the text of each."""
+"""A user's own files: which of them lie below a path, which are left out and why, and the text of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""retrievers index: a folder's files into a collection, and what is gone out of it."""
+"""retrievers index: it puts a folder's files into a collection, and takes out those that are gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retrievers.cli.opening import DEFAULT_MODEL, created, existing
+from retrievers.cli import model_options
+from retrievers.cli.model_options import DEFAULT_MODEL
+from retrievers.cli.opening import created, existing
 from retrievers.cli.terminal import Commands, say, warn
 from retrievers.display import printable
 from retrievers.errors import InvalidInputError
@@ -48,18 +50,18 @@ def register(commands: Commands) -> None:
     index.add_argument("source", type=Path, metavar="PATH", help="a folder or a file")
     index.add_argument("--into", type=Path, required=True, metavar="DIR", help="the collection")
     index.add_argument(
-        "--model", help=f"default: the model of the collection, or {DEFAULT_MODEL} for a new one"
-    )
-    index.add_argument(
         "--prune", action="store_true", help="remove documents of this folder whose file is gone"
     )
     index.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    index.add_argument("--follow-links", action="store_true", help="read what links lead to, once each")
+    index.add_argument("--follow-links", action="store_true", help="read what links lead to, each file once")
     index.add_argument(
-        "--root", metavar="PLACE", help="stands for the folder in ids (default: where it lies)"
+        "--root", metavar="PLACE", help="the name of the folder in ids (default: where it lies)"
     )
     index.add_argument(
         "--adopt", action=argparse.BooleanOptionalAction, help="take documents that have no folder recorded"
+    )
+    model_options.declare(
+        index, model=f"default: the model of the collection, or {DEFAULT_MODEL} for a new one"
     )
     index.set_defaults(run=run)
 
@@ -73,9 +75,7 @@ def run(options: argparse.Namespace) -> int:
     root = options.root or found.root
     _check(options, found, root)
     with ExitStack() as stack:
-        collection = (
-            stack.enter_context(existing(options.into, options.model)) if _holds(options.into) else None
-        )
+        collection = stack.enter_context(existing(options.into, options)) if _holds(options.into) else None
         todo = compare(collection, found, root, adopt=options.adopt, prune=options.prune)
         faults = [one for one in todo.left_out if not one.expected]
         if not (todo.documents or todo.unchanged or faults):
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
             _announce(todo)
         elif todo.documents or todo.removed:
             if collection is None:
-                collection = stack.enter_context(created(options.into, options.model))
+                collection = stack.enter_context(created(options.into, options))
             if todo.documents:
                 collection.add(todo.documents)
             if todo.removed:

@@ -1,4 +1,4 @@
-"""The command line: retrievers demo | index | search | delete | info | eval | optimize | compact | verify."""
+"""The command line: it finds the command that was asked for, runs it, and says in one line why it could not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrievers._version import __version__
-from retrievers.cli import asking, care, index
-from retrievers.cli.terminal import Parser, warn
+from retrievers.cli import asking, care, index, model_options, models
+from retrievers.cli.terminal import Parser, warn, warnings_as_lines
 from retrievers.errors import RetrieversError
 
 
@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what was asked, 1 if it could not, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
+        with warnings_as_lines():
+            status: int = options.run(options)
         sys.stdout.flush()  # a reader that has gone is noticed here, and not when Python ends
         return status
     except RetrieversError as error:
@@ -45,15 +46,17 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--into", type=Path, default=Path("demo-index"), metavar="DIR", help="default: %(default)s"
     )
+    model_options.declare(demo, model="default: offline/minilm, which needs no hub")
     demo.set_defaults(run=_demo)
     index.register(commands)
     asking.register(commands)
     care.register(commands)
+    models.register(commands)
     return parser
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from retrievers.cli.demo import run
+    from retrievers.cli.demo import MODEL, run
 
-    run(options.into, options.question)
+    run(options.into, options.question, lambda: model_options.load(options.model or MODEL, options))
     return 0

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from retrievers.cli.model_options import DEFAULT_MODEL, given, load
 
 if TYPE_CHECKING:
     from retrievers.collection import Collection
 
-DEFAULT_MODEL = "LiquidAI/LFM2-ColBERT-350M"
 
-
-def existing(directory: Path, model: str | None = None) -> Collection:
+def existing(directory: Path, options: argparse.Namespace | None = None) -> Collection:
     """Open a collection with the model that wrote it, which is loaded when something is encoded.
 
     Args:
         directory: where it lies.
-        model: what the user named; another than the collection's own is loaded now, to tell whether it fits.
+        options: what model_options declared; None for a command that encodes nothing. A model that is named and is
+            another than the collection's own is loaded now, to tell whether it fits, and so is a directory that is
+            named, because a collection does not load a directory by itself unless its user owns both.
     Raises:
         StoreError: no collection lies there.
         ModelMismatchError: the named model is another one.
@@ -29,16 +32,18 @@ def existing(directory: Path, model: str | None = None) -> Collection:
         raise StoreError(
             f"no collection lies in {str(directory)!r}: make one with `retrievers index PATH --into DIR`."
         )
-    collection = Collection.open(directory)
-    if model is None or model == collection.fingerprint["model"]:
+    if options is None:
+        return Collection.open(directory)
+    collection = Collection.open(directory, encoder_options=given(options))
+    named = options.model
+    if named is None or (named == collection.fingerprint["model"] and not Path(named).is_dir()):
         return collection
     collection.close()
-    return created(directory, model)
+    return created(directory, options)
 
 
-def created(directory: Path, model: str | None) -> Collection:
+def created(directory: Path, options: argparse.Namespace) -> Collection:
     """Create a collection, or open it, with a model that is loaded now."""
     from retrievers.collection import Collection
-    from retrievers.encoder import LateInteractionEncoder
 
-    return Collection(directory, LateInteractionEncoder(model or DEFAULT_MODEL))
+    return Collection(directory, load(options.model or DEFAULT_MODEL, options))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO, TypeAlias
 
 from retrievers.display import printable
@@ -30,6 +33,18 @@ def say_safe(safe: str, stream: TextIO | None = None) -> None:
 def warn(text: str) -> None:
     """Print on standard error."""
     say(text, sys.stderr)
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Inside, a warning is a line on standard error: what was said, without the place in the code that said it."""
+
+    def show(message: Warning | str, *_: object) -> None:
+        warn(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def say_json(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""A collection's calls as coroutines: its own where it has them, else each in a thread."""
+"""A collection's calls as coroutines: its own where it has them, and else its other methods, each in a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes a collection: adding, replacing, updating and deleting documents."""
+"""What changes a collection: its methods that add, replace, update and delete documents."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Changer(Reader):
         metadatas: Metadatas = None,
         show_progress: bool | None = None,
     ) -> list[str]:
-        """Encode and store documents; an id that is there already is replaced.
+        """Encode and store documents. A document whose id is stored already takes the place of the stored one.
 
-        A document whose id and text are stored is not encoded again, only its metadata is updated: an add
-        that was interrupted and is called again does what is missing. Batches are committed as they are
-        encoded, each whole or not at all.
+        A document whose id and text are stored is not encoded again, and only its metadata are updated. An add
+        that was interrupted therefore does what is missing when it is called again. Each batch is committed when
+        it is encoded, whole or not at all.
 
         Args:
             documents: texts, or Documents.
-            ids: one a document, or None to have them made up.
-            metadatas: JSON objects, one a document.
+            ids: one for each document, or None to have them made up.
+            metadatas: JSON objects, one for each document.
             show_progress: a progress bar; None shows it in a notebook, and where standard error is a terminal.
         Returns:
             The ids, in the order of the documents.
@@ -60,7 +60,7 @@ class Changer(Reader):
     def add_sources(
         self, documents: Texts, sources: Iterable[str], *, show_progress: bool | None = None
     ) -> list[str]:
-        """Store documents that are all there is of some sources: add, and what else was cut from them is removed.
+        """Store all documents of some sources: they are added, and other documents of these sources are removed.
 
         That happens in the commit of the last batch, under the writer's lock. Of two such calls for one source at once
         the later one wins whole: a document of it that the other call removed meanwhile is stored again before that.
@@ -72,7 +72,7 @@ class Changer(Reader):
         Returns:
             The ids, in the order of the documents.
         Raises:
-            as add.
+            InvalidInputError, InvalidTypeError, StoreLockedError, StoreError: as for add.
         """
         names = frozenset(validate.identifiers(sources))
         checked = incoming.whole(documents)
@@ -96,7 +96,7 @@ class Changer(Reader):
             self.store.append(list(indexing.entries(self.encoder, again)))
 
     def _append(self, batch: Sequence[Document], advance: Callable[..., Any], **conditions: Any) -> list[str]:
-        """Encode what is not stored yet, and append a batch under conditions; both are as Store.append says."""
+        """Encode what is not stored yet, and append a batch. Conditions and result are those of Store.append."""
         known = self.store.content_hashes([str(document.id) for document in batch])
         pairs = [(document, indexing.content_hash(document)) for document in batch]
         stored = [Unchanged(*pair) for pair in pairs if known.get(str(pair[0].id)) == pair[1]]
@@ -107,11 +107,11 @@ class Changer(Reader):
         return self.store.append(entries, stored, **conditions)
 
     def update(self, ids: Iterable[str], metadatas: Iterable[Mapping[str, Any]]) -> None:
-        """Give stored documents other metadata, all in one commit; their texts stay and nothing is encoded.
+        """Give stored documents other metadata, all in one commit. Their texts stay, and nothing is encoded.
 
         Args:
             ids: the documents.
-            metadatas: JSON objects, one an id.
+            metadatas: JSON objects, one for each id.
         Raises:
             InvalidInputError: an id is not stored or stands twice, or the lengths differ; nothing was changed.
         """
@@ -123,7 +123,7 @@ class Changer(Reader):
         Returns:
             How many documents were removed.
         Raises:
-            InvalidInputError: neither ids nor filter, or both, or the filter {}, which keeps everything.
+            InvalidInputError: neither ids nor filter, or both were given, or the filter {}, which matches all.
             FilterError: see filters.parse.
         """
         if (ids is None) == (filter is None):
@@ -147,4 +147,4 @@ class Changer(Reader):
 
 
 def ignore(count: int, *, tokens: int = 0) -> None:
-    """Progress that nobody looks at."""
+    """Take a count of documents and do nothing with it: nobody watches the progress."""

@@ -70,6 +70,7 @@ class Collection(Changer):
         if encoder is None and directory is None:
             encoder = LateInteractionEncoder()
         self._encoder = None if encoder is None else validate.encoder(encoder)
+        self._encoder_options: Mapping[str, Any] = {}
         fingerprint = None if self._encoder is None else self._encoder.fingerprint
         self.store = Store(directory, fingerprint=fingerprint, timeout=seconds, indexed=keys, assign=_assign)
         as_written = getattr(
@@ -79,22 +80,42 @@ class Collection(Changer):
             self._encoder = as_written(self.store.fingerprint)
 
     @classmethod
-    def open(cls, path: str | PathLike[str], encoder: Encoder | None = None, **options: Any) -> Collection:
+    def open(
+        cls,
+        path: str | PathLike[str],
+        encoder: Encoder | None = None,
+        *,
+        encoder_options: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Collection:
         """Open a directory that holds a collection, and create nothing.
 
         Args:
             path: the directory.
             encoder: the model; None means the one that wrote the directory.
+            encoder_options: for that one, keywords of LateInteractionEncoder that a collection does not store (`token`,
+                `device`, `local_files_only`), or that take the place of stored ones (`precision`, `revision`). They are
+                used when the model is loaded, and a model of other rows is refused then.
             options: `timeout`, `indexed`, `device` and `device_memory`, as for Collection.
         Raises:
             StoreError: there is no collection at the path.
             ModelMismatchError: the directory was written with another encoder.
+            InvalidInputError: LateInteractionEncoder has no such keyword, or there is an encoder beside
+                encoder_options.
         """
         directory = validate.directory(path)
         if directory is None:
             raise InvalidTypeError("path is None: open needs the directory of a collection.")
+        given = validate.encoder_options(encoder_options)
+        if encoder is not None and given:
+            raise InvalidInputError(
+                "open has an encoder and encoder_options: the options are for the model that the collection names, "
+                "and an encoder has its own."
+            )
         # An encoder creates what is not there; without one the store says that there is nothing.
-        return cls(directory, encoder if Store.exists(directory) else None, **options)
+        collection = cls(directory, encoder if Store.exists(directory) else None, **options)
+        collection._encoder_options = given
+        return collection
 
     @classmethod
     def open_or_create(
@@ -127,7 +148,9 @@ class Collection(Changer):
         """The model, loaded on first use if the collection was opened without one."""
         if self._encoder is None:
             owned = validate.is_own(self.path)
-            encoder = LateInteractionEncoder.from_fingerprint(self.store.fingerprint, owned=owned)
+            encoder = LateInteractionEncoder.from_fingerprint(
+                self.store.fingerprint, owned=owned, options=self._encoder_options
+            )
             schema.check_fingerprint(self.store.fingerprint, encoder.fingerprint, "this collection")
             self._encoder = encoder
         return self._encoder

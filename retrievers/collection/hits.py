@@ -1,4 +1,4 @@
-"""Scored windows to hits: the passage, its place in the user's text, and the normalised score."""
+"""Scored windows become hits: the passage, its place in the user's text, and the normalised score."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def from_search(
     Args:
         view: what was searched.
         query: float32, (query_tokens, dim).
-        ranked: window position and MaxSim, one a document.
+        ranked: the position of a window and its MaxSim, one for each document.
         lowest: hits with a smaller normalised score are left out.
     """
     kept = [(position, score) for position, score in ranked if normalized(score, query) >= lowest]
@@ -61,7 +61,7 @@ def from_windows(
     spans: Sequence[tuple[int, int]],
     scores: NDArray[np.float32],
 ) -> Hit:
-    """The hit of one reranked document: its best window, or score 0 and no passage where nothing has tokens.
+    """The hit of one reranked document, by its best window; it has score 0 and no passage where nothing has tokens.
 
     Args:
         spans: of its windows, into context + text.

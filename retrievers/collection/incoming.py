@@ -1,4 +1,4 @@
-"""Documents at the door: those with a length are checked whole, those of an iterator batch by batch."""
+"""The documents that a call is given: checked all at once if they have a length, and batch by batch if not."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def whole(items: Texts, ids: Names = None, metadatas: Metadatas = None) -> list[
 
     Args:
         items: texts, or documents.
-        ids: one an item; each beats the document's own. Without either an id is made up (uuid4).
-        metadatas: one an item; each beats the document's own.
+        ids: one for each item; each beats the document's own. Where there is neither, an id is made up (uuid4).
+        metadatas: one for each item; each beats the document's own.
     Returns:
         New documents whose metadata are plain dicts and lists.
     Raises:
@@ -37,10 +37,10 @@ def whole(items: Texts, ids: Names = None, metadatas: Metadatas = None) -> list[
 def batches(
     items: Texts, ids: Names = None, metadatas: Metadatas = None, *, size: int
 ) -> Iterator[list[Document]]:
-    """`whole` in batches, each to be stored before the next is asked for.
+    """The same in batches, of which each is to be stored before the next is asked for.
 
-    What has a length is checked whole before the first batch. An iterator may be too long for the memory, or have
-    no end: it is read and checked a batch at a time, and ids and metadatas with it.
+    Documents that have a length are checked all at once before the first batch. An iterator may be too long for the
+    memory, or have no end: it is read and checked a batch at a time, and ids and metadatas with it.
 
     Raises:
         InvalidTypeError, InvalidInputError: as `whole`. Where batches of an iterator came before, `added` is the
@@ -66,11 +66,11 @@ def batches(
             for name, column in columns.items():
                 if len(column) < len(given):
                     raise InvalidInputError(
-                        f"document {added + len(column)} has none of the {name}: give one a document."
+                        f"document {added + len(column)} has none of the {name}: give one for each document."
                     )
                 if complete and next(beside[name], END) is not END:
                     raise InvalidInputError(
-                        f"{added + len(given)} documents but more {name}: give one a document."
+                        f"{added + len(given)} documents but more {name}: give one for each document."
                     )
             checked = _checked(given, columns.get("ids"), columns.get("metadatas"), added, seen)
         except (InvalidInputError, InvalidTypeError) as error:
@@ -85,7 +85,7 @@ def batches(
 
 
 def _beside(values: Iterable[Any] | None, name: str, items: list[Any]) -> list[Any] | None:
-    """The column that goes with some documents, as long as they are."""
+    """The ids or metadata that go with some documents, as many as there are documents."""
     if values is None:
         return None
     column = listed(values, name, "document", len(items) + 1 if is_iterator(values) else None)
@@ -93,7 +93,7 @@ def _beside(values: Iterable[Any] | None, name: str, items: list[Any]) -> list[A
         found = (
             f"{len(column)} {name}" if len(column) < len(items) or not is_iterator(values) else f"more {name}"
         )
-        raise InvalidInputError(f"{len(items)} documents but {found}: give one a document.")
+        raise InvalidInputError(f"{len(items)} documents but {found}: give one for each document.")
     if name == "ids" and is_column(values) and None in column:
         raise InvalidTypeError(
             f"the id of document {column.index(None)} is missing in the column of ids: fill it, or give a list, "
@@ -105,7 +105,7 @@ def _beside(values: Iterable[Any] | None, name: str, items: list[Any]) -> list[A
 def _checked(
     items: list[Any], ids: list[Any] | None, metadatas: list[Any] | None, first: int, seen: dict[str, int]
 ) -> list[Document]:
-    """Documents of which the first has the place `first`; `seen` has the places of all ids so far."""
+    """New documents, of which the first has the place `first`; `seen` maps each id that was met to its place."""
     checked = []
     for place, item in enumerate(items):
         key = None if ids is None else ids[place]
@@ -143,7 +143,7 @@ def _document(place: int, item: object, given: object, metadata: object) -> Docu
 
 
 def metadata_by_id(ids: Iterable[str], metadatas: Iterable[Any]) -> dict[str, dict[str, Any]]:
-    """Metadata to give to stored documents, by id.
+    """The metadata that stored documents are given, by their ids.
 
     Raises:
         InvalidTypeError, InvalidInputError: as `whole`, for ids and metadata.

@@ -1,4 +1,4 @@
-"""Documents to what the store takes: their windows, token matrices and content hashes."""
+"""Documents become what the store takes: their windows, token matrices and content hashes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def entries(
     documents: Sequence[tuple[Document, bytes]],
     advance: Callable[..., Any] = lambda count, *, tokens: None,
 ) -> Iterator[Entry]:
-    """Encode documents, windows of all of them together, so that the encoder can sort them by length.
+    """Encode documents: the windows of all of them together, so that the encoder can sort these by length.
 
     Args:
         documents: with their content hashes.
@@ -46,7 +46,7 @@ def entries(
 
 
 def encode_queries(encoder: Encoder, texts: Sequence[str], dim: int) -> list[TokenMatrix]:
-    """Matrices of questions, float32, (query_tokens, dim), one a text; a blank one has no rows and is not encoded.
+    """A matrix for each question, float32, (query_tokens, dim); a blank question has no rows and is not encoded.
 
     Raises:
         ShapeError: the encoder gave a matrix that cannot be used.
@@ -58,7 +58,7 @@ def encode_queries(encoder: Encoder, texts: Sequence[str], dim: int) -> list[Tok
 
 
 def checked(matrix: TokenMatrix, dim: int) -> TokenMatrix:
-    """A matrix of an encoder, which may be a user's own.
+    """The matrix that an encoder gave, if it can be used; the encoder may be a user's own.
 
     Raises:
         ShapeError: it is not (tokens, dim), or a value is not finite.

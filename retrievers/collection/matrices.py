@@ -1,4 +1,4 @@
-"""Stored windows of hits: their token matrices, as the encoder gave them, rounded to 8 bits an element."""
+"""The token matrices of hits' windows, read from the store, which rounds each element to 8 bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from retrievers.types import Document, Hit, TokenMatrix, Window
 def of_hits(view: View, found: Sequence[Hit]) -> list[TokenMatrix]:
     """Token matrix of each hit's passage, in their order: float32, (tokens, dim).
 
-    It has no rows where a hit has no passage, or where its document was replaced or deleted since.
+    A matrix has no rows where a hit has no passage, or where its document was replaced or deleted since.
     """
     ids = [hit.id for hit in found if hit.id is not None]
     texts = {document.id: document.text for document in view.get(ids)}

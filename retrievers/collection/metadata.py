@@ -1,4 +1,4 @@
-"""Metadata at the door: JSON values under string keys, within limits that keep the catalogue as small as they are."""
+"""Metadata are checked here: JSON values under string keys, within limits that keep the catalogue small."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def json_object(value: object, name: str) -> dict[str, Any]:
 
 
 class _Budget:
-    """What is left of the limits of one document's metadata."""
+    """How much of each limit the rest of one document's metadata may still take."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -48,7 +48,7 @@ class _Budget:
         self.paths = PATHS_BYTES
 
     def spend(self, size: int) -> None:
-        """One value more, of so many bytes of JSON."""
+        """Count one more value, which takes `size` bytes of JSON."""
         self.values -= 1
         self.bytes -= size
         if self.values < 0:
@@ -61,7 +61,7 @@ class _Budget:
             )
 
     def enter(self, path: str, listed: bool) -> None:
-        """One key more; filters do not look at keys inside a list, so that their paths are not stored."""
+        """Count one more key. Filters do not look at keys inside a list, so that the paths of those are not stored."""
         size = len(path.encode())
         self.keys -= 1
         if not listed:
@@ -81,7 +81,7 @@ class _Budget:
 
 
 def _object(value: Mapping[Any, Any], name: str, above: str, level: int, left: _Budget, listed: bool) -> Any:
-    """One object: `above` is the dotted path of its key; listed tells that it lies inside a list."""
+    """Check and copy one object: `above` is the dotted path of its key, `listed` tells that it is inside a list."""
     left.spend(2)
     made: dict[str, Any] = {}
     for key, item in value.items():

@@ -1,4 +1,4 @@
-"""Scores of given documents: from stored rows where the collection has them, else encoded for the moment."""
+"""Given documents are scored: from stored rows where the collection has them, and else encoded for this call alone."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from retrievers.types import Document, Encoder, Hit, TokenMatrix
 
 
 def score(store: Store, encoder: Encoder, query: TokenMatrix, documents: Sequence[Document]) -> list[Hit]:
-    """One hit a document, in the order given; stored and encoded ones go through the same arithmetic.
+    """A hit for each document, in the order given. Stored and encoded documents go through the same arithmetic.
 
     Args:
         query: float32, (query_tokens, dim).
-        documents: one whose id and content are stored is scored from its stored rows.
+        documents: where the id and the content of one are stored, it is scored from its stored rows.
     """
     from retrievers.search import score as score_windows  # compiles the kernels
 
@@ -60,7 +60,7 @@ def recognised(
 def encoded(
     encoder: Encoder, query: TokenMatrix, documents: Sequence[Document], places: Sequence[int], dim: int
 ) -> dict[int, Hit]:
-    """Hits of documents that are encoded for the moment, rounded as stored rows are, by place.
+    """Hits of documents that are encoded for this call alone, by place; their rows are rounded as stored ones are.
 
     Args:
         query: float32, (query_tokens, dim).
@@ -81,7 +81,7 @@ def encoded(
 
 
 def _with_context(document: Document, stored: Document | None) -> Document:
-    """A document as it is stored: a framework that knows no context hands the text alone around."""
+    """A document with the context that is stored for it: frameworks know no contexts, and pass on the text alone."""
     if stored is None or document.context or stored.text != document.text:
         return document
     return replace(document, context=stored.context)
@@ -96,7 +96,7 @@ def _collect(
     spans: Sequence[tuple[int, int]],
     scores: NDArray[np.float32],
 ) -> None:
-    """Share the windows out to their documents: counts[i] of them belong to documents[places[i]]."""
+    """Give each document its windows: counts[i] of them belong to documents[places[i]]."""
     first = 0
     for place, count in zip(places, counts, strict=True):
         part = slice(first, first + count)

@@ -1,4 +1,4 @@
-"""The door: every argument of a collection is checked here, before anything is changed."""
+"""Each argument of a collection is checked here, before anything is changed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import math
 import os
 from collections.abc import Iterable, Mapping
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from retrievers.arguments import (
     shown,
     text,
 )
+from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError
 from retrievers.types import Encoder, Hit, Window
 
@@ -30,6 +32,7 @@ __all__ = [
     "device",
     "directory",
     "encoder",
+    "encoder_options",
     "flag",
     "found",
     "hit",
@@ -193,6 +196,29 @@ def device(value: object) -> str | None:
     if type(value).__module__ == "torch" and type(value).__name__ == "device":
         return str(value)
     raise InvalidTypeError(f"device is {shown(value)}: a name such as 'cuda' is needed, or None.")
+
+
+def encoder_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Keywords of LateInteractionEncoder, of which each is checked when the model is loaded.
+
+    Raises:
+        InvalidTypeError: they are no mapping.
+        InvalidInputError: one is no keyword of LateInteractionEncoder.
+    """
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise InvalidTypeError(
+            f"encoder_options is {shown(options)}: a dict from keywords to values is needed."
+        )
+    known = signature(LateInteractionEncoder).parameters
+    unknown = [name for name in options if name == "model" or name not in known]
+    if unknown:
+        raise InvalidInputError(
+            f"encoder_options has {shown(unknown[0])}, which is no keyword of LateInteractionEncoder. The model is the "
+            "collection's own: another is given as Collection(path, encoder)."
+        )
+    return dict(options)
 
 
 def is_own(path: Path | None) -> bool:

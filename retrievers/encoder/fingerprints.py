@@ -152,8 +152,11 @@ def moved_on(
     commit = options.get("revision")
     if identity.is_first(fingerprint) or fingerprint["origin"]["kind"] != "hub" or commit is None:
         return error
+    if commit != fingerprint["origin"].get("commit"):  # the user asked for another
+        return error
     name = str(options["model"])
-    newest = hub.newest_commit(Source(name, cache_folder=options.get("cache_folder")))
+    kept = {key: options[key] for key in ("token", "cache_folder", "local_files_only") if key in options}
+    newest = hub.newest_commit(Source(name, **kept))
     if newest is None or newest == commit:
         return error
     return ModelNotFoundError(

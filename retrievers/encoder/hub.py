@@ -106,6 +106,21 @@ def verify(source: Source, backend: str = "torch") -> list[str]:
     return snapshots.damaged(cached.directory, snapshots.needed(record.files, backend), record.files)
 
 
+def discard_damaged(source: Source, backend: str = "torch") -> list[str]:
+    """Remove the damaged files of a cached model, so that the next fetch brings them anew.
+
+    Returns:
+        Those that were removed; an empty list where the model is sound or not cached.
+    """
+    repository = snapshots.folder(source.cache, source.name)
+    cached = _cached(repository, source, backend)
+    if cached is None:
+        return []
+    broken = verify(source, backend)
+    snapshots.remove(cached.directory, broken)
+    return broken
+
+
 def newest_commit(source: Source) -> str | None:
     """The commit of the main branch, as the hub has it now, else as the cache has it; None if neither tells."""
     main = replace(source, revision=None)
@@ -214,9 +229,10 @@ def _download(
     record.files |= files
     wanted = snapshots.needed(files, backend)
     directory = repository / "snapshots" / commit
+    # A file that went since it was compared comes anew, and one that became shorter does not count as fetched.
+    new = snapshots.missing(directory, record, backend)
     for last in (False, True):
         _snapshot_download(source, commit, wanted)
-        new = [path for path in wanted if path not in record.checked]
         broken = snapshots.damaged(directory, new, files)
         if not broken:
             record.checked |= set(new)

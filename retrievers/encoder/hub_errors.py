@@ -73,7 +73,9 @@ def reason(error: Exception, source: Source) -> str:
     response: Any = getattr(error, "response", None)
     status = int(getattr(response, "status_code", 0) or 0)
     page = f"{constants.ENDPOINT}/{source.name}"
-    token = "give token=, or log in with `hf auth login`"
+    token = (
+        "give token= (on the command line, the environment variable HF_TOKEN), or log in with `hf auth login`"
+    )
     if isinstance(error, HFValidationError):
         return (
             f"there is no such directory, and {source.name!r} with revision {source.revision!r} is no name that a "

@@ -63,14 +63,17 @@ def load(source: Source, runtime: Runtime) -> Checkpoint:
         ModelNotFoundError: no such directory, no such model, no access, or no network; see hub_errors.
         DamagedModelError: its files are incomplete or damaged.
         InvalidInputError: the checkpoint has no late-interaction head, is a model of page images, or needs code that
-            is not trusted; the device does not exist; or an offline model was asked for on another backend than torch.
+            is not trusted; the device does not exist; a revision of what has none was asked for; or an offline model
+            on another backend than torch.
         MissingExtraError: an offline model's package, or a package of the backend, is not installed.
         DeviceMemoryError: the device has no room for the model.
     """
     _check_device(runtime.device)
     if source.name in OFFLINE:
+        _check_no_revision(source, "comes with a Python package")
         return _offline(source.name, runtime)
     if os.path.isdir(source.name):
+        _check_no_revision(source, "is a directory")
         directory, commit, kind = Path(source.name).resolve(), None, "directory"
     elif source.is_path:
         raise no_directory(source)
@@ -159,6 +162,14 @@ def _check_device(device: str | None) -> None:
         torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise InvalidInputError(f"device is {device!r}, which torch does not know: {error}") from error
+
+
+def _check_no_revision(source: Source, what: str) -> None:
+    if source.revision is not None:
+        raise InvalidInputError(
+            f"revision is {source.revision!r}, and the model {source.name!r} {what}, so that it has no revisions. "
+            "Leave the revision out, or name a repository on the hub."
+        )
 
 
 @contextmanager

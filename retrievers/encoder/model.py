@@ -172,19 +172,20 @@ class LateInteractionEncoder(Encoder):
 
     @classmethod
     def from_fingerprint(
-        cls, fingerprint: Mapping[str, Any], *, owned: bool = False
+        cls, fingerprint: Mapping[str, Any], *, owned: bool = False, options: Mapping[str, Any] | None = None
     ) -> LateInteractionEncoder:
         """The encoder that wrote a collection, loaded by the fingerprint that the collection keeps.
 
         Args:
             fingerprint: of a LateInteractionEncoder, of this version or an earlier one.
             owned: whether the user wrote the collection. Of a stranger's collection no directory is loaded or read.
+            options: keywords of the constructor in place of the stored ones, such as token and device.
         Raises:
             ModelNotFoundError: the fingerprint is not one of this class; the model cannot be had at its commit; or
                 it is a directory that only the user may name.
             InvalidInputError: the model needs code of its own, which only the user may trust.
         """
-        options = reopening(fingerprint, owned=owned)
+        options = {**reopening(fingerprint, owned=owned), **(options or {})}
         try:
             encoder = cls(**options)
         except DamagedModelError:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from retrievers.encoder.labels import inside, kinds_of, with_marks
-from retrievers.encoder.windows import Span
 from retrievers.errors import InvalidInputError
 from retrievers.types import TokenKind
+from retrievers.types.boundaries import Span
 
 if TYPE_CHECKING:
     import torch

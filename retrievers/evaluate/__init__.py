@@ -2,7 +2,7 @@
 
 benchmark = load("scifact")                                     a BEIR directory
 table = compare(benchmark.documents, benchmark.queries, benchmark.qrels, encoder)
-print(table.markdown())                                         one row a system
+print(table.markdown())                                         one row for each system
 """
 
 from retrievers.evaluate.benchmarks import Benchmark, load

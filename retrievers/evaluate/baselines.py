@@ -1,4 +1,4 @@
-"""What late interaction is compared with, on the same windows: BM25, and one vector a window."""
+"""What late interaction is compared with, on the same windows: BM25, and one vector for each window."""
 
 from __future__ import annotations
 
@@ -139,9 +139,9 @@ def single_vectors(encoder: Encoder) -> tuple[str, Embed]:
 
 
 def kept(embed: Embed, directory: Path) -> Embed:
-    """The same function, whose vectors stay in a directory: one file for every so many texts, by their hash.
+    """The same function, which keeps its vectors in a directory: a file for each KEPT texts, named by their hash.
 
-    It makes no sense of a model: each needs a directory of its own.
+    The name of a file does not tell the model, so that each model needs a directory of its own.
     """
 
     def read_or_embed(texts: Sequence[str], queries: bool) -> Vectors:

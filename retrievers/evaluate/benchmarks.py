@@ -42,7 +42,7 @@ def load(
 
     It has `corpus.jsonl` (lines with `_id`, `text` and perhaps `title`), `queries.jsonl` (`_id`, `text`) and
     the judgements `qrels/test.tsv` or `qrels.tsv` (query id, document id, gain; a first line without a number
-    is a header). The first two may be gzipped (`.gz`), or exist once a language (`corpus.de.jsonl`).
+    is a header). The first two may be gzipped (`.gz`), and each may exist for several languages (`corpus.de.jsonl`).
 
     Args:
         path: the directory, or its corpus file.
@@ -51,7 +51,7 @@ def load(
         language: which corpus file of several.
         query_language: which file of questions; None means the same language.
     Returns:
-        The benchmark, in the order of the files.
+        The benchmark; documents and questions keep the order of the files.
     Raises:
         InvalidInputError: a file is missing or a line cannot be read (named with its number), a judgement
             names an unknown query, or no relevant document is in the corpus.

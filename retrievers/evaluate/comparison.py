@@ -1,4 +1,4 @@
-"""Encoders, search modes and baselines on the same documents and questions, in one table."""
+"""Encoders, search modes and baselines are measured on the same documents and questions, in one table."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def compare(
         cache: a directory that keeps what was encoded, for the next call; None keeps nothing.
         show_progress: a progress bar; None shows it in a notebook, and where standard error is a terminal.
     Returns:
-        One row a system, named "late interaction" (or, of several encoders or modes, with model and mode in
+        One row for each system, named "late interaction" (or, of several encoders or modes, with model and mode in
         brackets), "BM25", "single vector".
     Raises:
         InvalidInputError: an unknown mode or baseline, a document without an id, a judged query without text,
@@ -143,7 +143,7 @@ def main(
     *,
     queries: str | Path | None = None,
     qrels: str | Path | None = None,
-    models: Sequence[str] = ("offline/minilm",),
+    models: Iterable[str | Encoder] = ("offline/minilm",),
     modes: Sequence[str] = ("exact",),
     baselines: Sequence[str] = BASELINES,
     language: str | None = None,
@@ -156,7 +156,8 @@ def main(
     Args:
         corpus: the directory or its corpus file, see load.
         queries, qrels, language, query_language: see load.
-        models: names that LateInteractionEncoder takes.
+        models: names that LateInteractionEncoder takes, or encoders. An iterator is asked for them after the directory
+            was read.
         modes, baselines, cache, show_progress: see compare.
     Returns:
         The table; `.markdown()` writes it.
@@ -166,7 +167,7 @@ def main(
         MissingExtraError: the extra `eval` is not installed.
     """
     benchmark = load(corpus, queries=queries, qrels=qrels, language=language, query_language=query_language)
-    encoders = [LateInteractionEncoder(model) for model in models]
+    encoders = [LateInteractionEncoder(one) if isinstance(one, str) else one for one in models]
     return compare(
         benchmark.documents,
         benchmark.queries,

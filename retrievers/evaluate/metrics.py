@@ -1,4 +1,4 @@
-"""Metrics of a ranking against judgements, by ir-measures, and the table that shows them."""
+"""How good a ranking is by people's judgements, measured by ir-measures, and the table that shows it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Table:
     """Systems measured on the same documents, queries and judgements.
 
     Attributes:
-        rows: one a system.
+        rows: one for each system.
         documents: how many documents were searched.
         queries: how many judged queries were asked.
         windows: how many windows the documents have for the first encoder.
@@ -64,7 +64,7 @@ class Table:
         )
 
     def markdown(self) -> str:
-        """The table in Markdown, its sizes in the line below."""
+        """The table in Markdown; the line below it has the numbers of queries, documents and windows."""
         lines = ["| System | " + " | ".join(METRICS) + " |", "|---" + "|--:" * len(METRICS) + "|"]
         for row in self.rows:
             lines.append(

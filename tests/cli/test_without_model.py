@@ -51,6 +51,8 @@ def place(tmp_path_factory) -> Path:
         ("delete", "index", "other"),
         ("compact", "index"),
         ("optimize", "index"),
+        ("backup", "index", "copy"),
+        ("models",),
     ],
     ids=" ".join,
 )

@@ -237,7 +237,7 @@ def test_an_iterator_must_be_as_long_as_its_ids(monkeypatch, documents, ids):
     if documents == ids:
         assert collection.add(texts, ids=names) == names
         return
-    with pytest.raises(InvalidInputError, match="give one a document") as caught:
+    with pytest.raises(InvalidInputError, match="give one for each document") as caught:
         collection.add(texts, ids=names)
     assert caught.value.added == len(collection)
 

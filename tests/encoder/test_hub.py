@@ -407,6 +407,39 @@ def test_a_cached_model_is_read_again_and_compared_when_that_is_asked_for(cached
         client.verify(Source("acme/none"))
 
 
+def test_what_is_damaged_is_removed_and_comes_anew(cached):
+    directory = client.fetch(Source(NAME)).directory
+    weights = directory / "model.safetensors"
+    content = bytearray(sound := weights.read_bytes())
+    content[-1] ^= 1
+    weights.resolve().write_bytes(content)
+    assert client.discard_damaged(Source(NAME)) == ["model.safetensors"]
+    assert client.fetch(Source(NAME)).directory == directory
+    assert weights.read_bytes() == sound
+    assert client.discard_damaged(Source(NAME)) == []
+    assert client.discard_damaged(Source("acme/none")) == []
+
+
+@pytest.mark.parametrize("how", ["gone", "shorter"])
+def test_a_file_that_comes_a_second_time_is_compared_again(cached, how):
+    weights = client.fetch(Source(NAME)).directory / "model.safetensors"
+    sound = weights.read_bytes()
+    if how == "gone":
+        weights.resolve().unlink()
+        cached.faults.append(Fault(r"GET /cdn/", corrupt=True, times=1))
+    else:
+        weights.resolve().write_bytes(sound[:-1])
+    client.fetch(Source(NAME))
+    assert weights.read_bytes() == sound
+
+
+def test_what_has_no_revisions_is_not_asked_for_one():
+    with pytest.raises(InvalidInputError, match=r"revision is 'v1', and the model '.*' is a directory"):
+        load(str(GOLDEN / "pylate-bert"), revision="v1")
+    with pytest.raises(InvalidInputError, match="comes with a Python package"):
+        load("offline/minilm", revision="v1")
+
+
 def run_python(hub, cache, statement):
     program = (
         "import os\nfrom retrievers.encoder import hub as client\nfrom retrievers.encoder.source import Source\n"
