@@ -169,7 +169,7 @@ class Collection(Changer):
         return self.store.verify()
 
     def info(self) -> Info:
-        """Model, counts, sizes and share of dead rows."""
+        """The model and its identity, counts, sizes and share of dead rows."""
         return self.store.info()
 
     def close(self) -> None:
