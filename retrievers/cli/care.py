@@ -54,6 +54,8 @@ def _info(options: argparse.Namespace) -> int:
         say_json(values)
     else:
         for name, value in values.items():
+            if value is None:
+                continue
             say(f"{name.replace('_', ' '):16} {value}")
     return 0
 

@@ -203,7 +203,7 @@ class Collection(Changer):
         return Progress(self.store.info().windows if wanted(shown) else None, doing, "windows", shown)
 
     def info(self) -> Info:
-        """Model, counts, sizes and share of dead rows."""
+        """The model and its identity, counts, sizes and share of dead rows."""
         return self.store.info()
 
     def close(self) -> None:

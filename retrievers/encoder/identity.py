@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from retrievers.display import printable
 from retrievers.errors import ModelMismatchError
 
 VERSION = 2
@@ -38,6 +39,10 @@ VALUES = {
     "other_code": "the commit of code from another repository (model_kwargs={'code_revision': …} chooses one)",
     "dim": "the number of dimensions",
 }
+
+# Parts of either digest that are digests themselves; the rest are values.
+DIGESTED = ("weights", "tokenizer", "configuration", "skiplist", "code", "options")
+SHOWN = 12  # digits of a digest that are enough to tell two models apart
 
 
 def digest(parts: Mapping[str, Any]) -> str:
@@ -99,6 +104,42 @@ def described(fingerprint: Mapping[str, Any]) -> str:
     return f"{fingerprint.get('model')!r}" + (f" at commit {commit}" if commit else "")
 
 
+def where_from(fingerprint: Mapping[str, Any]) -> str | None:
+    """Where a model came from: "hub", "directory" or "package"; None where the fingerprint does not say."""
+    return _text(fingerprint.get("origin"), "kind")
+
+
+def commit_of(fingerprint: Mapping[str, Any]) -> str | None:
+    """The commit of a model from a hub; None for any other."""
+    return _text(fingerprint.get("origin"), "commit")
+
+
+def digest_of(fingerprint: Mapping[str, Any], part: str) -> str | None:
+    """The digest of "documents" or of "questions"; None where the fingerprint has none."""
+    return _text(fingerprint.get(part), "digest")
+
+
+def in_words(fingerprint: Mapping[str, Any], part: str) -> str | None:
+    """What the digest of "documents" or of "questions" is made of; None where the fingerprint does not say.
+
+    A fingerprint of the first shape says less, and has no digest.
+    """
+    if is_first(fingerprint):
+        documents = part == "documents"
+        prompts = fingerprint["prompts"]
+        name = "document" if documents else "query"
+        parts = {"prompt": prompts.get(name) if isinstance(prompts, Mapping) else prompts}
+        parts["length"] = fingerprint["document_length" if documents else "query_width"]
+        if documents:
+            parts |= {"pooling": fingerprint["token_pooling"], "weights": fingerprint["weights"]}
+    elif _is_ours(fingerprint) and isinstance(fingerprint.get(part), Mapping):
+        parts = {key: value for key, value in fingerprint[part].items() if key != "digest"}
+    else:
+        return None
+    # A stranger may have written it.
+    return printable("; ".join(_clause(key, value) for key, value in parts.items()))
+
+
 def is_first(fingerprint: Mapping[str, Any]) -> bool:
     """Whether a fingerprint is of the first shape: of a LateInteractionEncoder, without digests."""
     return fingerprint.keys() >= FIRST_KEYS and not _is_ours(fingerprint)
@@ -106,6 +147,26 @@ def is_first(fingerprint: Mapping[str, Any]) -> bool:
 
 def _is_ours(fingerprint: Mapping[str, Any]) -> bool:
     return isinstance(fingerprint.get("documents"), Mapping) and isinstance(fingerprint.get("identity"), int)
+
+
+def _text(part: Any, key: str) -> str | None:
+    value = part.get(key) if isinstance(part, Mapping) else None
+    return value if isinstance(value, str) else None
+
+
+def _clause(key: str, value: Any) -> str:
+    name = key.replace("_", " ")
+    if key in DIGESTED and isinstance(value, str):
+        return f"{name} {value[:SHOWN]}"
+    if key == "pooling":
+        return "every row is kept" if value is None else f"about one row in {canonical(value)} is kept"
+    if key == "expansion":
+        return "questions are not expanded" if value is None else f"expanded as {canonical(value)}"
+    if key == "length":
+        return f"length {canonical(value)} tokens"
+    if isinstance(value, str) and key != "prompt" and value.isidentifier():
+        return f"{name} {value}"
+    return f"{name} {value!r}" if isinstance(value, str) else f"{name} {canonical(value)}"
 
 
 def _compare_parts(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from retrievers.encoder import identity
 from retrievers.errors import CorruptStoreError
 from retrievers.filters.fields import paths
 from retrievers.kernels.rows import row_bytes
@@ -47,6 +48,13 @@ class Info:
         generation: number of compactions, counted from 1.
         format_version: of the files.
         optimized: whether search can prune.
+        model_kind: where the model came from: "hub", "directory" or "package"; None where it is not known.
+        model_commit: of a model from a hub; None for any other.
+        documents_digest: of all that shapes the rows of documents, sha256, hexadecimal: an encoder with another one is
+            refused. None for an encoder of the user's own, and in collections of earlier versions.
+        document_options: what is in that digest, in words.
+        questions_digest: of what shapes the rows of questions alone, which may change.
+        question_options: what is in that digest, in words.
     """
 
     model: str
@@ -59,6 +67,12 @@ class Info:
     generation: int
     format_version: int
     optimized: bool
+    model_kind: str | None = None
+    model_commit: str | None = None
+    documents_digest: str | None = None
+    document_options: str | None = None
+    questions_digest: str | None = None
+    question_options: str | None = None
 
     def _repr_html_(self) -> str:
         """The values below one another, as a notebook draws them."""
@@ -95,6 +109,12 @@ def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -
         state.generation,
         connection.format,
         bool(state.codes),
+        model_kind=identity.where_from(fingerprint),
+        model_commit=identity.commit_of(fingerprint),
+        documents_digest=identity.digest_of(fingerprint, "documents"),
+        document_options=identity.in_words(fingerprint, "documents"),
+        questions_digest=identity.digest_of(fingerprint, "questions"),
+        question_options=identity.in_words(fingerprint, "questions"),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from retrievers import Collection
 from retrievers.encoder import LateInteractionEncoder
-from retrievers.encoder.identity import compare
+from retrievers.encoder.identity import commit_of, compare, digest_of, in_words, where_from
 from retrievers.errors import InvalidInputError, ModelMismatchError, ModelNotFoundError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -202,3 +202,44 @@ def test_spans_point_into_the_text_with_its_white_space():
     spans = [span for span in one.document_tokens(text) if span != (0, 0)]
     assert text[spans[0][0] : spans[-1][1]] == "tea and coffee"
     assert len(one.document_tokens(text)) == len(next(one.encode_documents([text])))
+
+
+def test_info_shows_where_the_model_is_from_and_what_its_digests_are_made_of(tmp_path):
+    one = tiny(query_length=20)
+    with Collection(tmp_path / "c", one) as collection:
+        info = collection.info()
+    assert (info.model, info.model_kind, info.model_commit) == (
+        str(GOLDEN / "pylate-bert"),
+        "directory",
+        None,
+    )
+    assert info.documents_digest == one.fingerprint["documents"]["digest"]
+    assert info.questions_digest == one.fingerprint["questions"]["digest"]
+    weights = one.fingerprint["documents"]["weights"]
+    for words in ("length 64 tokens", "every row is kept", "prompt '[D] '", f"weights {weights[:12]};"):
+        assert words in info.document_options
+    for words in ("length 20 tokens", "prompt '[Q] '", '"length":20'):
+        assert words in info.question_options
+
+
+def test_info_of_the_first_shape_says_what_that_shape_has():
+    stored = first(tiny())
+    assert in_words(stored, "documents").startswith(
+        "prompt '[D] '; length 64 tokens; every row is kept; weights "
+    )
+    assert in_words(stored, "questions") == "prompt '[Q] '; length 16 tokens"
+    assert digest_of(stored, "documents") is None
+
+
+def test_info_of_an_encoder_of_the_user_s_own_says_nothing_of_digests():
+    for fingerprint in ({"model": "mine", "dim": 8}, {"origin": "x", "documents": {"digest": 3}, "dim": 8}):
+        assert (where_from(fingerprint), commit_of(fingerprint)) == (None, None)
+        assert (digest_of(fingerprint, "documents"), in_words(fingerprint, "documents")) == (None, None)
+
+
+def test_info_of_a_stranger_s_fingerprint_is_one_printable_line():
+    parts = dict.fromkeys(
+        ("weights", "prompt", "white_space", "length", "pooling", "x\x1b[2J"), "a\x1b[2J\n\u202e"
+    )
+    stored = {"identity": 2, "documents": parts | {"options": [1, {"\x1b": None}]}, "dim": 8}
+    assert in_words(stored, "documents").isprintable()
