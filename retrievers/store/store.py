@@ -80,14 +80,19 @@ class Store:
         try:
             self.fingerprint: dict[str, Any] = opening.open_or_create(self._catalog, self._files, fingerprint)
             self.dim = int(self.fingerprint["dim"])
-            opening.add_indexes(self._catalog, indexed)
+            if missing := opening.missing_indexes(self._catalog, indexed):
+                self._exclusively("index", writes.add_indexes, missing)
         except BaseException:
             self._catalog.close()
             raise
 
     @staticmethod
     def exists(path: Path) -> bool:
-        """Whether a directory holds a collection."""
+        """Whether a directory holds a collection.
+
+        Raises:
+            StoreError: the system does not let us look.
+        """
         return catalog.exists(path)
 
     # Read

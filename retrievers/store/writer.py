@@ -153,7 +153,7 @@ def bounded_paths(document: Document) -> dict[str, bytes]:
     return paths(document.metadata)
 
 
-def add_indexes(connection: Connection, names: Iterable[str]) -> None:
+def index_paths(connection: Connection, names: Iterable[str]) -> None:
     """Index the values under some paths from now on, those that are stored already included."""
     for name in names:
         connection.run("INSERT OR IGNORE INTO paths (name, indexed) VALUES (?, 0)", [name])
