@@ -155,6 +155,6 @@ def translated(place: str) -> Iterator[None]:
         raise CorruptStoreError(f"the catalogue of {place} is damaged ({error!r}).") from error
 
 
-def _has_text(value: object, wanted: str) -> bool:
+def _has_text(value: bytes, wanted: str) -> bool:
     """Whether the bytes of a text (fields.encode) have a case-folded part; the SQL function of that name."""
-    return isinstance(value, bytes) and wanted in value[1:].decode(errors="replace").casefold()
+    return wanted in bytes(value)[1:].decode(errors="replace").casefold()
