@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # For pytest: make test ARGS="--ignore=tests/crash"
 ARGS ?=
 
-.PHONY: demo test oldest coverage check check-format check-lint check-types check-layers package bench crash fuzz qdrant clean
+.PHONY: demo test oldest coverage check check-format check-lint check-types check-layers package bench crash fuzz field qdrant clean
 
 demo: $(VENV)/demo.stamp  ## install, index the Python language reference, answer questions
 	$(BIN)/retrievers demo
@@ -61,6 +61,9 @@ $(VENV)-oldest/stamp: pyproject.toml constraints.txt
 
 crash: $(VENV)/test.stamp  ## kill a writing process 1000 times
 	$(BIN)/python -m tests.crash.harness --kills 1000
+
+field: $(VENV)/test.stamp  ## two processes, four handles, kills, full disks and swapped directories for an hour
+	$(BIN)/python -m tests.field.machine --minutes 60
 
 fuzz: $(VENV)/test.stamp  ## open 20 000 damaged collections
 	$(BIN)/python -m tests.fuzz.mutate --count 20000

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrievers.errors import ShapeError
+from retrievers.kernels.rows import MOST
 from retrievers.store import Entry
 from retrievers.types import Document, Encoder, TokenMatrix
 
@@ -61,10 +62,10 @@ def checked(matrix: TokenMatrix, dim: int) -> TokenMatrix:
     """The matrix that an encoder gave, if it can be used; the encoder may be a user's own.
 
     Raises:
-        ShapeError: it is not (tokens, dim), or a value is not finite.
+        ShapeError: it is not (tokens, dim), or a value is not finite or too large.
     """
     if matrix.ndim != 2 or matrix.shape[1] != dim:
         raise ShapeError(f"the encoder gave a matrix of shape {matrix.shape}: (tokens, {dim}) is needed.")
-    if not np.isfinite(matrix).all():
-        raise ShapeError("the encoder gave a matrix with values that are not finite.")
+    if not (np.abs(matrix) <= MOST).all():  # NaN is not
+        raise ShapeError(f"the encoder gave a matrix with values that are not finite, or beyond {MOST:.0e}.")
     return matrix

@@ -10,6 +10,7 @@ from retrievers.types import TokenMatrix
 ZERO = 128  # the byte that stands for 0: processors multiply unsigned bytes by signed ones, so int8 is stored + 128
 LARGEST = 127  # magnitude of an element, so that a stored byte is never 0
 WORD = 4  # bytes that one multiply instruction takes: rows have a multiple of it
+MOST = 1e12  # magnitude of an element that is taken: products of two, summed over any matrix, stay finite
 LEAST = 1e-12  # the magnitude that a row of zeros is taken to have, so that no scale is 0
 
 
@@ -47,6 +48,11 @@ def quantize_together(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], float]:
     """
     scale = max(float(np.abs(matrix).max()), LEAST) / LARGEST
     return _rounded(matrix, scale), scale
+
+
+def possible(rows: NDArray[np.uint8], scales: NDArray[np.float32]) -> bool:
+    """Whether quantize can have given these rows and scales."""
+    return bool(rows.all() and (scales > 0).all() and (scales <= MOST / LARGEST * 1.0001).all())
 
 
 def elements(rows: NDArray[np.uint8]) -> NDArray[np.int8]:

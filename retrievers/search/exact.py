@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from retrievers.errors import CorruptStoreError
 from retrievers.kernels.maxsim import maxsim
 from retrievers.kernels.targets import TARGETS, chosen_target
 from retrievers.search.ranking import Ranking, best_documents, shortlist
@@ -58,7 +59,14 @@ def settle(
         selected: int64, ascending: positions of the windows that were scored; None for all.
         rough: float32, (windows,): their scores by the chosen target.
         k: the most documents.
+    Raises:
+        CorruptStoreError: a score is no finite number, which no sound rows have.
     """
+    if not rough.max(initial=-np.inf) < np.inf:  # NaN is not
+        raise CorruptStoreError(
+            "a stored window has a score that is no finite number: its scales are damaged. `retrievers verify` names "
+            "the documents; delete them, and add them again."
+        )
     documents = view.documents if selected is None else view.documents[selected]
     near = shortlist(rough, documents, candidates(k))
     best = near if selected is None else selected[near]

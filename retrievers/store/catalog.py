@@ -280,6 +280,11 @@ class DiskTransaction(Transaction):
 
 
 def exists(directory: Path) -> bool:
-    """Whether a directory holds a catalogue; an empty file is one whose creation was broken off."""
+    """Whether a directory holds a catalogue; an empty file is one whose creation was broken off.
+
+    Raises:
+        StoreError: the system does not let us look.
+    """
     path = Path(directory) / CATALOG
-    return path.is_file() and path.stat().st_size > 0
+    with translated(str(directory)):
+        return path.is_file() and path.stat().st_size > 0

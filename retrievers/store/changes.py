@@ -73,7 +73,7 @@ def prepare(entries: Sequence[Entry], dim: int) -> Batch:
 
     Raises:
         ShapeError: a matrix has another width than dim.
-        InvalidInputError: a document has not one matrix a window.
+        InvalidInputError: a document has not one matrix a window, or a window lies outside of its text.
     """
     rows, scales, windows = [np.zeros((0, row_bytes(dim)), np.uint8)], [np.zeros(0, np.float32)], []
     for entry in entries:
@@ -81,6 +81,12 @@ def prepare(entries: Sequence[Entry], dim: int) -> Batch:
             raise InvalidInputError(
                 f"document {entry.document.id!r} has {len(entry.windows)} windows but {len(entry.matrices)} "
                 "matrices: one a window is needed."
+            )
+        length = len(entry.document.context) + len(entry.document.text)
+        if not all(0 <= first <= last <= length for first, last in entry.windows):
+            raise InvalidInputError(
+                f"document {entry.document.id!r} has {length} characters and windows {list(entry.windows)[:5]}: each "
+                "must lie inside of them. Look at the encoder's split."
             )
         described = np.zeros(len(entry.windows), WINDOW)
         for place, ((first, last), matrix) in enumerate(zip(entry.windows, entry.matrices, strict=True)):
@@ -217,8 +223,7 @@ def _bury(connection: Connection, state: State, row: tuple[int, int, int], last_
             f"the catalogue says that document {key} has {windows!r} windows and {tokens!r} token rows: it is "
             "damaged. Restore the directory from a backup."
         )
-    if not windows:
-        return state
+    # Also where the count is 0: it may be damaged, and windows without a mark would outlive their document.
     connection.run("INSERT INTO dead VALUES (?, ?, ?)", [state.last_dead + 1, key, last_batch])
     return replace(
         state,

@@ -92,6 +92,8 @@ def write(
         generation=state.generation + 1,
         tokens=written,
         last_batch=state.last_batch + len(batches),
+        live_windows=len(columns.key),
+        live_tokens=written,
     )
     if state.codes:
         centroids = files.read(code_names(state.codes)[1], np.float32, (state.centroids, dim))

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.filters import Filter, to_sql
 from retrievers.store.connection import Connection
+from retrievers.store.stored_json import json_object
 from retrievers.types import Document
 
 CHUNK = 1000  # documents that one query reads
@@ -65,6 +66,15 @@ def keys_of(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     return found
 
 
+def counts(connection: Connection, keys: Sequence[int]) -> dict[int, tuple[object, object]]:
+    """How many windows and token rows each of some documents was counted to have, by key."""
+    rows = connection.rows(
+        "SELECT key, windows, tokens FROM documents WHERE key IN (SELECT value FROM json_each(?))",
+        [json.dumps(keys)],
+    )
+    return {key: (windows, tokens) for key, windows, tokens in rows}
+
+
 def content_hashes(connection: Connection, ids: Iterable[str]) -> dict[str, bytes]:
     """Content hashes of the documents that are there, by id."""
     found = {}
@@ -75,16 +85,21 @@ def content_hashes(connection: Connection, ids: Iterable[str]) -> dict[str, byte
 
 
 def keys_of_sources(connection: Connection, sources: Iterable[str]) -> dict[str, int]:
-    """Keys of the documents that were cut from any of some sources, by id."""
+    """Keys of the documents that were cut from any of some sources, by id.
+
+    Raises:
+        CorruptStoreError: a source is not the one that was written; the message names the document.
+    """
     found: dict[str, int] = {}
     if connection.format >= EXTRAS_SINCE:
         for source in sources:
-            found |= dict(
-                connection.rows(
-                    "SELECT d.id, d.key FROM extras e JOIN documents d ON d.key = e.key WHERE e.source = ?",
-                    [source],
-                )
-            )
+            for name, key, attachment, checksum in connection.rows(
+                "SELECT d.id, d.key, e.json, e.checksum FROM extras e JOIN documents d ON d.key = e.key "
+                "WHERE e.source = ?",
+                [source],
+            ):
+                _check_extras(name, source, attachment, checksum)
+                found[name] = key
     return found
 
 
@@ -265,13 +280,22 @@ def checked(
     values = checked_metadata(key, metadata, metadata_checksum)
     if attachment is None and extras is None:
         return Document(text, key, values, context)
+    source, attachment = _check_extras(key, source, attachment, extras)
+    return Document(text, key, values, context, source, _object(key, "attachment", attachment))
+
+
+def _check_extras(
+    key: object, source: object, attachment: object, checksum: object
+) -> tuple[str | None, str]:
+    """A document's source and attachment, if they are what was written."""
     if (
-        not isinstance(attachment, str)
-        or not isinstance(source, (str, type(None)))
-        or extras_checksum(key, source, attachment) != extras
+        not isinstance(key, str)
+        or not isinstance(attachment, str)
+        or not (source is None or isinstance(source, str))
+        or extras_checksum(key, source, attachment) != checksum
     ):
         raise CorruptStoreError(f"what is kept beside document {key!r} does not fit its checksum. {CURE}")
-    return Document(text, key, values, context, source, _object(key, "attachment", attachment))
+    return source, attachment
 
 
 def checked_metadata(key: object, metadata: object, checksum: object) -> dict[str, Any]:
@@ -287,9 +311,8 @@ def checked_metadata(key: object, metadata: object, checksum: object) -> dict[st
 
 def _object(key: object, what: str, text: str) -> dict[str, Any]:
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):
-        raise CorruptStoreError(f"the {what} of document {key!r} is no JSON object. {CURE}")
-    return values
+        return json_object(text)
+    except (ValueError, RecursionError) as error:
+        raise CorruptStoreError(
+            f"the {what} of document {key!r} are nothing that is ever stored: {error}. {CURE}"
+        ) from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from retrievers.errors import CorruptStoreError, StoreError
-from retrievers.store import documents, schema, writer
+from retrievers.store import documents, schema
 from retrievers.store.catalog import DiskCatalog
 from retrievers.store.connection import Connection
 from retrievers.store.directory import CATALOG
@@ -39,14 +39,9 @@ def open_or_create(catalog: Catalog, files: Files, fingerprint: Mapping[str, Any
     return stored
 
 
-def add_indexes(catalog: Catalog, names: Sequence[str]) -> None:
-    """Index the values under some paths, as far as they are not indexed already."""
-    if not names:
-        return
-    missing = set(names) - catalog.reading().during(documents.indexed_paths)
-    if missing:
-        change = catalog.writing()
-        catalog.lock.hold(catalog.timeout).during(change.during, writer.add_indexes, sorted(missing))
+def missing_indexes(catalog: Catalog, names: Sequence[str]) -> list[str]:
+    """Those of some paths whose values are not indexed yet."""
+    return sorted(set(names) - catalog.reading().during(documents.indexed_paths)) if names else []
 
 
 def _create(catalog: Catalog, files: Files, fingerprint: Mapping[str, Any]) -> dict[str, Any]:

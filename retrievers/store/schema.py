@@ -66,7 +66,7 @@ def read_state(connection: Connection) -> State:
         "SELECT version, generation, tokens, last_batch, last_dead, last_key, documents, live_windows, "
         "live_tokens, codes, centroids, centroids_checksum FROM state WHERE only = 1"
     )
-    if len(rows) != 1 or not all(type(value) is int and 0 <= value < 1 << 62 for value in rows[0]):
+    if len(rows) != 1 or not all(map(_is_count, rows[0])):
         raise CorruptStoreError(f"the catalogue's state is {rows}: one row of counts is needed.")
     state = State(*rows[0])
     if state.centroids > 1 << 16 or state.live_tokens > state.tokens:
@@ -75,7 +75,19 @@ def read_state(connection: Connection) -> State:
 
 
 def write_state(connection: Connection, state: State) -> None:
-    """Make a state the current one when the transaction commits."""
+    """Make a state the current one when the transaction commits.
+
+    Raises:
+        CorruptStoreError: the one before was damaged, so that this one could not be read.
+    """
+    if (
+        not all(_is_count(getattr(state, name)) for name in state.__slots__)
+        or state.live_tokens > state.tokens
+    ):
+        raise CorruptStoreError(
+            f"the catalogue counted wrong before this change, which would make it unreadable ({state}): it is "
+            "damaged. Nothing was changed. Run `retrievers verify`, or restore the directory from a backup."
+        )
     connection.run(
         "UPDATE state SET version = ?, generation = ?, tokens = ?, last_batch = ?, last_dead = ?, last_key = ?, "
         "documents = ?, live_windows = ?, live_tokens = ?, codes = ?, centroids = ?, centroids_checksum = ?",
@@ -94,6 +106,10 @@ def write_state(connection: Connection, state: State) -> None:
             state.centroids_checksum,
         ],
     )
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 62
 
 
 def is_new(connection: Connection) -> bool:

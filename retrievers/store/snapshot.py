@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError
-from retrievers.kernels.rows import row_bytes
+from retrievers.kernels.rows import MOST, row_bytes
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State
 from retrievers.store.tokens import Files, checksum, code_names, token_names
+from retrievers.types import Document
 
 WINDOW = np.dtype([("key", "<i8"), ("tokens", "<i8"), ("first", "<i8"), ("last", "<i8"), ("checksum", "<i8")])
 """One window as the catalogue keeps it: document key, rows, character span, CRC-32 of rows and scales."""
@@ -119,15 +120,40 @@ def load_columns(connection: Connection, state: State, previous: Snapshot | None
         columns = columns.take(~_is_dead(columns, _integers(dead, 2)))
     if (np.diff(columns.key) < 0).any():
         columns = columns.take(np.argsort(columns.key, kind="stable"))
-    if (
-        len(columns.key) != state.live_windows
-        or int((columns.end - columns.start).sum()) != state.live_tokens
-    ):
+    # The two totals are a short cut: where one is wrong, by the count of a document that was damaged when it was
+    # deleted, say, the documents decide, so that one wrong number does not close the whole collection.
+    if not fits_totals(columns, state) and (differing := differing_documents(connection, columns)):
         raise CorruptStoreError(
-            f"the catalogue has {len(columns.key)} live windows, but counted {state.live_windows} when it "
-            "wrote them: it is damaged. Restore the directory from a backup."
+            f"the catalogue has {len(columns.key)} live windows, but counted {state.live_windows} when it wrote "
+            f"them, and other windows of {len(differing)} documents than they had: it is damaged. Restore the "
+            "directory from a backup."
         )
     return columns
+
+
+def fits_totals(columns: Columns, state: State) -> bool:
+    """Whether there are as many live windows and rows as the state counts."""
+    tokens = int((columns.end - columns.start).sum())
+    return (len(columns.key), tokens) == (state.live_windows, state.live_tokens)
+
+
+def differing_documents(connection: Connection, columns: Columns) -> list[int]:
+    """Keys of documents that have more or fewer live windows or rows than their own row counts, ascending."""
+    rows = connection.rows("SELECT key, windows, tokens FROM documents ORDER BY key")
+    counted = {key: (windows, tokens) for key, windows, tokens in rows}
+    keys, first = np.unique(columns.key, return_index=True)
+    windows = np.diff(np.append(first, len(columns.key)))
+    tokens = np.add.reduceat(columns.end - columns.start, first) if len(first) else first
+    there = dict(zip(keys.tolist(), zip(windows.tolist(), tokens.tolist(), strict=True), strict=True))
+    return sorted(
+        key for key in counted.keys() | there.keys() if counted.get(key, (0, 0)) != there.get(key, (0, 0))
+    )
+
+
+def spans_fit(first: NDArray[np.int64], last: NDArray[np.int64], document: Document) -> bool:
+    """Whether character spans lie inside of a document's context and text."""
+    length = len(document.context) + len(document.text)
+    return bool(((first >= 0) & (first <= last) & (last <= length)).all())
 
 
 def _load_batches(
@@ -139,7 +165,7 @@ def _load_batches(
     )
     total = 0
     for batch, count, blob, crc in loaded:
-        if type(blob) is not bytes or type(count) is not int or zlib.crc32(blob) != crc:
+        if type(blob) is not bytes or type(count) is not int or count < 0 or zlib.crc32(blob) != crc:
             raise CorruptStoreError(
                 f"batch {batch} of the catalogue does not fit its checksum: it is damaged. Restore the "
                 "directory from a backup."
@@ -241,5 +267,9 @@ def _load_codes(
     if checksum(centroids) != state.centroids_checksum:
         raise CorruptStoreError(
             f"{names[1]} does not fit its checksum. `retrievers optimize` writes it anew."
+        )
+    if not (np.abs(centroids) <= MOST).all():  # NaN is not
+        raise CorruptStoreError(
+            f"{names[1]} has centroids that are none. `retrievers optimize` writes it anew."
         )
     return codes, centroids

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, StoreLockedError
 from retrievers.filters import Filter
+from retrievers.kernels.rows import MOST
 from retrievers.store import backup, catalog, changes, documents, opening, verification, writes
 from retrievers.store.changes import Entry, Unchanged
 from retrievers.store.codes import Assign, nearest
@@ -80,14 +81,19 @@ class Store:
         try:
             self.fingerprint: dict[str, Any] = opening.open_or_create(self._catalog, self._files, fingerprint)
             self.dim = int(self.fingerprint["dim"])
-            opening.add_indexes(self._catalog, indexed)
+            if missing := opening.missing_indexes(self._catalog, indexed):
+                self._exclusively("index", writes.add_indexes, missing)
         except BaseException:
             self._catalog.close()
             raise
 
     @staticmethod
     def exists(path: Path) -> bool:
-        """Whether a directory holds a collection."""
+        """Whether a directory holds a collection.
+
+        Raises:
+            StoreError: the system does not let us look.
+        """
         return catalog.exists(path)
 
     # Read
@@ -233,12 +239,17 @@ class Store:
             codes: uint16, (tokens,): one for each row of the newest commit, dead ones included. Whoever made them
                 holds writing() since their view.
         Raises:
-            InvalidInputError: shapes do not fit, or a code names no centroid; nothing was changed.
+            InvalidInputError: shapes do not fit, a centroid is not finite, or a code names none; nothing was changed.
         """
         count = len(centroids)
         if centroids.shape != (count, self.dim) or not 1 <= count <= 1 << 16:
             raise InvalidInputError(
                 f"centroids has shape {centroids.shape}: (1 to 65536, {self.dim}) is needed."
+            )
+        if not (np.abs(centroids) <= MOST).all():  # NaN is not
+            raise InvalidInputError(
+                "centroids are not finite, or too large. If they were trained on stored rows, `retrievers verify` "
+                "names the documents whose rows are damaged."
             )
         self._exclusively(
             "write_codes", writes.write_codes, np.ascontiguousarray(centroids, np.float32), codes

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from retrievers.encoder import identity
-from retrievers.errors import CorruptStoreError
-from retrievers.filters.fields import paths
-from retrievers.kernels.rows import row_bytes
+from retrievers.errors import CorruptStoreError, InvalidInputError
+from retrievers.kernels.rows import MOST, possible, row_bytes
 from retrievers.store import documents, schema
 from retrievers.store.connection import Connection
-from retrievers.store.snapshot import Columns, load_columns
+from retrievers.store.snapshot import Columns, differing_documents, fits_totals, load_columns, spans_fit
 from retrievers.store.tokens import Files, checksum, code_names, token_names
+from retrievers.store.writer import bounded_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ def verify(
         found.append(
             Damage("catalog.sqlite", "documents are missing that were counted, or that windows name")
         )
+    found += _verify_windows(connection, state, columns, known)
     found += _verify_rows(files, dim, state, columns, known, advance)
     found += _verify_codes(connection, files, dim, state)
     return found
@@ -160,13 +162,32 @@ def _verify_catalogue(connection: Connection) -> Iterator[Damage]:
     for key, name in rows:
         try:
             document = documents.read(connection, [key])[key]
-        except (CorruptStoreError, KeyError) as error:
+            derived = bounded_paths(document.id, document.metadata)
+        except (CorruptStoreError, InvalidInputError, KeyError) as error:
             yield Damage("catalog.sqlite", str(error), (str(name),))
             continue
-        if paths(document.metadata) != fields.get(key, {}):
+        if derived != fields.get(key, {}):
             yield Damage(
                 "catalog.sqlite", "the fields that filters look at are not the metadata", (str(name),)
             )
+
+
+def _verify_windows(
+    connection: Connection, state: schema.State, columns: Columns, known: Mapping[int, str]
+) -> Iterator[Damage]:
+    """Each document's windows: how many, and that they lie inside of its text."""
+    differing = differing_documents(connection, columns)
+    if differing:
+        names = tuple(sorted(str(known.get(key, "?")) for key in differing))
+        yield Damage("catalog.sqlite", "documents have more or fewer windows than were counted", names)
+    elif not fits_totals(columns, state):
+        yield Damage("catalog.sqlite", "the totals of windows are wrong: compact counts them anew")
+    for key in known:
+        part = slice(*np.searchsorted(columns.key, [key, key + 1]))
+        with suppress(CorruptStoreError):  # which was found before
+            for document in documents.read(connection, [key]).values():
+                if not spans_fit(columns.first[part], columns.last[part], document):
+                    yield Damage("catalog.sqlite", "a window lies outside of its text", (str(document.id),))
 
 
 def _verify_rows(
@@ -196,7 +217,9 @@ def _verify_rows(
     damaged = set()
     for position in np.flatnonzero(columns.end <= min(there)):
         part = slice(columns.start[position], columns.end[position])
-        if checksum(rows[part], scales[part]) != columns.checksum[position]:
+        if checksum(rows[part], scales[part]) != columns.checksum[position] or not possible(
+            rows[part], scales[part]
+        ):
             damaged.add(known.get(int(columns.key[position]), "?"))
         advance(1)
     if damaged:
@@ -221,5 +244,7 @@ def _verify_codes(connection: Connection, files: Files, dim: int, state: schema.
         centroids = files.read(names[1], np.float32, (state.centroids, dim))
         if checksum(centroids) != state.centroids_checksum:
             yield Damage(names[1], "centroids do not fit their checksum: optimize again")
+        elif not (np.abs(centroids) <= MOST).all():
+            yield Damage(names[1], "centroids are none: optimize again")
     except CorruptStoreError as error:
         yield Damage(names[0], f"{error} (or optimize again)")

@@ -12,9 +12,10 @@ from retrievers.errors import CorruptStoreError, StoreClosedError
 from retrievers.filters import Filter
 from retrievers.filters.fields import encode
 from retrievers.filters.language import Combine, Compare
+from retrievers.kernels.rows import possible
 from retrievers.store import backup, documents
 from retrievers.store.connection import Connection
-from retrievers.store.snapshot import SELECTIONS, Snapshot
+from retrievers.store.snapshot import SELECTIONS, Snapshot, spans_fit
 from retrievers.store.tokens import checksum
 from retrievers.types import Document
 
@@ -128,8 +129,10 @@ class View:
         if len(found) != len(wanted):
             absent = [key for key in wanted if key not in found]
             raise CorruptStoreError(f"windows were found of documents that are not there: keys {absent[:5]}.")
+        counts = documents.counts(self._sound(), wanted)
         for key, document in found.items():
             self._check_selected(key, document)
+            self._check_windows(key, document, counts[key])
         return found
 
     def get(self, ids: Sequence[str]) -> list[Document]:
@@ -199,7 +202,24 @@ class View:
                     f"token rows of document {found[0][0] if found else key!r} do not fit their checksum. "
                     f"{documents.CURE}"
                 )
+            if not possible(self.rows[part], self.scales[part]):
+                raise CorruptStoreError(f"token rows of document number {key} are none. {documents.CURE}")
             columns.checked[position] = True
+
+    def _check_windows(self, key: int, document: Document, counts: tuple[object, object]) -> None:
+        """Refuse windows that are another document's, or lie outside of the text."""
+        columns = self._snapshot.columns
+        part = slice(*self._range(key))
+        there = (part.stop - part.start, int((columns.end[part] - columns.start[part]).sum()))
+        if counts != there:
+            raise CorruptStoreError(
+                f"document {document.id!r} has {there[0]} windows of {there[1]} token rows where {counts[0]} of "
+                f"{counts[1]} were counted. {documents.CURE}"
+            )
+        if not spans_fit(columns.first[part], columns.last[part], document):
+            raise CorruptStoreError(
+                f"a window of document {document.id!r} lies outside of its text. {documents.CURE}"
+            )
 
 
 def exact(filter: Filter) -> object:

@@ -11,6 +11,7 @@ from retrievers.errors import InvalidInputError
 from retrievers.filters.fields import paths
 from retrievers.store.connection import Connection
 from retrievers.store.documents import extras_checksum, text_checksum
+from retrievers.store.stored_json import json_object
 from retrievers.types import Document
 
 MOST_FIELDS = 10_000  # keys of one document's metadata
@@ -95,7 +96,7 @@ class Writer:
     def _write_metadata(self, key: int, document: Document, text: str) -> None:
         self._connection.run("REPLACE INTO metadata VALUES (?, ?, ?)", [key, text, zlib.crc32(text.encode())])
         rows = []
-        for name, value in bounded_paths(document).items():
+        for name, value in bounded_paths(document.id, document.metadata).items():
             path, indexed = self._path(name)
             rows.append((path, key, value, indexed))
         self._connection.run_many("INSERT INTO fields VALUES (?, ?, ?, ?)", rows)
@@ -112,8 +113,8 @@ class Writer:
 
     def _forget_fields(self, key: int, text: Any) -> None:
         try:
-            names = list(paths(json.loads(text)))
-        except (TypeError, ValueError, AttributeError, RecursionError):
+            names = list(bounded_paths("", json_object(text)))
+        except (TypeError, ValueError, RecursionError):
             # Damaged metadata do not tell their paths; a document must be deletable all the same.
             self._connection.run("DELETE FROM fields WHERE key = ?", [key])
             return
@@ -128,14 +129,17 @@ def _text_values(document: Document) -> tuple[str, str, int]:
     return document.context, document.text, text_checksum(str(document.id), document.context, document.text)
 
 
-def bounded_paths(document: Document) -> dict[str, bytes]:
+def bounded_paths(key: str | None, metadata: Mapping[str, Any]) -> dict[str, bytes]:
     """Every path of a document's metadata, and the bytes of its value (filters.fields.paths).
+
+    Args:
+        key: the document's id.
 
     Raises:
         InvalidInputError: there are too many, or their names are too long: nested objects repeat the names of what
             they lie in, so that a short text could fill the catalogue.
     """
-    waiting: list[tuple[int, Mapping[str, Any]]] = [(0, document.metadata)]
+    waiting: list[tuple[int, Mapping[str, Any]]] = [(0, metadata)]
     count = size = 0
     while waiting:
         before, inside = waiting.pop()
@@ -146,14 +150,14 @@ def bounded_paths(document: Document) -> dict[str, bytes]:
                 waiting.append((length, value))
             if count > MOST_FIELDS or size > MOST_NAMES:
                 raise InvalidInputError(
-                    f"the metadata of document {document.id!r} have more than {MOST_FIELDS} keys, nested ones included,"
+                    f"the metadata of document {key!r} have more than {MOST_FIELDS} keys, nested ones included,"
                     f" or names of more than {MOST_NAMES} characters together, each with those that it lies in: keep "
                     "such data elsewhere, or as one text."
                 )
-    return paths(document.metadata)
+    return paths(metadata)
 
 
-def add_indexes(connection: Connection, names: Iterable[str]) -> None:
+def index_paths(connection: Connection, names: Iterable[str]) -> None:
     """Index the values under some paths from now on, those that are stored already included."""
     for name in names:
         connection.run("INSERT OR IGNORE INTO paths (name, indexed) VALUES (?, 0)", [name])

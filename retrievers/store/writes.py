@@ -22,7 +22,7 @@ from retrievers.store.connection import Connection, translated
 from retrievers.store.opening import Catalog
 from retrievers.store.schema import FORMAT_VERSION, State, read_state, write_state
 from retrievers.store.tokens import Files, checksum, code_names, token_names
-from retrievers.store.writer import Writer
+from retrievers.store.writer import Writer, index_paths
 from retrievers.types import Document
 
 Result = TypeVar("Result")
@@ -244,6 +244,11 @@ def _next_generation(
     if not connection.rows("SELECT 1 FROM dead LIMIT 1"):
         return None
     return compaction.write(connection, change.files, change.dim, change.state, advance)
+
+
+def add_indexes(change: Change, names: Sequence[str]) -> None:
+    """Index the values under some paths from now on."""
+    change.commit(index_paths, names)
 
 
 def migrate(change: Change) -> bool:

@@ -9,15 +9,12 @@ must be the one that the sound collection gives, all of them, or an error of thi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
 import signal
 import sqlite3
-import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,13 +22,13 @@ from pathlib import Path
 from retrievers import Collection
 from retrievers.errors import RetrieversError
 from retrievers.testing import HashingEncoder
+from tests.fuzz.children import in_children
 
 ENCODER = HashingEncoder(dim=8, document_length=5)
 WORDS = ["sun", "moon", "star", "sky", "sea", "river", "stone", "tree", "hill", "rain"]
 QUERIES = ("sun moon", "tree river sky")
 FILTERS = (None, {"n": {"$gte": 5}}, {"lang": "en"}, {"tags": {"$contains": 1}})
 SECONDS = 20  # of processor time: a round that takes more hangs; one that waits ten times as long, too
-ROUNDS_OF_A_CHILD = 500
 
 
 def build(directory: Path) -> list[Path]:
@@ -262,6 +259,7 @@ def rounds(sound: list[Path], directory: Path, seeds: range) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     expected = {path: use(path) for path in sound}
+    signal.signal(signal.SIGPROF, _hang)
     for seed in seeds:
         rng = random.Random(seed)
         source = rng.choice(sound[:3] * 5 + sound[3:])
@@ -304,47 +302,11 @@ def _created_anew(path: Path) -> bool:
 
 def run(count: int, first: int = 0) -> Counter[str]:
     """Rounds in child processes, so that a crash is seen; counts by outcome."""
-    total: Counter[str] = Counter()
-    place = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    with tempfile.TemporaryDirectory(dir=place) as name:
-        directory = Path(name)
-        process = os.fork()
-        if not process:  # a parent that has searched has threads, which a fork would lose
-            _exit_of(lambda: build(directory) and None)
-        assert os.waitpid(process, 0)[1] == 0
-        sound = [directory / part for part in ("plain", "optimized", "compacted", "empty")]
-        for start in range(first, first + count, ROUNDS_OF_A_CHILD):
-            seeds = range(start, min(start + ROUNDS_OF_A_CHILD, first + count))
-            reading, writing = os.pipe()
-            process = os.fork()
-            if not process:
-                os.close(reading)
-                signal.signal(signal.SIGPROF, _hang)
-                _exit_of(
-                    lambda s=seeds, w=writing: os.write(w, json.dumps(rounds(sound, directory, s)).encode())
-                )
-            os.close(writing)
-            with os.fdopen(reading) as pipe:
-                answer = pipe.read()
-            status = os.waitpid(process, 0)[1]
-            assert status == 0, f"seeds {seeds} ended with status {status}"
-            total.update(json.loads(answer))
-    return total
+    return in_children(build, rounds, count, first)
 
 
 def _hang(signum: int, frame: object) -> None:
     raise TimeoutError(f"no answer after {SECONDS} s of processor time")
-
-
-def _exit_of(call: Callable[[], object]) -> None:
-    code = 1
-    try:
-        call()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
 
 
 def main() -> None:

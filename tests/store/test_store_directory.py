@@ -197,6 +197,31 @@ def test_rows_after_the_last_commit_are_written_over(path):
     store.close()
 
 
+def test_a_new_index_is_a_write_as_any_other_and_takes_leftovers_away(path):
+    filled(path)
+    (path / "tokens-000099.u8").write_bytes(b"of a writer that was killed")
+    store = Store(path, fingerprint=FINGERPRINT, indexed=["n"])
+    assert not (path / "tokens-000099.u8").exists()
+    assert len(store) == 3
+    store.close()
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.getuid() != 0, reason="needs to become another user: run as root"
+)
+def test_a_folder_that_may_not_be_entered_is_named(tmp_path):
+    closed = tmp_path / "closed"
+    filled(closed / "collection")
+    closed.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(StoreError, match=r"closed.collection cannot be read.*Permission denied"):
+            Store.exists(closed / "collection")
+    finally:
+        os.seteuid(0)
+    assert Store.exists(closed / "collection")
+
+
 def test_leftovers_of_a_broken_compaction_go_with_the_next(path):
     (filled(path) / "tokens-000002.u8").write_bytes(b"x" * 10_000)
     (path / "codes-000009.u16").write_bytes(b"x")
