@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from retrievers import arguments
+from retrievers.errors import InvalidInputError
 
 # A forward pass costs about as much as that share of a batch does: once a group pads more, another is cheaper.
 PADDING = 1 / 32
@@ -66,3 +67,18 @@ def looked_at(values: Iterable[str]) -> Iterator[str]:
     """
     for place, value in enumerate(arguments.each(values, "texts", "text")):
         yield arguments.text(value, f"the text at place {place}")
+
+
+def budget_of(asked: int | None, dtype: str, device: str) -> int:
+    """Tokens of a batch: those asked for, else what was measured to be fastest.
+
+    Args:
+        dtype: number format, as torch names it.
+        device: as torch names it.
+    Raises:
+        InvalidInputError: fewer than 1 were asked for.
+    """
+    budget = asked or (CPU_TOKEN_BUDGET.get(dtype, 1 << 10) if device == "cpu" else GPU_TOKEN_BUDGET)
+    if budget < 1:
+        raise InvalidInputError(f"token_budget is {asked}; it must be at least 1.")
+    return budget

@@ -11,14 +11,7 @@ import numpy as np
 
 from retrievers import arguments
 from retrievers.encoder import loading, windows
-from retrievers.encoder.batching import (
-    CPU_TOKEN_BUDGET,
-    GPU_TOKEN_BUDGET,
-    PADDING,
-    batches,
-    buffered,
-    looked_at,
-)
+from retrievers.encoder.batching import PADDING, batches, budget_of, buffered, looked_at
 from retrievers.encoder.convolutions import unmask_convolutions
 from retrievers.encoder.fingerprints import fingerprint, moved_on, reopening
 from retrievers.encoder.identity import is_first
@@ -27,7 +20,7 @@ from retrievers.encoder.precision import choose
 from retrievers.encoder.processes import Pool
 from retrievers.encoder.source import Runtime, Source
 from retrievers.encoder.tokenizing import Features, Preprocessor, Task
-from retrievers.errors import DamagedModelError, InvalidInputError, ModelNotFoundError
+from retrievers.errors import DamagedModelError, ModelNotFoundError
 from retrievers.types import Encoder, TokenKind, TokenMatrix
 
 if TYPE_CHECKING:
@@ -132,12 +125,7 @@ class LateInteractionEncoder(Encoder):
         unmasked = unmask_convolutions(self.model)
         self._preprocess = Preprocessor(self.model, document_length, query_length)
         self.document_length = self._preprocess.document_length
-        self.overlap = self.document_length // 8 if overlap is None else overlap
-        if not 0 <= self.overlap < self.document_length // 2:
-            raise InvalidInputError(
-                f"overlap is {overlap}; it must be at least 0 and less than half of document_length, "
-                f"which is {self.document_length}."
-            )
+        self.overlap = windows.overlap_of(overlap, self.document_length)
         self._pooling = pooling(token_pooling)
         self._pool = Pool(self.model, several) if several else None
         where = several[0] if several else str(self.model.device)
@@ -148,11 +136,7 @@ class LateInteractionEncoder(Encoder):
 
             pack(self.model)
         self.dtype = str(self.model.dtype or "float32").removeprefix("torch.")
-        self.token_budget = token_budget or (
-            CPU_TOKEN_BUDGET.get(self.dtype, 1 << 10) if where == "cpu" else GPU_TOKEN_BUDGET
-        )
-        if self.token_budget < 1:
-            raise InvalidInputError(f"token_budget is {token_budget}; it must be at least 1.")
+        self.token_budget = budget_of(token_budget, self.dtype, where)
 
         # A first pass here says once, unheard, what transformers has to say about missing kernels.
         with loading.quiet():

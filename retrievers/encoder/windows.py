@@ -7,6 +7,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
+from retrievers.errors import InvalidInputError
 from retrievers.types.boundaries import SENTENCE, Span
 
 Tokenize = Callable[[str], Sequence[Span]]
@@ -145,3 +146,17 @@ def _add(spans: list[Span], text: str, start: int, end: int) -> None:
     if stripped:
         start += len(part) - len(part.lstrip())
         spans.append((start, start + len(stripped)))
+
+
+def overlap_of(asked: int | None, length: int) -> int:
+    """Tokens that two neighbouring windows share at most: those asked for, else an eighth of a window.
+
+    Raises:
+        InvalidInputError: fewer than 0, or half of a window or more, were asked for.
+    """
+    overlap = length // 8 if asked is None else asked
+    if not 0 <= overlap < length // 2:
+        raise InvalidInputError(
+            f"overlap is {asked}; it must be at least 0 and less than half of document_length, which is {length}."
+        )
+    return overlap

@@ -31,7 +31,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def _levels(values: object) -> int:
-    levels, inside = 0, [values]
+    levels, inside = 0, [values] if isinstance(values, (dict, list)) else []
     while inside and levels <= MOST_LEVELS:
         levels += 1
         parts = [one.values() if isinstance(one, dict) else one for one in inside]
