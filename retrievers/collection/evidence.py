@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from retrievers.errors import CorruptStoreError
 from retrievers.types import Document, Encoder, Evidence, Match, TokenMatrix, Window
 
 
@@ -21,10 +22,17 @@ def explain(
         matrix: of the query, float32, (query_tokens, dim).
         passage: the document's best window for the query.
         span: the characters of context + text that were encoded for it; the passage leaves the context out.
+    Raises:
+        CorruptStoreError: the passage has no tokens, although it was found by them.
     """
     start, end = span
     window = (document.context + document.text)[start:end]
     [rows] = encoder.encode_documents([window])
+    if not len(rows):
+        raise CorruptStoreError(
+            f"document {document.id!r} has token rows for a passage without tokens: its text is not the one that was "
+            "encoded. Delete the document and add it again."
+        )
     similarity = matrix @ rows.T  # (query_tokens, document_tokens)
     best = similarity.argmax(axis=1)  # (query_tokens,)
     spans = encoder.document_tokens(window)
