@@ -65,8 +65,9 @@ crash: $(VENV)/test.stamp  ## kill a writing process 1000 times
 field: $(VENV)/test.stamp  ## two processes, four handles, kills, full disks and swapped directories for an hour
 	$(BIN)/python -m tests.field.machine --minutes 60
 
-fuzz: $(VENV)/test.stamp  ## open 20 000 damaged collections
+fuzz: $(VENV)/test.stamp  ## open 20 000 damaged collections, and 5 000 damaged where no checksum shows it
 	$(BIN)/python -m tests.fuzz.mutate --count 20000
+	$(BIN)/python -m tests.fuzz.consistent --count 5000
 
 qdrant: $(VENV)/test.stamp  ## kill a writer to Qdrant 300 times on two engines, 200 faults, thousands of filters
 	$(BIN)/python -m tests.qdrant.harness --kills 300 --faults 200

@@ -8,6 +8,7 @@ from math import fsum
 import numpy as np
 
 from retrievers.encoder import LateInteractionEncoder
+from retrievers.errors import CorruptStoreError
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.types import Document, Encoder, Evidence, Match, TokenKind, TokenMatrix, Window
 from retrievers.types.boundaries import Span
@@ -32,6 +33,8 @@ def explain(
         passage: the document's best window for the query.
         span: the characters of context + text that were encoded for it; the passage leaves the context out.
         rows: as stored, float32, (rows, dim); None encodes the window for the moment.
+    Raises:
+        CorruptStoreError: the passage has no tokens, although it was found by them.
     """
     start, end = span
     window = (document.context + document.text)[start:end]
@@ -40,6 +43,11 @@ def explain(
         rows = dequantize(*quantize(fresh), fresh.shape[1])
     if not len(rows):
         return Evidence(query, document.text, None, (), 0.0)
+    if not window.strip():
+        raise CorruptStoreError(
+            f"document {document.id!r} has token rows for a passage without tokens: its text is not the one that was "
+            "encoded. Delete the document and add it again."
+        )
     # Without BLAS: for a product as small as this its threads cost more than they do, and go on to spin.
     searched = np.einsum("qd,td->qt", matrix, rows)  # (query_tokens, rows)
     similarity, inside, approximate = _places(encoder, matrix, searched, window)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.display.progress import Progress
-from retrievers.errors import InvalidInputError, ShapeError
+from retrievers.errors import CorruptStoreError, InvalidInputError, ShapeError
 from retrievers.kernels.centroids import Centroids, nearest, prepare
-from retrievers.kernels.rows import dequantize, row_bytes
+from retrievers.kernels.rows import dequantize, possible, row_bytes
 from retrievers.kernels.threads import cores
 from retrievers.search.parallel import map_ranges, ranges
 
@@ -61,6 +61,7 @@ def train(
         float32, (K, dim), rows of length 1. K is 0 where there are no rows.
     Raises:
         InvalidInputError: n_centroids or sample is out of range.
+        CorruptStoreError: rows that it is trained on are none.
         ShapeError: rows, scales and dim do not fit each other.
     References:
         Dhillon and Modha, Concept decompositions for large sparse text data, Machine Learning 42, 2001.
@@ -99,6 +100,7 @@ def optimize(store: Store, *, n_centroids: int | None = None, show_progress: boo
 
     Raises:
         InvalidInputError: n_centroids is out of range.
+        CorruptStoreError: rows are damaged; nothing was changed.
         StoreLockedError: another writer did not finish within the store's timeout; nothing was changed.
         StoreError: the disk is full or cannot be written; the earlier codes stay.
     """
@@ -144,6 +146,11 @@ def _train(
     size = min(total, max(count, SAMPLE * count if sample is None else sample))
     chosen = _rows_of(starts, ends, np.sort(random.choice(total, size, replace=False)))
     taken, taken_scales = rows[chosen], scales[chosen]
+    if not possible(taken, taken_scales):
+        raise CorruptStoreError(
+            "stored rows are none that a vector can have given: `retrievers verify` names the documents; delete them, "
+            "and add them again. Nothing was changed."
+        )
     first = random.choice(size, count, replace=False)
     centroids = _directions(dequantize(taken[first], taken_scales[first], dim))
     for _ in _progress("Centroids", ROUNDS, show_progress):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError, InvalidInputError, ShapeError
-from retrievers.kernels.rows import quantize, row_bytes
+from retrievers.kernels.rows import MOST, quantize, row_bytes
 from retrievers.store.codes import Assign
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State
@@ -139,6 +139,22 @@ def write_rows(files: Files, state: State, dim: int, batch: Batch, assign: Assig
     if not state.tokens:
         files.sync_names()  # they are new
     return codes_checksum
+
+
+def check_centroids(centroids: NDArray[np.float32], dim: int) -> None:
+    """Refuse centroids that no kernel could work with.
+
+    Raises:
+        InvalidInputError: they are not (1 to 65 536, dim), or one is not finite.
+    """
+    count = len(centroids)
+    if centroids.shape != (count, dim) or not 1 <= count <= 1 << 16:
+        raise InvalidInputError(f"centroids has shape {centroids.shape}: (1 to 65536, {dim}) is needed.")
+    if not (np.abs(centroids) <= MOST).all():  # NaN is not
+        raise InvalidInputError(
+            "centroids are not finite, or too large. If they were trained on stored rows, `retrievers verify` "
+            "names the documents whose rows are damaged."
+        )
 
 
 def check_codes(codes: NDArray[np.uint16], tokens: int, centroids: int) -> None:

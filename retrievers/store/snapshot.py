@@ -113,6 +113,10 @@ def load_columns(connection: Connection, state: State, previous: Snapshot | None
         )
         columns = previous.columns
     windows, batches = _load_batches(connection, old_batch, state.tokens - base)
+    if len(batches) and batches[-1] > state.last_batch:  # a mark of the dead would not reach it
+        raise CorruptStoreError(
+            f"the catalogue has batch {batches[-1]} and counts {state.last_batch} batches."
+        )
     if len(windows):
         columns = columns.joined(_live(windows, batches, base))
     dead = connection.rows("SELECT key, last_batch FROM dead WHERE number > ?", [old_dead])

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, StoreLockedError
 from retrievers.filters import Filter
-from retrievers.kernels.rows import MOST
 from retrievers.store import backup, catalog, changes, documents, opening, verification, writes
 from retrievers.store.changes import Entry, Unchanged
 from retrievers.store.codes import Assign, nearest
@@ -241,16 +240,7 @@ class Store:
         Raises:
             InvalidInputError: shapes do not fit, a centroid is not finite, or a code names none; nothing was changed.
         """
-        count = len(centroids)
-        if centroids.shape != (count, self.dim) or not 1 <= count <= 1 << 16:
-            raise InvalidInputError(
-                f"centroids has shape {centroids.shape}: (1 to 65536, {self.dim}) is needed."
-            )
-        if not (np.abs(centroids) <= MOST).all():  # NaN is not
-            raise InvalidInputError(
-                "centroids are not finite, or too large. If they were trained on stored rows, `retrievers verify` "
-                "names the documents whose rows are damaged."
-            )
+        changes.check_centroids(centroids, self.dim)
         self._exclusively(
             "write_codes", writes.write_codes, np.ascontiguousarray(centroids, np.float32), codes
         )

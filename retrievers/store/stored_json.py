@@ -30,8 +30,8 @@ def json_object(text: str) -> dict[str, Any]:
     return values
 
 
-def _levels(values: object) -> int:
-    levels, inside = 0, [values] if isinstance(values, (dict, list)) else []
+def _levels(values: dict[str, Any]) -> int:
+    levels, inside = 0, list[Any]([values])
     while inside and levels <= MOST_LEVELS:
         levels += 1
         parts = [one.values() if isinstance(one, dict) else one for one in inside]

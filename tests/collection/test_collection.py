@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from retrievers import Collection, Document, Window
-from retrievers.errors import DeviceMemoryError, InvalidTypeError, StoreError
+from retrievers.errors import CorruptStoreError, DeviceMemoryError, InvalidTypeError, StoreError
 from retrievers.kernels import threads
+from retrievers.store.documents import text_checksum
 from retrievers.testing import HashingEncoder
 
 TEXTS = [
@@ -281,6 +284,16 @@ def test_explain_names_the_word_that_each_query_word_matched(capitals):
     assert all(hit.text[match.start : match.end] == match.text for match in evidence.matches)
     assert evidence.score == pytest.approx(hit.score, abs=0.03)
     assert capitals.explain("capital of France", "a") == evidence
+
+
+def test_a_text_without_the_tokens_that_it_was_found_by_is_not_explained(tmp_path):
+    with Collection(tmp_path, HashingEncoder()) as collection:
+        collection.add(["sun"], ids=["a"])
+        with closing(sqlite3.connect(tmp_path / "catalog.sqlite", isolation_level=None)) as sql:
+            sql.execute("UPDATE texts SET text = ?, checksum = ?", ["   ", text_checksum("a", "", "   ")])
+        [hit] = collection.search("sun")
+        with pytest.raises(CorruptStoreError, match="passage without tokens"):
+            collection.explain("sun", hit)
 
 
 def test_explain_points_into_the_text_that_follows_its_context(collection):

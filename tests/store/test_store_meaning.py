@@ -10,7 +10,7 @@ import pytest
 
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.filters import parse
-from retrievers.search import rank
+from retrievers.search import optimize, rank
 from retrievers.store import Entry, Store
 from retrievers.store.snapshot import WINDOW
 from retrievers.types import Document
@@ -151,6 +151,14 @@ def test_a_score_that_is_no_number_is_an_error_and_no_hit(store, scale):
     assert damaged(store) == {"b"}
 
 
+@pytest.mark.parametrize("scale", [np.nan, np.inf, 3e38])
+def test_rows_that_are_none_train_no_centroids(store, scale):
+    damage_row(store, 6, scale=scale)
+    with pytest.raises(CorruptStoreError, match="Nothing was changed"):
+        optimize(store, show_progress=False)
+    assert not store.info().optimized
+
+
 @pytest.mark.parametrize(
     "damage", [{"scale": np.nan}, {"scale": -1.0}, {"scale": 0.0}, {"scale": 1e20}, {"byte": 0}]
 )
@@ -201,3 +209,9 @@ def test_a_change_that_would_make_the_catalogue_unreadable_is_refused(store):
         store.delete(["b"])
     assert [document.id for document in store.get(["a", "b", "c"])] == ["a", "b", "c"]
     assert store.delete_matching(parse({"n": 99})) == 0
+
+
+def test_a_batch_that_a_mark_of_the_dead_would_not_reach_is_refused(store):
+    sql(store, "UPDATE state SET last_batch = 0")
+    with pytest.raises(CorruptStoreError, match=r"batch 1 .* 0 batches"), store.read():
+        pass
