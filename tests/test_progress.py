@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sqlite3
 
 import pytest
 
@@ -39,6 +40,18 @@ def test_care_counts_windows(at_once, collection, capsys):
     last = capsys.readouterr().err.rsplit("\r", 1)[-1]
     assert "Compacting: 100%" in last
     assert "19/19 windows" in last
+
+
+def test_a_bar_does_not_keep_damage_from_being_told(at_once, tmp_path):
+    with Collection(tmp_path / "c", HashingEncoder()) as collection:
+        collection.add(["salt"], ids=["a"])
+    with sqlite3.connect(tmp_path / "c" / "catalog.sqlite") as catalogue:
+        catalogue.execute("UPDATE batches SET windows = x'00'")
+    catalogue.close()
+    with Collection(tmp_path / "c") as collection:
+        expected = collection.verify(show_progress=False)
+        assert expected
+        assert collection.verify(show_progress=True) == expected
 
 
 def test_optimising_names_its_steps(at_once, collection, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from retrievers.collection import copying, validate
 from retrievers.collection.changing import Changer
 from retrievers.display.progress import Progress, wanted
 from retrievers.encoder import LateInteractionEncoder
-from retrievers.errors import InvalidInputError, InvalidTypeError, StoreClosedError
+from retrievers.errors import CorruptStoreError, InvalidInputError, InvalidTypeError, StoreClosedError
 from retrievers.store import Store, schema
 from retrievers.types import (
     Encoder,
@@ -200,7 +201,11 @@ class Collection(Changer):
 
     def _progress_over_windows(self, doing: str, show: bool | None) -> Progress:
         shown = None if show is None else validate.flag(show, "show_progress")
-        return Progress(self.store.info().windows if wanted(shown) else None, doing, "windows", shown)
+        windows = None
+        if wanted(shown):
+            with suppress(CorruptStoreError):  # verify is to say what is damaged, not the bar
+                windows = self.store.info().windows
+        return Progress(windows, doing, "windows", shown)
 
     def info(self) -> Info:
         """The model and its identity, counts, sizes and share of dead rows."""

@@ -65,7 +65,7 @@ def test_search_marks_the_words_that_matched(index):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals in Python's library")
-@pytest.mark.parametrize(("variables", "mark"), [({}, "\x1b[1;33mSky\x1b[0m"), ({"NO_COLOR": "1"}, "[Sky]")])
+@pytest.mark.parametrize(("variables", "mark"), [({}, "\x1b[1;33msky\x1b[0m"), ({"NO_COLOR": "1"}, "[sky]")])
 def test_a_terminal_with_colours_gets_them_unless_the_user_says_no(index, variables, mark):
     import pty
 
