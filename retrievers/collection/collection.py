@@ -238,7 +238,10 @@ class Collection(Changer):
         Raises:
             InvalidTypeError: the collection is in memory.
         """
-        return copying.reopened(type(self), copying.place(self.path), self._encoder, self._how())
+        how = self._how()
+        if self._encoder is None:  # a pickle is without these, because one may be a token
+            how["encoder_options"] = self._encoder_options
+        return copying.reopened(type(self), copying.place(self.path), self._encoder, how)
 
     def __copy__(self) -> Collection:
         return self.__deepcopy__({})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +180,15 @@ def test_options_reach_the_model_of_a_collection_when_it_is_loaded(tmp_path):
     Collection(tmp_path / "index", LateInteractionEncoder(str(GOLDEN), device="cpu")).close()
     with Collection.open(tmp_path / "index", encoder_options={"precision": "bfloat16"}) as collection:
         assert collection.encoder.dtype == "bfloat16"
+
+
+def test_a_copy_keeps_the_options_and_a_pickle_holds_no_token(tmp_path):
+    Collection(tmp_path / "index", LateInteractionEncoder(str(GOLDEN), device="cpu")).close()
+    options = {"precision": "bfloat16", "token": SECRET}
+    with Collection.open(tmp_path / "index", encoder_options=options) as collection:
+        assert SECRET.encode() not in pickle.dumps(collection)
+        with copy.deepcopy(collection) as other:
+            assert other.encoder.dtype == "bfloat16"
 
 
 def test_an_option_that_no_model_has_is_refused_before_anything_is_loaded(tmp_path):
