@@ -65,3 +65,17 @@ def test_a_release_is_published_without_a_secret():
     text = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
     assert "secrets." not in text
     assert load(".github/workflows/release.yml")["jobs"]["publish"]["permissions"] == {"id-token": "write"}
+
+
+def test_the_job_that_is_started_by_hand_runs_the_benchmark_of_trained_models():
+    from benchmarks import trained
+
+    workflow = load(".github/workflows/trained.yml")
+    # YAML 1.1 reads the key `on` as true.
+    assert list(workflow[True]) == ["workflow_dispatch"]
+    [run] = [command for command in commands("trained") if "benchmarks.trained" in command]
+    assert "${{" not in run
+    options = re.findall(r"--[a-z-]+", run)
+    assert options == ["--revision", "--published"]
+    known = {name for action in trained.parser()._actions for name in action.option_strings}
+    assert set(options) <= known
