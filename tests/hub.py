@@ -40,6 +40,7 @@ class Fault:
     status: int | None = None  # this answer in place of the true one: 403, 429, 500, 503
     cut: int | None = None  # the connection closes after so many bytes of a body
     corrupt: bool = False  # the middle byte of a body is another
+    retry_after: int | None = None  # seconds that an answer of such a status asks to wait
     delay: float = 0.0  # seconds before the answer
     rate: int | None = None  # bytes of a body a second
     times: int | None = None  # how many requests it meets; None for all
@@ -163,9 +164,9 @@ class Handler(BaseHTTPRequestHandler):
         path = path.removeprefix("/datasets")
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
         if self.fault.status is not None:
-            return self.send(
-                self.fault.status, b"{}", RateLimit=f'"api";r={int(self.fault.status != 429)};t=1'
-            )
+            asked = {"Retry-After": str(self.fault.retry_after)} if self.fault.retry_after else {}
+            limit = f'"api";r={int(self.fault.status != 429)};t=1'
+            return self.send(self.fault.status, b"{}", RateLimit=limit, **asked)
         if path.startswith("/cdn/"):
             return self.send(200, self.hub.blobs[path[5:]])
         pattern = r"(/api(?:/resolve-cache)?/models)?/([^/]+/[^/]+)(?:/([\w-]+)(?:/([^/]+)(?:/(.+))?)?)?"

@@ -8,6 +8,7 @@ part of its files; and every failure says what to do.
 from __future__ import annotations
 
 import glob
+import time
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 from retrievers.encoder import snapshots
 from retrievers.encoder.hub_errors import explained, is_failure, not_cached, reason
+from retrievers.encoder.patience import patiently
 from retrievers.encoder.snapshots import COMMIT, Blob, Record, Snapshot
 from retrievers.encoder.source import Source
 from retrievers.errors import DamagedModelError
@@ -69,7 +71,7 @@ def fetch(source: Source, backend: str = "torch") -> Snapshot:
         return cached
     try:
         if cached is None:
-            commit, files = _describe(source, HUB_TIMEOUT)
+            commit, files = patiently(lambda: _describe(source, HUB_TIMEOUT), _wait)
         else:
             commit, files = _within(CACHED_TIMEOUT, source)
             if commit == cached.commit and snapshots.commit_of(repository, source.revision) == commit:
@@ -262,6 +264,10 @@ def _snapshot_download(source: Source, revision: str | None, wanted: list[str]) 
         etag_timeout=HUB_TIMEOUT,
         allow_patterns=[glob.escape(path) for path in wanted],
     )
+
+
+def _wait(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def _is_offline() -> bool:

@@ -30,6 +30,14 @@ def hub(monkeypatch, tmp_path):
         yield hub
 
 
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch):
+    """Seconds that the client would have waited before it asked the hub again; nobody waits."""
+    waited: list[float] = []
+    monkeypatch.setattr("retrievers.encoder.hub._wait", waited.append)
+    return waited
+
+
 @pytest.fixture
 def impatient(monkeypatch):
     """Nobody waits between the client's attempts."""

@@ -279,6 +279,40 @@ def test_a_hub_that_fails(hub, status, words):
         load()
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_first_fetch_asks_again_while_the_hub_is_in_trouble(hub, pauses, status):
+    hub.faults.append(Fault(status=status, times=3))
+    assert client.fetch(Source(NAME)).commit == hub.heads[NAME]["main"]
+    assert pauses == [1, 2, 4]
+
+
+def test_a_hub_that_stays_in_trouble_is_asked_four_times(hub, pauses):
+    hub.faults.append(Fault(status=503))
+    with pytest.raises(ModelNotFoundError, match="itself has failed"):
+        client.fetch(Source(NAME))
+    assert [status for _, _, status in hub.requests] == [503] * 4
+    assert pauses == [1, 2, 4]
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_another_attempt_would_not_mend_is_said_at_once(hub, pauses, status):
+    hub.faults.append(Fault(status=status))
+    with pytest.raises(ModelNotFoundError):
+        client.fetch(Source(NAME))
+    assert (len(hub.requests), pauses) == (1, [])
+
+
+def test_the_hub_says_how_long_to_wait_within_reason(hub, pauses):
+    hub.faults.append(Fault(status=429, retry_after=7, times=1))
+    assert client.fetch(Source(NAME)).commit
+    assert pauses == [7]
+    shutil.rmtree(Source(NAME).cache)
+    hub.faults.append(Fault(status=429, retry_after=3600))
+    with pytest.raises(ModelNotFoundError, match="limits how often"):
+        client.fetch(Source(NAME))
+    assert pauses == [7]
+
+
 def test_no_network_and_nothing_cached(hub, tmp_path):
     hub.stop()
     with pytest.raises(ModelNotFoundError) as caught:
