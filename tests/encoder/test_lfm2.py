@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from retrievers.encoder import LateInteractionEncoder
-from tests.golden.make import DOCUMENTS, NATIVE, PYLATE, QUERIES
+from tests.golden.make import DOCUMENTS, LAYOUTS, NATIVE, PYLATE, QUERIES
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ENCODERS: dict[str, LateInteractionEncoder] = {}
@@ -81,7 +81,7 @@ def reference(directory: Path, ids: torch.Tensor, mask: torch.Tensor) -> torch.T
     return norm(x, w["embedding_norm.weight"])
 
 
-@pytest.mark.parametrize("name", ["pylate-lfm2", "native-lfm2"])
+@pytest.mark.parametrize("name", ["pylate-lfm2", "native-lfm2", "layout-bfloat16"])
 @pytest.mark.parametrize("together", [True, False])
 def test_questions_are_those_of_the_weights_alone(name, together):
     one = encoder(name)
@@ -103,7 +103,7 @@ def test_the_fingerprint_marks_that_the_convolutions_read_query_expansion():
 texts = st.lists(st.sampled_from(DOCUMENTS + QUERIES), min_size=1, max_size=5)
 
 
-@pytest.mark.parametrize("name", PYLATE + NATIVE)
+@pytest.mark.parametrize("name", PYLATE + NATIVE + LAYOUTS)
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=texts, more=st.integers(0, 40))
 @pytest.mark.filterwarnings("ignore:A question of")

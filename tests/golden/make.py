@@ -26,6 +26,13 @@ The published models of the Lfm2 family were trained on transformers 4.5x, whose
     lfm2/bin/python tests/golden/make.py pylate tests/golden pylate-lfm2
     PYTHONPATH=newer lfm2/bin/python tests/golden/make.py sentence-transformers tests/golden pylate-lfm2 native-lfm2
 
+Layouts that published families have, each in a checkpoint of its own, saved by the libraries that those were saved by:
+
+    lfm2/bin/python tests/golden/make.py layouts tests/golden
+    PYTHONPATH=newer lfm2/bin/python tests/golden/make.py native-layouts tests/golden
+    lfm2/bin/python tests/golden/make.py pylate tests/golden layout-dense-stack layout-8k layout-bfloat16
+    PYTHONPATH=newer lfm2/bin/python tests/golden/make.py sentence-transformers tests/golden layout-text-prefix
+
 Each question is encoded in a batch and alone; the two must agree, or the reference is none.
 """
 
@@ -60,6 +67,7 @@ DOCUMENTS = [
 QUERY_LENGTH, DOCUMENT_LENGTH, WIDTH, DIM = 16, 64, 32, 8
 PYLATE = ["pylate-lfm2", "pylate-bert", "pylate-modernbert", "pylate-xlm-roberta", "stanford-bert"]
 NATIVE = ["native-modernbert", "native-lfm2"]
+LAYOUTS = ["layout-dense-stack", "layout-8k", "layout-bfloat16", "layout-text-prefix"]
 
 
 def main(step: str, directory: Path, names: Sequence[str] = ()) -> None:
@@ -71,6 +79,12 @@ def main(step: str, directory: Path, names: Sequence[str] = ()) -> None:
     elif step == "native":
         write_native(directory / "native-modernbert", directory / "pylate-modernbert", attend=True)
         write_native(directory / "native-lfm2", directory / "pylate-lfm2", attend=False)
+    elif step == "layouts":
+        write_dense_stack(directory / "layout-dense-stack")
+        write_pylate(directory / "layout-8k", "modernbert", layers=2, readable=8192, query=32, document=8192)
+        write_bfloat16(directory / "layout-bfloat16")
+    elif step == "native-layouts":
+        write_text_prefix(directory / "layout-text-prefix")
     elif step == "pylate":
         for name in names or PYLATE:
             with readable(directory / name) as checkpoint:
@@ -134,12 +148,15 @@ def tokenizer(kind: str):
             special_tokens=[(first, ids[first]), (last, ids[last])],
         )
     tokens = {f"{role}_token": token for role, token in names.items()}
+    if kind == "modernbert":
+        # transformers 4 would give the model token types, which it does not take.
+        tokens["model_input_names"] = ["input_ids", "attention_mask"]
     return PreTrainedTokenizerFast(
         tokenizer_object=made, model_max_length=128, padding_side="right", **tokens
     )
 
 
-def backbone(kind: str, vocabulary: int, pad: int):
+def backbone(kind: str, vocabulary: int, pad: int, *, layers: int = 3, readable: int = 128):
     from transformers import (
         BertConfig,
         BertModel,
@@ -165,9 +182,9 @@ def backbone(kind: str, vocabulary: int, pad: int):
     if kind == "modernbert":
         config = ModernBertConfig(
             **common,
-            num_hidden_layers=3,
+            num_hidden_layers=layers,
             intermediate_size=48,
-            max_position_embeddings=128,
+            max_position_embeddings=readable,
             global_attn_every_n_layers=3,
             local_attention=16,
             cls_token_id=1,
@@ -197,26 +214,78 @@ def backbone(kind: str, vocabulary: int, pad: int):
     return Lfm2Model(config)
 
 
-def write_pylate(directory: Path, kind: str) -> None:
+def write_pylate(
+    directory: Path,
+    kind: str,
+    *,
+    layers: int = 3,
+    readable: int = 128,
+    query: int = QUERY_LENGTH,
+    document: int = DOCUMENT_LENGTH,
+) -> None:
+    model = pylate(directory, kind, layers=layers, readable=readable, query=query, document=document)
+    model.save(str(directory), create_model_card=False)
+
+
+def pylate(directory: Path, kind: str, *, layers: int, readable: int, query: int, document: int):
+    """PyLate's model, which is not saved yet; the directory is emptied."""
     from pylate import models
 
     fresh(directory)
     words = tokenizer(kind)
-    plain = directory / "plain"
-    backbone(kind, len(words), words.pad_token_id).save_pretrained(plain)
-    words.save_pretrained(plain)
-    model = models.ColBERT(
-        str(plain),
-        embedding_size=DIM,
-        query_length=QUERY_LENGTH,
-        document_length=DOCUMENT_LENGTH,
-        attend_to_expansion_tokens=kind == "modernbert",
-        device="cpu",
-    )
+    words.model_max_length = readable
+    with tempfile.TemporaryDirectory() as plain:
+        made = backbone(kind, len(words), words.pad_token_id, layers=layers, readable=readable)
+        made.save_pretrained(plain)
+        words.save_pretrained(plain)
+        model = models.ColBERT(
+            str(plain),
+            embedding_size=DIM,
+            query_length=query,
+            document_length=document,
+            attend_to_expansion_tokens=kind == "modernbert",
+            device="cpu",
+        )
     # The two marker rows were drawn from the mean of all others.
     torch.nn.init.normal_(model[0].auto_model.get_input_embeddings().weight[-2:].data, std=0.2)
-    model.save(str(directory), create_model_card=False)
-    shutil.rmtree(plain)
+    return model
+
+
+def write_dense_stack(directory: Path) -> None:
+    """Questions of 48 tokens, and two dense layers, the first with a residual, as small PyLate models have them."""
+    from pylate import models
+
+    made = pylate(directory, "modernbert", layers=2, readable=1024, query=48, document=512)
+    made[1] = models.Dense(WIDTH, 2 * WIDTH, bias=False, use_residual=True)
+    made.append(models.Dense(2 * WIDTH, DIM, bias=False))
+    made.save(str(directory), create_model_card=False)
+
+
+def write_bfloat16(directory: Path) -> None:
+    """Weights in files of bfloat16, questions of 32 tokens: Lfm2, whose markers are tokens of their own."""
+    made = pylate(directory, "lfm2", layers=4, readable=1024, query=32, document=512)
+    made.to(torch.bfloat16).save(str(directory), create_model_card=False)
+
+
+def write_text_prefix(directory: Path) -> None:
+    """Prefixes as plain text, questions of 256 tokens without expansion, and no skiplist."""
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    fresh(directory)
+    words = tokenizer("modernbert")
+    words.model_max_length = 512
+    with tempfile.TemporaryDirectory() as plain:
+        backbone("modernbert", len(words), words.pad_token_id, layers=2, readable=512).save_pretrained(plain)
+        words.save_pretrained(plain)
+        transformer = Transformer(plain)
+    transformer.query_length, transformer.document_length = 256, 512
+    dense = Dense(WIDTH, DIM, bias=False, activation_function=None, module_input_name="token_embeddings")
+    normalize = Normalize("token_embeddings")
+    model = MultiVectorEncoder(modules=[transformer, dense, MultiVectorMask([]), normalize], device="cpu")
+    model.prompts = {"query": "query: ", "document": "passage: "}
+    model.save_pretrained(str(directory), create_model_card=False)
 
 
 def write_stanford(directory: Path) -> None:
@@ -298,11 +367,14 @@ def run_library(directory: Path) -> dict[str, np.ndarray]:
     model = MultiVectorEncoder(str(directory), device="cpu")
     queries = model.preprocess(QUERIES, prompt=model.prompts["query"], task="query")
     documents = model.preprocess(DOCUMENTS, prompt=model.prompts["document"], task="document")
+    used = queries["attention_mask"].bool()
+    if "query_expansion_positions" in queries:
+        used |= queries["query_expansion_positions"].bool()
     query_rows = model.encode_query(QUERIES)
     document_rows = model.encode_document(DOCUMENTS)
     check_alone(query_rows, [model.encode_query([text])[0] for text in QUERIES])
     return {
-        **ragged("query_ids", list(queries["input_ids"].numpy())),
+        **ragged("query_ids", [i[m.bool()].numpy() for i, m in zip(queries["input_ids"], used, strict=True)]),
         **ragged("document_ids", [i[m.bool()].numpy() for i, m in pairs(documents)]),
         **ragged("query_rows", [row.numpy() for row in query_rows]),
         **ragged("document_rows", [row.numpy() for row in document_rows]),
