@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from retrievers.cli.opening import existing
 from retrievers.cli.terminal import Commands, say, say_json
@@ -49,7 +47,7 @@ def register(commands: Commands) -> None:
 
 def _info(options: argparse.Namespace) -> int:
     with existing(options.collection) as collection:
-        values = {**asdict(collection.info()), **_model(collection.fingerprint)}
+        values = asdict(collection.info())
     if options.json:
         say_json(values)
     else:
@@ -58,18 +56,6 @@ def _info(options: argparse.Namespace) -> int:
                 continue
             say(f"{name.replace('_', ' '):16} {value}")
     return 0
-
-
-def _model(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    """What a collection keeps of its model's identity; nothing where an encoder of the user's own wrote it."""
-    origin = fingerprint.get("origin")
-    found = (
-        {f"model_{key}": origin.get(key) for key in ("kind", "commit")} if isinstance(origin, Mapping) else {}
-    )
-    for part in ("documents", "questions"):
-        if isinstance(digests := fingerprint.get(part), Mapping):
-            found[f"{part}_digest"] = digests.get("digest")
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _optimize(options: argparse.Namespace) -> int:
