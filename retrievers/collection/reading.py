@@ -157,8 +157,8 @@ class Reader:
     ) -> Hits:
         """Order given documents by their score for a question, best first.
 
-        A document of the collection (same id, same text) is scored from its stored rows; another text is
-        encoded, and not stored.
+        A text that the collection holds, under the same id, another or none, is scored from its stored rows; another
+        text is encoded, and not stored.
 
         Args:
             query: the question; without tokens it scores nothing, and the order stays.

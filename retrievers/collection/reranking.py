@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from retrievers.collection import hits, indexing
 from retrievers.kernels.rows import quantize
-from retrievers.store import Store
+from retrievers.store import Store, View
 from retrievers.types import Document, Encoder, Hit, TokenMatrix
 
 
@@ -19,7 +19,7 @@ def score(store: Store, encoder: Encoder, query: TokenMatrix, documents: Sequenc
 
     Args:
         query: float32, (query_tokens, dim).
-        documents: where the id and the content of one are stored, it is scored from its stored rows.
+        documents: where the content of one is stored, under its id or another, it is scored from the stored rows.
     """
     from retrievers.search import score as score_windows  # compiles the kernels
 
@@ -29,7 +29,13 @@ def score(store: Store, encoder: Encoder, query: TokenMatrix, documents: Sequenc
         known, positions = view.content_hashes(named), view.positions_of(named)
         twins = {str(document.id): document for document in view.get(list(known))}
         documents, places = recognised(documents, twins, known)
-        windows = [np.zeros(0, np.int64), *(positions[str(documents[place].id)] for place in places)]
+        owners = {place: str(documents[place].id) for place in places}
+        owners |= _of_equal_content(
+            view, documents, [place for place in range(len(documents)) if place not in owners]
+        )
+        positions |= view.positions_of(set(owners.values()) - positions.keys())
+        places = sorted(place for place, owner in owners.items() if owner in positions)
+        windows = [np.zeros(0, np.int64), *(positions[owners[place]] for place in places)]
         chosen = np.concatenate(windows)
         [scores] = score_windows(view.rows, view.scales, view.starts[chosen], view.ends[chosen], [query])
         spans = [(int(start), int(end)) for start, end in view.spans(chosen)]
@@ -37,6 +43,13 @@ def score(store: Store, encoder: Encoder, query: TokenMatrix, documents: Sequenc
     missing = [place for place in range(len(documents)) if place not in found]
     found |= encoded(encoder, query, documents, missing, store.dim)
     return [found[place] for place in range(len(documents))]
+
+
+def _of_equal_content(view: View, documents: Sequence[Document], places: Sequence[int]) -> dict[int, str]:
+    """By place, the id of a stored document that was encoded from the same text."""
+    hashes = {place: indexing.content_hash(documents[place]) for place in places}
+    ids = view.ids_of_content(set(hashes.values())) if hashes else {}
+    return {place: ids[digest] for place, digest in hashes.items() if digest in ids}
 
 
 def recognised(

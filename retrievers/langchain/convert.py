@@ -34,7 +34,7 @@ def to_document(document: LangChainDocument) -> Document:
 
 
 def to_texts(documents: Sequence[LangChainDocument]) -> list[Document]:
-    """What a reranker looks at: text and id. Metadata stays behind, for here it need not be JSON."""
+    """What a reranker looks at: text and id. Metadata is left out, for here it need not be JSON."""
     return [Document(text=document.page_content, id=document.id) for document in documents]
 
 

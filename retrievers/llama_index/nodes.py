@@ -115,7 +115,7 @@ def embedded_context(node: BaseNode) -> str:
     """What MetadataMode.EMBED puts around a node's text, all of it in front.
 
     With LlamaIndex's templates the metadata stands before the text, and context + text is exactly what EMBED
-    gives. A template that puts some of it behind the text has that moved to the front: the same words are
+    gives. A template that puts some of it after the text has that moved to the front: the same words are
     encoded, and spans still count from the text's first character. A template without the text is encoded in
     front of the text all the same.
     """

@@ -153,6 +153,21 @@ class View:
         """Content hashes of the documents that are there, by id."""
         return documents.content_hashes(self._sound(), ids)
 
+    def ids_of_content(self, hashes: Iterable[bytes]) -> dict[bytes, str]:
+        """Id of a document for each content hash that is there; of several the one that was inserted first.
+
+        No index has the hashes: a thousand of them read the table `documents` once, which holds no texts.
+        """
+        found: dict[bytes, str] = {}
+        wanted = list(hashes)
+        for first in range(0, len(wanted), documents.CHUNK):
+            part = wanted[first : first + documents.CHUNK]
+            marks = ", ".join("?" * len(part))
+            # The condition is made of question marks alone; every value in it is bound.
+            sql = f"SELECT hash, id, min(key) FROM documents WHERE hash IN ({marks}) GROUP BY hash"  # noqa: S608
+            found |= {bytes(row[0]): row[1] for row in self._sound().rows(sql, part)}
+        return found
+
     def back_up(self, path: Path, timeout: float) -> None:
         """Copy this commit into a new directory (backup.write)."""
         backup.write(self._sound(), self._snapshot, path, timeout)

@@ -208,6 +208,36 @@ def test_rerank_of_texts_orders_them_and_names_their_places(capitals):
     assert len(capitals) == 3
 
 
+def test_rerank_of_texts_that_are_stored_encodes_nothing_whatever_their_ids(capitals, encoder):
+    expected = capitals.rerank("salt and water", ids=capitals_ids(capitals))
+    encoded = encoder.encoded_documents
+    named = [Document(text, id=f"new {place}") for place, text in enumerate(TEXTS)]
+    for given in (TEXTS, named, [TEXTS[0], TEXTS[0], *TEXTS]):
+        hits = capitals.rerank("salt and water", given)
+        assert encoder.encoded_documents == encoded
+        assert {(hit.text, hit.score, hit.passage) for hit in hits} == {
+            (hit.text, hit.score, hit.passage) for hit in expected
+        }
+    assert [hit.id for hit in capitals.rerank("salt", TEXTS)] == [None] * len(TEXTS)
+    assert {hit.id for hit in capitals.rerank("salt", named)} == {one.id for one in named}
+
+
+def test_rerank_encodes_a_text_whose_only_equal_was_deleted_or_stands_under_another_context(
+    capitals, encoder
+):
+    capitals.add([Document("the same words", id="with", context="a title ")])
+    encoded = encoder.encoded_documents
+    capitals.rerank("salt", ["the same words"])
+    assert encoder.encoded_documents == encoded + 1
+    capitals.delete(capitals_ids(capitals)[:1])
+    capitals.rerank("salt", [TEXTS[0]])
+    assert encoder.encoded_documents == encoded + 2
+
+
+def capitals_ids(collection):
+    return [document.id for document in collection.get()]
+
+
 def test_rerank_of_stored_documents_encodes_nothing(capitals, encoder):
     before = encoder.encoded_documents
     by_id = capitals.rerank("capital of Germany", ids=["a", "b", "c"])
