@@ -1,6 +1,6 @@
 """How long evidence of a hit takes, beside encoding the question: from stored rows, and by encoding the window again.
 
-    python benchmarks/evidence.py [--rounds 15]
+    python -m benchmarks.evidence [--rounds 15] [--tokens 512]
 
 The offline model, one window of as many tokens as it takes or as many as are asked for. The two ways are timed in
 turns, each time for a question that is encoded already.
