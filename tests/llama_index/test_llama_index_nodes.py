@@ -102,7 +102,7 @@ def test_a_match_in_the_metadata_has_no_span_in_the_text():
     )
     [match] = collection.explain("zebra", "a").matches
     assert (match.text, match.start, match.end) == ("", 0, 0)
-    assert match.similarity == pytest.approx(1.0, abs=1e-5)
+    assert match.similarity == pytest.approx(1.0, abs=2e-3)  # by the stored row, which is rounded to 8 bits
 
 
 def test_metadata_stays_plain_for_filters():
