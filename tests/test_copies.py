@@ -186,7 +186,7 @@ def test_the_offline_model_is_loaded_again_by_what_it_is(tmp_path):
     from retrievers import LateInteractionEncoder
 
     encoder = LateInteractionEncoder("offline/minilm")
-    assert copy.deepcopy(encoder) is encoder
+    assert copy.deepcopy(encoder) is copy.copy(encoder) is encoder
     again = pickle.loads(pickle.dumps(encoder))  # noqa: S301
     assert again.fingerprint == encoder.fingerprint
     assert (again.encode_queries(["a whale"])[0] == encoder.encode_queries(["a whale"])[0]).all()

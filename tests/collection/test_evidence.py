@@ -176,7 +176,8 @@ def test_markers_and_expansion_are_told_from_the_question(golden):
     assert list(labels) == golden.query_tokens("Paris cafe")
     words = [label for label, kind in zip(labels, kinds, strict=True) if kind == "word"]
     assert "".join(words).strip("Ġ▁").lower() == "pariscafe"
-    assert kinds.count("expansion") >= 4
+    expands = golden.model[0].query_expansion is not None
+    assert kinds.count("expansion") >= 4 if expands else "expansion" not in kinds
     assert (
         list(kinds) == sorted(kinds, key=["marker", "word", "expansion"].index)
         or "[SEP]" in labels
