@@ -185,21 +185,25 @@ class LateInteractionEncoder(Encoder):
         """
         if not is_first(fingerprint) or not self._preprocess.strips:
             return self
-        other = object.__new__(type(self))  # copy.copy gives the same one: see __copy__
-        vars(other).update(vars(self))
-        other._preprocess = copy.copy(self._preprocess)
-        other._preprocess.strips = False
-        return other
+        preprocess = copy.copy(self._preprocess)
+        preprocess.strips = False
+        return self._twin(_preprocess=preprocess)
 
     def __reduce__(self) -> tuple[Callable[..., LateInteractionEncoder], tuple[dict[str, Any]]]:
         """A pickle holds what the model is, not its weights: where it is read, the model is loaded again."""
         return partial(type(self).from_fingerprint, owned=True), (dict(self.fingerprint),)
 
-    def __deepcopy__(self, memo: object) -> LateInteractionEncoder:
+    def __deepcopy__(self, memo: object = None) -> LateInteractionEncoder:
         """Itself: nobody writes to an encoder, and one process needs its weights once."""
         return self
 
     __copy__ = __deepcopy__
+
+    def _twin(self, **changes: Any) -> LateInteractionEncoder:
+        """Another object of the same model, which copy.copy does not give, with some attributes changed."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self) | changes)
+        return other
 
     def encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
         """Encode questions. A blank one has no rows.
@@ -254,9 +258,7 @@ class LateInteractionEncoder(Encoder):
 
     def without_pooling(self) -> LateInteractionEncoder:
         """This encoder with a row a token, for evidence alone: its fingerprint stays what it was."""
-        other = copy.copy(self)
-        other._pooling = None
-        return other
+        return self._twin(_pooling=None)
 
     def close(self) -> None:
         """End the processes that a list of devices started; the next encode_documents starts others."""
