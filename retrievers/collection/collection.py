@@ -230,7 +230,7 @@ class Collection(Changer):
             InvalidTypeError: the collection is in memory, or its encoder cannot be pickled.
         """
         encoder = copying.portable(self._encoder)
-        return copying.reopened, (type(self), copying.place(self.path), encoder, self._how())
+        return copying.reopened, (type(self).open, copying.place(self.path), encoder, self._how())
 
     def __deepcopy__(self, memo: object) -> Collection:
         """Another handle of the same directory, with the same encoder.
@@ -241,7 +241,7 @@ class Collection(Changer):
         how = self._how()
         if self._encoder is None:  # a pickle is without these, because one may be a token
             how["encoder_options"] = self._encoder_options
-        return copying.reopened(type(self), copying.place(self.path), self._encoder, how)
+        return copying.reopened(type(self).open, copying.place(self.path), self._encoder, how)
 
     def __copy__(self) -> Collection:
         return self.__deepcopy__({})

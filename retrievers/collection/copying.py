@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidTypeError
 from retrievers.types import Encoder
 
-if TYPE_CHECKING:
-    from retrievers.collection.collection import Collection
+Opened = TypeVar("Opened")
 
 
 def place(path: Path | None) -> str:
@@ -49,15 +48,17 @@ def portable(encoder: Encoder | None) -> Encoder | None:
 
 
 def reopened(
-    kind: type[Collection], directory: str, encoder: Encoder | None, options: Mapping[str, Any]
-) -> Collection:
+    open: Callable[..., Opened], directory: str, encoder: Encoder | None, options: Mapping[str, Any]
+) -> Opened:
     """The collection that a copy or a pickle stands for.
 
+    Args:
+        open: Collection.open, or that of a class made of it.
     Raises:
         StoreError: it is not there any more.
         ModelMismatchError: it was built anew with another model.
     """
-    return kind.open(directory, encoder, **options)
+    return open(directory, encoder, **options)
 
 
 class _Nowhere:

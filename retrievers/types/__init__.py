@@ -1,6 +1,7 @@
 """What travels between the stages, and the two seams that others may build on: Encoder and SearchableCollection."""
 
 from retrievers.types.evidence import Evidence, Highlight, Match, Snippet, TokenKind
+from retrievers.types.hits import Hit, Hits
 from retrievers.types.seams import (
     AsyncSearchableCollection,
     Condition,
@@ -15,8 +16,6 @@ from retrievers.types.seams import (
 from retrievers.types.values import (
     NODE_KEY,
     Document,
-    Hit,
-    Hits,
     TokenMatrix,
     Window,
 )

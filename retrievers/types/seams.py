@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from retrievers.types.evidence import Evidence
-from retrievers.types.values import Document, Hit, Hits, TokenMatrix
+from retrievers.types.hits import Hit, Hits
+from retrievers.types.values import Document, TokenMatrix
 
 
 class Condition(Protocol):
