@@ -24,6 +24,7 @@ from retrievers.types import (
     Evidence,
     Hit,
     Hits,
+    Matrices,
     Metadatas,
     Names,
     Texts,
@@ -126,6 +127,8 @@ class QdrantCollection(Awaited):
         *,
         ids: Names = None,
         metadatas: Metadatas = None,
+        matrices: Matrices = None,
+        fingerprint: Mapping[str, Any] | None = None,
         show_progress: bool | None = None,
     ) -> list[str]:
         """Encode and store documents; an id that is there already is replaced. See Collection.add.
@@ -137,7 +140,8 @@ class QdrantCollection(Awaited):
             StoreConflictError: another writer changed one of the documents meanwhile; its change stands.
             StoreUnavailableError, StoreTimeoutError: what the server acknowledged is stored; call again.
         """
-        return run(self._calls.add(documents, ids, metadatas, show_progress), self._connection)
+        steps = self._calls.add(documents, ids, metadatas, matrices, fingerprint, show_progress)
+        return run(steps, self._connection)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
         """Remove documents by id or by filter; an unknown id is no error.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from retrievers.types.evidence import Evidence
 from retrievers.types.hits import Hit, Hits
-from retrievers.types.values import Document, TokenMatrix
+from retrievers.types.values import Document, EncodedText, QuantizedMatrix, TokenMatrix
 
 
 class Condition(Protocol):
@@ -25,6 +25,8 @@ document, which is called for every document."""
 Texts = Iterable[str | Document]
 Names = Iterable[str | None] | None
 Metadatas = Iterable[Mapping[str, Any] | None] | None
+Matrices = Iterable[TokenMatrix | QuantizedMatrix | EncodedText] | None
+"""What a model made of each document elsewhere: one matrix where the whole is one window, else an EncodedText."""
 
 
 @runtime_checkable
@@ -99,9 +101,11 @@ class SearchableCollection(Protocol):
         *,
         ids: Names = None,
         metadatas: Metadatas = None,
+        matrices: Matrices = None,
+        fingerprint: Mapping[str, Any] | None = None,
         show_progress: bool | None = None,
     ) -> list[str]:
-        """Encode and store documents; an id that is there already is replaced. Returns the ids."""
+        """Store documents, encoded now or by `matrices`; an id that is there is replaced. Returns the ids."""
         ...
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
@@ -194,6 +198,8 @@ class AsyncSearchableCollection(Protocol):
         *,
         ids: Names = None,
         metadatas: Metadatas = None,
+        matrices: Matrices = None,
+        fingerprint: Mapping[str, Any] | None = None,
         show_progress: bool | None = None,
     ) -> list[str]: ...
     async def adelete(

@@ -1,0 +1,82 @@
+"""The part of the conformance suite that is about token matrices which were computed elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, ShapeError
+from retrievers.testing.samples import BERLIN, PARIS
+from retrievers.types import Document, EncodedText, QuantizedMatrix, SearchableCollection
+
+
+class ComputedMatrices:
+    """Tests of the fixtures `collection` and `filled` of CollectionConformance."""
+
+    def test_matrices_take_the_place_of_encoding(self, collection: SearchableCollection) -> None:
+        encoder: Any = collection.encoder
+        long = " ".join(f"word{number}" for number in range(100))
+        other = type(encoder)()
+        spans = other.split(long)
+        windows = EncodedText(spans, list(other.encode_documents(long[a:b] for a, b in spans)))
+        [whole] = other.encode_documents([PARIS])
+        given = [Document(PARIS, "a", {"n": 1}), Document(long, "long")]
+        before = encoder.encoded_documents
+        added = collection.add(given, matrices=[whole, windows], fingerprint=other.fingerprint)
+        assert added == ["a", "long"]
+        assert encoder.encoded_documents == before
+        assert collection.get() == given
+        [best] = collection.search("capital of France", k=1)
+        assert (best.id, best.text) == ("a", PARIS)
+        assert best.score == pytest.approx(3, abs=0.05)
+        [best] = collection.search("word99", k=1)
+        assert best.passage is not None
+        assert (best.passage.number, best.passage.start) == (1, spans[1][0])
+
+    def test_other_matrices_replace_the_stored_ones_and_equal_ones_do_not(
+        self, collection: SearchableCollection
+    ) -> None:
+        [paris, berlin] = type(collection.encoder)().encode_documents([PARIS, BERLIN])  # type: ignore[call-arg]
+        collection.add([PARIS], ids=["a"], metadatas=[{"n": 1}], matrices=[paris])
+        collection.add([PARIS], ids=["a"], metadatas=[{"n": 2}], matrices=iter([paris]))
+        assert collection.get() == [Document(PARIS, "a", {"n": 2})]
+        assert collection.search("France", score_threshold=0.9) != []
+        collection.add([PARIS], ids=["a"], metadatas=[{"n": 2}], matrices=[berlin])
+        assert collection.search("France", score_threshold=0.9) == []
+        assert collection.search("Germany", score_threshold=0.9) != []
+
+    def test_matrices_that_cannot_be_used_are_errors_and_change_nothing(
+        self, filled: SearchableCollection
+    ) -> None:
+        encoder, before = filled.encoder, filled.get()
+        [right] = encoder.encode_documents([PARIS])
+        spoilt = right.copy()
+        spoilt[1, 2] = np.nan
+        size = len(PARIS)
+        wrong: list[tuple[type[Exception], Any]] = [
+            (ShapeError, right[:, :-1]),
+            (ShapeError, right[0]),
+            (InvalidInputError, 2 * right),
+            (InvalidInputError, spoilt),
+            (InvalidInputError, EncodedText([(0, size + 1)], [right])),
+            (InvalidInputError, EncodedText([(0, 5), (5, size)], [right])),
+            (InvalidTypeError, EncodedText([5], [right])),  # type: ignore[list-item]
+            (InvalidTypeError, "matrix"),
+            (
+                InvalidInputError,
+                QuantizedMatrix(np.zeros((1, encoder.dim), np.uint8), np.ones(1, np.float32)),
+            ),
+            (ShapeError, QuantizedMatrix(np.ones((2, encoder.dim), np.uint8), np.ones(1, np.float32))),
+        ]
+        for error, one in wrong:
+            with pytest.raises(error):
+                filled.add(["new", PARIS], ids=["x", "y"], matrices=[right[:1], one])
+        with pytest.raises(InvalidInputError):
+            filled.add(["new", PARIS], ids=["x", "y"], matrices=[right[:1]])
+        with pytest.raises(ModelMismatchError):
+            filled.add(["new"], matrices=[right[:1]], fingerprint={**encoder.fingerprint, "seed": 7})
+        with pytest.raises(InvalidInputError):
+            filled.add(["new"], fingerprint=encoder.fingerprint)
+        assert filled.get() == before
