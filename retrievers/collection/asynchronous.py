@@ -13,6 +13,7 @@ from retrievers.types import (
     Matrices,
     Metadatas,
     Names,
+    Query,
     SearchableCollection,
     Texts,
 )
@@ -54,7 +55,7 @@ class _InThreads:
 
     async def asearch(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -67,7 +68,7 @@ class _InThreads:
 
     async def arerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,

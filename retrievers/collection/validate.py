@@ -39,7 +39,6 @@ __all__ = [
     "identifier",
     "identifiers",
     "keys",
-    "queries",
     "shown",
     "text",
     "threshold",
@@ -58,7 +57,7 @@ ENCODER = (
     "query_tokens",
 )
 
-# Ids and questions
+# Ids and hits
 
 
 def identifier(value: object, name: str = "an id") -> str:
@@ -76,14 +75,6 @@ def identifiers(values: Iterable[str]) -> list[str]:
     return [
         identifier(value, f"the id at place {place}")
         for place, value in enumerate(each(values, "ids", "document"))
-    ]
-
-
-def queries(values: Iterable[str]) -> list[str]:
-    """A list of questions; one bare str is a mistake, not a list of its characters."""
-    return [
-        text(value, f"the query at place {place}")
-        for place, value in enumerate(each(values, "queries", "question"))
     ]
 
 

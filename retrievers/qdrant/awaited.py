@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from retrievers.collection import validate
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
 from retrievers.qdrant.steps import arun
-from retrievers.types import Document, DocumentFilter, Hits, Matrices, Metadatas, Names, Texts
+from retrievers.types import Document, DocumentFilter, Hits, Matrices, Metadatas, Names, Query, Texts
 
 
 class Awaited:
@@ -44,7 +43,7 @@ class Awaited:
 
     async def asearch(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -55,13 +54,13 @@ class Awaited:
     ) -> Hits:
         """As search."""
         options = (k, filter, ids, score_threshold, exact, candidates)
-        asked = [validate.text(query, "the query")]
+        asked = [query]
         [found] = await arun(self._calls.search(asked, *options), self._connection.awaited)
         return found
 
     async def asearch_many(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -76,7 +75,7 @@ class Awaited:
 
     async def arerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,

@@ -8,7 +8,7 @@ from functools import partial
 from operator import length_hint
 from typing import Any
 
-from retrievers.collection import computed, incoming, indexing, validate
+from retrievers.collection import computed, incoming, indexing, questions, validate
 from retrievers.collection.reading import condition_of
 from retrievers.display.progress import Progress
 from retrievers.encoder import LateInteractionEncoder, identity
@@ -27,6 +27,7 @@ from retrievers.types import (
     Matrices,
     Metadatas,
     Names,
+    Query,
     Texts,
 )
 
@@ -131,7 +132,7 @@ class Calls:
 
     def search(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         k: int,
         filter: DocumentFilter | None,
         ids: Iterable[str] | None,
@@ -144,8 +145,8 @@ class Calls:
         exact = validate.flag(exact, "exact")
         chosen = condition_of(filter)
         among = None if ids is None else validate.identifiers(ids)
-        texts = validate.queries(queries)
-        asked = yield Compute(lambda: indexing.encode_queries(self.encoder, texts, self.layout.dim))
+        given = questions.all_checked(queries, self.layout.dim)
+        asked = yield Compute(lambda: questions.encoded(lambda: self.encoder, given, self.layout.dim))
         if exact:
             candidates = None
         elif candidates is None:
@@ -155,13 +156,13 @@ class Calls:
             k, candidates = min(k, most), None if candidates is None else min(candidates, most)
         found = yield from search(self.layout, asked, k, chosen, among, candidates=candidates)
         return [
-            Hits((hit for hit in one if hit.normalized_score >= lowest), query=text, matrix=matrix)
-            for text, matrix, one in zip(texts, asked, found, strict=True)
+            Hits((hit for hit in one if hit.normalized_score >= lowest), query=question.text, matrix=matrix)
+            for question, matrix, one in zip(given, asked, found, strict=True)
         ]
 
     def rerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None,
         ids: Iterable[str] | None,
         top_n: int | None,
@@ -171,16 +172,16 @@ class Calls:
             raise InvalidInputError("rerank needs documents or ids, one of the two.")
         top_n = None if top_n is None else validate.count(top_n, "top_n")
         lowest = validate.threshold(score_threshold)
-        text = validate.text(query, "the query")
+        question = questions.checked(query, self.layout.dim)
         if documents is not None:
             given = incoming.loose(documents)
         else:
             given = yield from evidence.stored(self.layout, validate.identifiers(ids or []))
-        [matrix] = yield Compute(lambda: indexing.encode_queries(self.encoder, [text], self.layout.dim))
-        found = yield from evidence.rerank(self.layout, self.encoder, matrix, given)
+        [matrix] = yield Compute(lambda: questions.encoded(lambda: self.encoder, [question], self.layout.dim))
+        found = yield from evidence.rerank(self.layout, lambda: self.encoder, matrix, given)
         ranked = sorted(found, key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-        return Hits(kept, query=text, matrix=matrix)
+        return Hits(kept, query=question.text, matrix=matrix)
 
     def _windows(self) -> Steps[int]:
         """About how many windows are stored, as of the last minute."""

@@ -27,6 +27,7 @@ from retrievers.types import (
     Matrices,
     Metadatas,
     Names,
+    Query,
     Texts,
     TokenMatrix,
 )
@@ -172,7 +173,7 @@ class QdrantCollection(Awaited):
 
     def search(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -188,12 +189,12 @@ class QdrantCollection(Awaited):
             candidates: windows that are scored, more for more recall; None means the collection's own number.
         """
         options = (k, filter, ids, score_threshold, exact, candidates)
-        [found] = run(self._calls.search([validate.text(query, "the query")], *options), self._connection)
+        [found] = run(self._calls.search([query], *options), self._connection)
         return found
 
     def search_many(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -208,7 +209,7 @@ class QdrantCollection(Awaited):
 
     def rerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,
@@ -223,18 +224,17 @@ class QdrantCollection(Awaited):
         steps = self._calls.rerank(query, documents, ids, top_n, score_threshold)
         return run(steps, self._connection)
 
-    def explain(self, query: str, hit: Hit | str) -> Evidence:
+    def explain(self, query: Query, hit: Hit | str) -> Evidence:
         """Which characters of a document each query token matched, in the document's best window.
 
         Args:
-            query: the question.
+            query: the question; or its rows, whose tokens have numbers in place of labels.
             hit: a hit of this collection, or a stored document's id.
         Raises:
             InvalidInputError: the document is not stored, or not with that text any more.
         """
-        text = validate.text(query, "the query")
         given = hit if isinstance(hit, str) else validate.hit(hit)
-        return run(evidence.explain(self._calls.layout, self.encoder, text, given), self._connection)
+        return run(evidence.explain(self._calls.layout, lambda: self.encoder, query, given), self._connection)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).

@@ -80,3 +80,31 @@ class ComputedMatrices:
         with pytest.raises(InvalidInputError):
             filled.add(["new"], fingerprint=encoder.fingerprint)
         assert filled.get() == before
+
+    def test_a_question_may_be_a_matrix(self, filled: SearchableCollection) -> None:
+        question = "capital of France"
+        [matrix] = filled.encoder.encode_queries([question])
+        expected = filled.search(question, k=2)
+        found = filled.search(matrix, k=2)
+        assert found == expected
+        assert (found.query, found.matrix.shape) == ("", matrix.shape)
+        assert filled.search(matrix.tolist(), k=2) == expected  # type: ignore[arg-type]
+        assert filled.search_many([matrix, "flour"], k=1) == [expected[:1], filled.search("flour", k=1)]
+        assert filled.rerank(matrix, ids=["c", "a"]) == filled.rerank(question, ids=["c", "a"])
+        assert filled.search(matrix[:0]) == []
+        for wrong in (matrix[:, :-1], matrix[0]):
+            with pytest.raises(ShapeError):
+                filled.search(wrong)
+        with pytest.raises(InvalidInputError):
+            filled.search(matrix * np.float32(np.inf))
+
+    def test_evidence_of_a_matrix_has_places_and_no_words_of_the_question(
+        self, filled: SearchableCollection
+    ) -> None:
+        [matrix] = filled.encoder.encode_queries(["capital of France"])
+        [hit] = filled.search(matrix, k=1)
+        evidence = filled.explain(matrix, hit)
+        assert evidence.query == ""
+        assert [match.query_token for match in evidence.matches] == ["token 1", "token 2", "token 3"]
+        assert [PARIS[match.start : match.end] for match in evidence.matches] == ["capital", "of", "France"]
+        assert evidence.score == pytest.approx(hit.score, abs=0.05)

@@ -11,6 +11,7 @@ from retrievers.types.seams import (
     Matrices,
     Metadatas,
     Names,
+    Query,
     SearchableCollection,
     Texts,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Metadatas",
     "Names",
     "QuantizedMatrix",
+    "Query",
     "SearchableCollection",
     "Snippet",
     "Texts",

@@ -22,6 +22,9 @@ DocumentFilter = Mapping[str, Any] | Condition | Callable[[Document], bool]
 """Which documents count: a dict in the language of retrievers.filters, a filter made of one, or a function of a
 document, which is called for every document."""
 
+Query = str | TokenMatrix
+"""A question: a text, which the model encodes, or its rows from elsewhere, float32, (query_tokens, dim)."""
+
 Texts = Iterable[str | Document]
 Names = Iterable[str | None] | None
 Metadatas = Iterable[Mapping[str, Any] | None] | None
@@ -124,7 +127,7 @@ class SearchableCollection(Protocol):
 
     def search(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -136,7 +139,7 @@ class SearchableCollection(Protocol):
 
     def search_many(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -148,7 +151,7 @@ class SearchableCollection(Protocol):
 
     def rerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,
@@ -158,7 +161,7 @@ class SearchableCollection(Protocol):
         """Order given documents by their score for a question, best first."""
         ...
 
-    def explain(self, query: str, hit: Hit | str) -> Evidence:
+    def explain(self, query: Query, hit: Hit | str) -> Evidence:
         """Which characters of a document each query token matched, in the document's best window."""
         ...
 
@@ -207,7 +210,7 @@ class AsyncSearchableCollection(Protocol):
     ) -> int: ...
     async def asearch(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -216,7 +219,7 @@ class AsyncSearchableCollection(Protocol):
     ) -> Hits: ...
     async def arerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,
