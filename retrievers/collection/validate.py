@@ -33,6 +33,7 @@ __all__ = [
     "directory",
     "encoder",
     "encoder_options",
+    "file",
     "flag",
     "found",
     "hit",
@@ -252,3 +253,15 @@ def directory(path: str | PathLike[str] | None) -> Path | None:
                 f"path is {shown(given)} of {len(given)} characters, which is longer than the file system permits."
             ) from None
     return Path(given)
+
+
+def file(path: str | PathLike[str]) -> Path:
+    """A file's path.
+
+    Raises:
+        InvalidTypeError, InvalidInputError: as directory; and None is none.
+    """
+    place = directory(path)
+    if place is None:
+        raise InvalidTypeError("path is None: a str or a Path is needed.")
+    return place

@@ -15,6 +15,7 @@ from retrievers.qdrant import evidence, reading
 from retrievers.qdrant.awaited import Awaited
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
+from retrievers.qdrant.moving import MovablePoints
 from retrievers.qdrant.schema import Wanted, opened, published
 from retrievers.qdrant.steps import Request, run
 from retrievers.types import (
@@ -33,7 +34,7 @@ from retrievers.types import (
 )
 
 
-class QdrantCollection(Awaited):
+class QdrantCollection(Awaited, MovablePoints):
     """Documents that are found by late interaction, on a Qdrant server or cluster.
 
     It answers what `Collection` answers, and takes the place of one in every adapter. Threads and processes may share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class ComputedMatrices:
     def test_other_matrices_replace_the_stored_ones_and_equal_ones_do_not(
         self, collection: SearchableCollection
     ) -> None:
-        [paris, berlin] = type(collection.encoder)().encode_documents([PARIS, BERLIN])  # type: ignore[call-arg]
+        [paris, berlin] = type(collection.encoder)().encode_documents([PARIS, BERLIN])
         collection.add([PARIS], ids=["a"], metadatas=[{"n": 1}], matrices=[paris])
         collection.add([PARIS], ids=["a"], metadatas=[{"n": 2}], matrices=iter([paris]))
         assert collection.get() == [Document(PARIS, "a", {"n": 2})]
@@ -62,7 +63,7 @@ class ComputedMatrices:
             (InvalidInputError, spoilt),
             (InvalidInputError, EncodedText([(0, size + 1)], [right])),
             (InvalidInputError, EncodedText([(0, 5), (5, size)], [right])),
-            (InvalidTypeError, EncodedText([5], [right])),  # type: ignore[list-item]
+            (InvalidTypeError, EncodedText([5], [right])),
             (InvalidTypeError, "matrix"),
             (
                 InvalidInputError,
@@ -88,7 +89,7 @@ class ComputedMatrices:
         found = filled.search(matrix, k=2)
         assert found == expected
         assert (found.query, found.matrix.shape) == ("", matrix.shape)
-        assert filled.search(matrix.tolist(), k=2) == expected  # type: ignore[arg-type]
+        assert filled.search(matrix.tolist(), k=2) == expected
         assert filled.search_many([matrix, "flour"], k=1) == [expected[:1], filled.search("flour", k=1)]
         assert filled.rerank(matrix, ids=["c", "a"]) == filled.rerank(question, ids=["c", "a"])
         assert filled.search(matrix[:0]) == []
@@ -108,3 +109,36 @@ class ComputedMatrices:
         assert [match.query_token for match in evidence.matches] == ["token 1", "token 2", "token 3"]
         assert [PARIS[match.start : match.end] for match in evidence.matches] == ["capital", "of", "France"]
         assert evidence.score == pytest.approx(hit.score, abs=0.05)
+
+    # Streams
+
+    def test_a_stream_gives_documents_and_rows_that_another_collection_takes(
+        self, filled: SearchableCollection
+    ) -> None:
+        filled.add(["Rome is the capital of Italy."], ids=["a"])
+        filled.add([" ".join(f"word{number}" for number in range(100)), ""], ids=["long", "empty"])
+        assert filled.ids() == ["a", "b", "c", "long", "empty"]
+        pairs = list(filled.stream())
+        assert [document for document, _ in pairs] == filled.get()
+        assert [len(encoded.spans) for _, encoded in pairs] == [1, 1, 1, 2, 0]
+        assert [document.id for document, _ in filled.stream(["c", "nowhere", "a"])] == ["c", "a"]
+        before, question = filled.search("capital Germany"), "capital Germany"
+        filled.clear()
+        filled.add([document for document, _ in pairs], matrices=[encoded for _, encoded in pairs])
+        assert filled.search(question) == before
+        for (_, encoded), (_, again) in zip(pairs, filled.stream(), strict=True):
+            assert again.spans == encoded.spans
+            for one, other in zip(encoded.matrices, again.matrices, strict=True):
+                assert isinstance(one, QuantizedMatrix)
+                assert isinstance(other, QuantizedMatrix)
+                assert one.rows.tobytes() == other.rows.tobytes()
+                assert one.scales.tobytes() == other.scales.tobytes()
+
+    def test_an_export_has_every_document(self, filled: SearchableCollection, tmp_path: Path) -> None:
+        parquet = pytest.importorskip(
+            "pyarrow.parquet", reason='needs pip install "maxsim-retrievers[parquet]"'
+        )
+        assert filled.export(tmp_path / "papers.parquet") == 3
+        table = parquet.read_table(tmp_path / "papers.parquet")
+        assert table.column("id").to_pylist() == ["a", "b", "c"]
+        assert table.column("text").to_pylist() == [document.text for document in filled.get()]

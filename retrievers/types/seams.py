@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from retrievers.types.evidence import Evidence
@@ -167,6 +168,18 @@ class SearchableCollection(Protocol):
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim)."""
+        ...
+
+    def ids(self) -> list[str]:
+        """The ids of all documents, in order of insertion."""
+        ...
+
+    def stream(self, ids: Iterable[str] | None = None) -> Iterator[tuple[Document, EncodedText]]:
+        """Documents with what is stored of their windows, for `add` of another collection."""
+        ...
+
+    def export(self, path: str | PathLike[str], *, show_progress: bool | None = None) -> int:
+        """Write everything into a file in the format Parquet. Returns how many documents there were."""
         ...
 
     def close(self) -> None:
