@@ -63,7 +63,7 @@ class ComputedMatrices:
             (InvalidInputError, spoilt),
             (InvalidInputError, EncodedText([(0, size + 1)], [right])),
             (InvalidInputError, EncodedText([(0, 5), (5, size)], [right])),
-            (InvalidTypeError, EncodedText([5], [right])),
+            (InvalidTypeError, EncodedText([5], [right])),  # type: ignore[list-item]
             (InvalidTypeError, "matrix"),
             (
                 InvalidInputError,
@@ -122,13 +122,16 @@ class ComputedMatrices:
         assert [document for document, _ in pairs] == filled.get()
         assert [len(encoded.spans) for _, encoded in pairs] == [1, 1, 1, 2, 0]
         assert [document.id for document, _ in filled.stream(["c", "nowhere", "a"])] == ["c", "a"]
-        before, question = filled.search("capital Germany"), "capital Germany"
+        question = "capital Germany"
+        before = filled.search(question)
         filled.clear()
         filled.add([document for document, _ in pairs], matrices=[encoded for _, encoded in pairs])
-        assert filled.search(question) == before
-        for (_, encoded), (_, again) in zip(pairs, filled.stream(), strict=True):
-            assert again.spans == encoded.spans
-            for one, other in zip(encoded.matrices, again.matrices, strict=True):
+        again = filled.search(question)
+        assert [hit.id for hit in again] == [hit.id for hit in before]
+        assert [hit.score for hit in again] == pytest.approx([hit.score for hit in before], abs=1e-4)
+        for (_, encoded), (_, copied) in zip(pairs, filled.stream(), strict=True):
+            assert copied.spans == encoded.spans
+            for one, other in zip(encoded.matrices, copied.matrices, strict=True):
                 assert isinstance(one, QuantizedMatrix)
                 assert isinstance(other, QuantizedMatrix)
                 assert one.rows.tobytes() == other.rows.tobytes()
