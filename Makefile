@@ -18,7 +18,10 @@ ARGS ?=
 # Processes that share the tests; make test WORKERS=0 runs them in one, where a debugger works.
 WORKERS ?= 2
 
-.PHONY: demo test oldest coverage check check-format check-lint check-types check-layers package bench crash fuzz field qdrant clean
+# For Sphinx: make docs DOCS=site
+DOCS ?= docs/_build
+
+.PHONY: demo docs test oldest coverage check check-format check-lint check-types check-layers package bench crash fuzz field qdrant clean
 
 demo: $(VENV)/demo.stamp  ## install, index the Python language reference, answer questions
 	$(BIN)/retrievers demo
@@ -43,6 +46,9 @@ check-types: $(VENV)/check.stamp
 
 check-layers: $(VENV)/check.stamp
 	$(BIN)/lint-imports
+
+docs: $(VENV)/docs.stamp  ## the documentation site, into docs/_build: a warning is an error, and nothing is fetched
+	$(BIN)/python -m sphinx --builder html --conf-dir docs --fail-on-warning --keep-going --quiet . $(DOCS)
 
 package: $(VENV)/package.stamp  ## build wheel and sdist into dist/, install each bare, try import and search
 	$(BIN)/python .ci/package.py
@@ -71,9 +77,10 @@ fuzz: $(VENV)/test.stamp  ## open 20 000 damaged collections, and 5 000 damaged 
 	$(BIN)/python -m tests.fuzz.mutate --count 20000
 	$(BIN)/python -m tests.fuzz.consistent --count 5000
 
-qdrant: $(VENV)/test.stamp  ## kill a writer to Qdrant 300 times on two engines, 200 faults, thousands of filters
+qdrant: $(VENV)/test.stamp  ## kill a writer to Qdrant 300 times on two engines, 200 faults, thousands of filters; scifact there and back
 	$(BIN)/python -m tests.qdrant.harness --kills 300 --faults 200
 	RETRIEVERS_FILTERS=1500 $(BIN)/python -m pytest -q tests/qdrant/test_qdrant_filters.py
+	$(BIN)/python -m tests.qdrant.moving --kills 10
 
 # torch goes first and alone: a resolver that meets it as a dependency may choose another build.
 $(BIN)/python$(EXE):
@@ -93,6 +100,10 @@ $(VENV)/check.stamp: $(VENV)/test.stamp
 	$(PIP) --group check
 	touch $@
 
+$(VENV)/docs.stamp: $(VENV)/test.stamp
+	$(PIP) --group docs
+	touch $@
+
 $(VENV)/package.stamp: $(BIN)/python$(EXE) pyproject.toml constraints.txt
 	$(PIP) --group package
 	touch $@
@@ -102,4 +113,4 @@ $(VENV)/bench.stamp: $(VENV)/test.stamp
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest demo-index dist coverage.md .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest demo-index docs/_build dist coverage.md .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
