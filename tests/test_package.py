@@ -64,7 +64,17 @@ def test_every_public_name_can_be_had():
         assert getattr(retrievers, name) is not None
 
 
-PUBLIC = ("errors", "types", "filters", "langchain", "llama_index", "evaluate", "qdrant", "testing")
+PUBLIC = (
+    "errors",
+    "types",
+    "filters",
+    "citations",
+    "langchain",
+    "llama_index",
+    "evaluate",
+    "qdrant",
+    "testing",
+)
 
 
 @pytest.mark.parametrize("name", PUBLIC)
