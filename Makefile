@@ -16,7 +16,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # For pytest: make test ARGS="--ignore=tests/crash"
 ARGS ?=
 
-.PHONY: demo test oldest coverage check check-format check-lint check-types check-layers package bench crash fuzz field qdrant clean
+# For Sphinx: make docs DOCS=site
+DOCS ?= docs/_build
+
+.PHONY: demo docs test oldest coverage check check-format check-lint check-types check-layers package bench crash fuzz field qdrant clean
 
 demo: $(VENV)/demo.stamp  ## install, index the Python language reference, answer questions
 	$(BIN)/retrievers demo
@@ -41,6 +44,9 @@ check-types: $(VENV)/check.stamp
 
 check-layers: $(VENV)/check.stamp
 	$(BIN)/lint-imports
+
+docs: $(VENV)/docs.stamp  ## the documentation site, into docs/_build: a warning is an error, and nothing is fetched
+	$(BIN)/python -m sphinx --builder html --conf-dir docs --fail-on-warning --keep-going --quiet . $(DOCS)
 
 package: $(VENV)/package.stamp  ## build wheel and sdist into dist/, install each bare, try import and search
 	$(BIN)/python .ci/package.py
@@ -91,6 +97,10 @@ $(VENV)/check.stamp: $(VENV)/test.stamp
 	$(PIP) --group check
 	touch $@
 
+$(VENV)/docs.stamp: $(VENV)/test.stamp
+	$(PIP) --group docs
+	touch $@
+
 $(VENV)/package.stamp: $(BIN)/python$(EXE) pyproject.toml constraints.txt
 	$(PIP) --group package
 	touch $@
@@ -100,4 +110,4 @@ $(VENV)/bench.stamp: $(VENV)/test.stamp
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest demo-index dist coverage.md .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest demo-index docs/_build dist coverage.md .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

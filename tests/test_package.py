@@ -73,6 +73,7 @@ PUBLIC = (
     "llama_index",
     "evaluate",
     "qdrant",
+    "ray",
     "testing",
 )
 

@@ -21,7 +21,7 @@ CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 LINE = "1px solid rgba(128, 128, 128, 0.5)"
 CELL = f"text-align: left; vertical-align: top; padding: 0.4em 0.8em; border-bottom: {LINE}; color: inherit"
 NUMBER = f"{CELL.replace('left', 'right')}; white-space: nowrap"
-NARROW = f"{CELL}; overflow-wrap: anywhere; max-width: 16em"
+NARROW = f"{CELL}; overflow-wrap: anywhere; min-width: 6em; max-width: 16em"
 WRAPPED = "white-space: pre-wrap; overflow-wrap: anywhere; max-width: 50em"
 MOST_FIELDS, MOST_CHARACTERS = 8, 80
 

@@ -64,7 +64,7 @@ class Filter(ABC):
 
     @property
     def weight(self) -> tuple[int, int]:
-        """How many conditions and values it has, and the bytes of its texts: what arguments.FILTER_… limit."""
+        """How many conditions and values it has, and the bytes of its texts: what `retrievers.arguments` limits."""
         return 1, 0
 
 

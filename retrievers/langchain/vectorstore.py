@@ -53,7 +53,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
 
     @property
     def embeddings(self) -> None:
-        """None: to a late-interaction model a text is not one vector."""
+        """Always None, for to a late-interaction model a text is not one vector."""
         return None
 
     # ---- adding and deleting

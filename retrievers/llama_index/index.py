@@ -53,8 +53,9 @@ class LateInteractionIndex(DocumentIndex):
         collection: a collection that is open already, in place of path and encoder.
         storage_context: its docstore and index store are used, and its vector store too if that is a
             LateInteractionVectorStore and neither path, encoder nor collection came.
-        objects, index_struct, use_async, store_nodes_override, insert_batch_size, callback_manager,
-            transformations, show_progress: see VectorStoreIndex.
+        objects, index_struct, use_async: see VectorStoreIndex.
+        store_nodes_override, insert_batch_size, callback_manager: see VectorStoreIndex.
+        transformations, show_progress: see VectorStoreIndex.
     Raises:
         InvalidInputError: collection came beside path or encoder.
         InvalidTypeError: collection is something else than a collection.
