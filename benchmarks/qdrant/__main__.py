@@ -73,6 +73,11 @@ def jobs(chosen: argparse.Namespace, sets: Sequence[Set]) -> Iterator[tuple[str,
             f"{name}-384",
             lambda place=place: asdict(compared(sets[place].first(END_TO_END), CANDIDATES[:6])),
         )
+    for place in (1, 0):
+        yield (
+            f"{SETS[place]}-384-words",
+            lambda place=place: asdict(compared(sets[place].first(END_TO_END), CANDIDATES[:6], words=True)),
+        )
     for dim in (REDUCED, 384):
         yield f"{WINDOWS[2]}-{dim}", lambda dim=dim: by_windows(in_dim(sets, dim), WINDOWS[2])
     for place, name in enumerate(SETS):
@@ -197,13 +202,19 @@ def page(cache: Path) -> str:
                 )
     lines += [
         "",
-        "| set | dimensions | candidates | recall@10 | nDCG@10 |",
-        "|---|--:|--:|--:|--:|",
+        "With `words=True` BM25 chooses half of the candidates, so that as many windows are scored.",
+        "",
+        "| set | dimensions | candidates | recall@10 | nDCG@10 | with words: recall@10 | nDCG@10 |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name in SETS:
         for dim in (384, REDUCED):
-            for count, recall, quality in (part(f"{name}-{dim}") or {"rows": []})["rows"]:
-                lines.append(f"| {name} | {dim} | {count} | {recall:.3f} | {quality:.3f} |")
+            plain, words = ((part(f"{name}-{dim}{one}") or {"rows": []})["rows"] for one in ("", "-words"))
+            for place, (count, recall, quality) in enumerate(plain):
+                more = [f"{value:.3f}" for value in words[place][1:]] if words else ["", ""]
+                lines.append(
+                    f"| {name} | {dim} | {count} | {recall:.3f} | {quality:.3f} | " + " | ".join(more) + " |"
+                )
     return "\n".join(lines) + "\n"
 
 

@@ -35,6 +35,7 @@ class Set:
         offsets: int64, (windows + 1,): the rows of each window.
         rows: float16, (rows, dim).
         questions: ids of the questions.
+        texts: of the questions.
         queries: their matrices, float32, (tokens_i, dim).
         qrels: relevant documents by question.
     """
@@ -46,6 +47,7 @@ class Set:
     offsets: NDArray[np.int64]
     rows: NDArray[np.float16]
     questions: list[str]
+    texts: list[str]
     queries: list[TokenMatrix]
     qrels: dict[str, dict[str, int]]
 
@@ -69,6 +71,7 @@ class Set:
             offsets,
             self.rows[: offsets[-1]],
             self.questions,
+            self.texts,
             self.queries,
             self.qrels,
         )
@@ -88,6 +91,7 @@ class Set:
             self.offsets,
             np.concatenate(parts),
             self.questions,
+            self.texts,
             queries,
             self.qrels,
         )
@@ -127,6 +131,7 @@ def encoded(data: Path, name: str, cache: Path) -> Set:
         np.load(kept / "offsets.npy"),
         np.load(kept / "rows.npy", mmap_mode="r"),
         questions,
+        [benchmark.queries[key] for key in questions],
         queries,
         {key: dict(benchmark.qrels[key]) for key in questions},
     )

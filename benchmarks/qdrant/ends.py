@@ -16,6 +16,7 @@ from retrievers import Collection, Hits
 from retrievers.collection import indexing
 from retrievers.qdrant import QdrantCollection
 from retrievers.qdrant.points import points_of, version_of
+from retrievers.qdrant.words import WORDS, add_words
 from retrievers.store import Entry
 from tests.qdrant.server import Server
 
@@ -43,21 +44,24 @@ class Compared:
     rows: list[tuple[int, float, float]]
 
 
-def compared(of: Set, candidates: Sequence[int], bm25: bool = False) -> Compared:
-    """Ask a directory and a server the questions of a set."""
-    texts = dict(zip(of.questions, of.queries, strict=True))
-    encoder = Kept(of, texts)
+def compared(of: Set, candidates: Sequence[int], *, words: bool = False) -> Compared:
+    """Ask a directory and a server the questions of a set.
+
+    Args:
+        words: whether BM25 chooses half of the candidates.
+    """
+    encoder = Kept(of, dict(zip(of.texts, of.queries, strict=True)))
     with tempfile.TemporaryDirectory() as folder, Server() as server:
         with Collection(Path(folder, "index"), encoder) as collection:
             for batch in _batches(of, 256):
                 collection.store.append(batch)
-            expected = collection.search_many(of.questions, k=TOP)
-        with QdrantCollection(server.url, of.name, encoder, timeout=600) as remote:
+            expected = collection.search_many(of.texts, k=TOP)
+        with QdrantCollection(server.url, of.name, encoder, timeout=600, words=words) as remote:
             _filled(server, remote, of)
-            exact = _asked(remote, of.questions, exact=True)
+            exact = _asked(remote, of.texts, exact=True)
             rows = []
             for count in candidates:
-                found = _asked(remote, of.questions, candidates=count)
+                found = _asked(remote, of.texts, candidates=count)
                 shares = [len(ids(one) & ids(two)) / TOP for one, two in zip(found, exact, strict=True)]
                 rows.append((count, sum(shares) / len(shares), quality(of, found)))
     differences = [
@@ -125,6 +129,15 @@ def _filled(server: Server, collection: QdrantCollection, of: Set) -> None:
             head, others = points_of(
                 entry, version, 1, 1 + 64 * first + place, layout.datatype, layout.tenant
             )
-            points += [edge.Point(one.id, one.vector, one.payload) for one in (head, *others)]
+            if layout.words:
+                add_words((head, *others), entry.document)
+            points += [edge.Point(one.id, _vectors(one.vector), one.payload) for one in (head, *others)]
         shard.update(edge.UpdateOperation.upsert_points(points))
     shard.optimize()
+
+
+def _vectors(given: dict[str, Any]) -> dict[str, Any]:
+    """Vectors as the engine takes them."""
+    if (found := given.get(WORDS)) is None:
+        return given
+    return {**given, WORDS: edge.SparseVector(found.indices, found.values)}

@@ -118,7 +118,7 @@ class Calls:
         if max(k, candidates or 0) > LARGE:  # more than there are means all of them
             most = 1 + (yield from reading.counted(self.layout, True, exact=True))
             k, candidates = min(k, most), None if candidates is None else min(candidates, most)
-        found = yield from search(self.layout, asked, k, chosen, among, candidates=candidates)
+        found = yield from search(self.layout, asked, texts, k, chosen, among, candidates=candidates)
         return [
             Hits((hit for hit in one if hit.normalized_score >= lowest), query=text, matrix=matrix)
             for text, matrix, one in zip(texts, asked, found, strict=True)

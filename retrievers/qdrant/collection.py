@@ -55,6 +55,7 @@ class QdrantCollection(Awaited):
         shard_number, replication_factor, write_consistency_factor: of a new collection, as the server takes them.
         tenant: the metadata key whose value is the document's tenant: the server keeps the documents of a tenant
             together, and a filter on that key touches no others.
+        words: of a new collection, store the words of each window too, so that BM25 chooses half of the candidates.
         indexed: metadata keys that filters compare by order, for which the server keeps an index.
     Raises:
         StoreError: no encoder was given and there is no such collection; or the server refused, see errors.
@@ -78,6 +79,7 @@ class QdrantCollection(Awaited):
         replication_factor: int | None = None,
         write_consistency_factor: int | None = None,
         tenant: str | None = None,
+        words: bool = False,
         indexed: Sequence[str] = (),
     ) -> None:
         self.name = validate.identifier(name, "name")
@@ -90,6 +92,7 @@ class QdrantCollection(Awaited):
             replication_factor,
             write_consistency_factor,
             None if tenant is None else validate.text(tenant, "tenant"),
+            validate.flag(words, "words"),
             tuple(validate.keys(indexed)),
         )
         self._connection = Connection(
