@@ -266,7 +266,7 @@ def page(measured: dict[str, float], sent: float, prepared: float, scored: float
         "",
         "## Where the figures are from",
         "",
-        f"- Measured by this script: bytes a row; {sent:,.0f} bytes of JSON a row, {prepared * 1e3:.0f} ms of a core to "
+        f"- Measured by this script: the bytes; {sent:,.0f} bytes of JSON a row, {prepared * 1e3:.0f} ms of a core to "
         f"make those of a window; {scored * 1e6:,.0f} µs to score a candidate against {QUERY} rows, from memory.",
         f"- Cited: memory for vectors in RAM is {POINT_RAM} × their bytes ([Qdrant, capacity planning]"
         "(https://qdrant.tech/documentation/guides/capacity-planning/)); three nodes at least, so that one may fail "

@@ -41,7 +41,7 @@ class QdrantCollection(Awaited):
     Args:
         url_or_client: "http://host:6333"; ":memory:" or a pathlib.Path for the client's own engine, which is for tests
             and some thousand windows; or a QdrantClient, which stays yours to close.
-        name: of the collection on the server, or an alias of one.
+        name: of the collection on the server, or an alias of one, which is looked up here and now.
         encoder: the model; None opens a collection with the model that wrote it, and creates nothing.
         api_key: the server's key.
         timeout: seconds for one request; one that failed for a moment is made three times.
@@ -257,11 +257,11 @@ class QdrantCollection(Awaited):
 
     def drop(self) -> None:
         """Remove the collection from the server, documents and all, and close this one."""
-        self._connection(Request("delete_collection", {"collection_name": self.name}))
+        self._connection(Request("delete_collection", {"collection_name": self._calls.layout.name}))
         self.close()
 
     def publish(self, alias: str) -> None:
-        """Let an alias name this collection, in one step for all who read it by that name.
+        """Let an alias name this collection, in one step for all who open it by that name from now on.
 
         To change the model or how rows are kept, fill a collection with a new name, then publish it under the
         alias that programs open; the one before stays until it is dropped.

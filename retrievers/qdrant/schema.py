@@ -14,6 +14,7 @@ from retrievers.encoder import identity
 from retrievers.errors import (
     FormatVersionError,
     InvalidInputError,
+    StoreAccessError,
     StoreConflictError,
     StoreError,
 )
@@ -42,7 +43,7 @@ class Layout:
     """What every request needs to know of a collection.
 
     Attributes:
-        name: on the server, or an alias.
+        name: on the server, its own and no alias.
         dim: length of a token vector.
         datatype: of the stored rows, "float16" or "float32".
         tenant: the metadata key whose value is the document's tenant; None without tenants.
@@ -108,7 +109,9 @@ def opened(
     if wanted.datatype is not None and wanted.datatype not in DATATYPES:
         raise InvalidInputError(f"datatype is {wanted.datatype!r}: one of {', '.join(DATATYPES)} is needed.")
     there = yield Request("collection_exists", {"collection_name": name})
-    if not there:
+    if there:
+        name = yield from _own_name(name)
+    else:
         if fingerprint is None or dim is None:
             raise StoreError(f"there is no collection {name!r}: give an encoder to make it, or another name.")
         # Another process may make it meanwhile: it is checked below like one that was there before.
@@ -127,6 +130,19 @@ def opened(
                 }
                 yield Request("create_payload_index", arguments)
     return layout
+
+
+def _own_name(name: str) -> Steps[str]:
+    """The name of a collection that may be given by an alias.
+
+    An open collection belongs to what it opened: an alias may be switched to another model's collection meanwhile,
+    which would answer this model's questions, and wrongly.
+    """
+    try:
+        there = yield Request("get_aliases")
+    except StoreAccessError:  # a key may be for some collections alone, and not for the list of aliases
+        return name
+    return next((str(one.collection_name) for one in there.aliases if one.alias_name == name), name)
 
 
 def published(layout: Layout, alias: str) -> Steps[None]:

@@ -20,6 +20,7 @@ from retrievers.qdrant.reading import Chosen, heads, predicate
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.scoring import Found, condition_of, found_of, in_order, nearest, request, scores
 from retrievers.qdrant.steps import Request, Steps
+from retrievers.qdrant.words import Words, of_question
 from retrievers.types import Document, Hit, TokenMatrix
 
 EXACT_LIMIT = 64  # the fewest windows that an exact search asks for: most questions need no second request
@@ -31,9 +32,8 @@ class _Question:
     """One question on its way: what the server returned last, and what is known about it."""
 
     matrix: TokenMatrix
-    text: str
+    words: Words
     limit: int
-    words: bool = False
     found: list[Found] = field(default_factory=list)
     stale: frozenset[tuple[str, str]] = frozenset()
     attempts: int = 0
@@ -42,7 +42,7 @@ class _Question:
     def exhausted(self) -> bool:
         """Whether the server has returned all that there is.
 
-        Where the words of the question choose half of the windows, what both halves chose is one.
+        Where the words of the question choose half of the windows, both halves may choose the same ones.
         """
         return len(self.found) < nearest(self.limit, self.words)
 
@@ -72,16 +72,15 @@ def search(
         return answers
     keep = predicate(chosen)
     first = max(EXACT_LIMIT, 4 * k) if candidates is None else max(candidates, k)
-    words = layout.words and candidates is not None
     pending = {
-        place: _Question(matrix, text, first, words)
+        place: _Question(matrix, of_question(text) if layout.words and candidates else None, first)
         for place, (matrix, text) in enumerate(zip(queries, texts, strict=True))
         if len(matrix)
     }  # by place among the questions
     while pending:
         exact = candidates is None
         asked = [
-            request(layout, one.matrix, condition, one.limit, exact=exact, words=one.text)
+            request(layout, one.matrix, condition, one.limit, exact=exact, words=one.words)
             for one in pending.values()
         ]
         arguments = {"collection_name": layout.name, "requests": asked}

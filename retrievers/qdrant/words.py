@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
 import regex
 from qdrant_client import models
@@ -23,6 +23,8 @@ from retrievers.types import Document
 WORDS = "words"  # the sparse vector
 K1, B = 1.2, 0.75  # as in SQLite's FTS5 and Lucene
 AVERAGE = 100  # words in a window
+Words: TypeAlias = models.SparseVector | None
+"""The words of a question, if it has any."""
 WORD = regex.compile(r"[\p{L}\p{N}\p{M}]+")
 
 
@@ -45,9 +47,10 @@ def weighed(text: str) -> models.SparseVector:
     return _sparse({key: count * (K1 + 1) / (count + length) for key, count in counts.items()})
 
 
-def of_question(text: str) -> models.SparseVector:
-    """The words of a question, each once."""
-    return _sparse(dict.fromkeys(map(number, words(text)), 1.0))
+def of_question(text: str) -> Words:
+    """The words of a question, each once; None where it has none."""
+    found = words(text)
+    return _sparse(dict.fromkeys(map(number, found), 1.0)) if found else None
 
 
 def words(text: str) -> list[str]:

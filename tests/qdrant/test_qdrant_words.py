@@ -89,3 +89,4 @@ def test_weights_are_those_of_bm25():
     assert found[number("pear")] == pytest.approx(2.2 / (1 + length), abs=1e-6)
     assert of_question("Pear pear").indices == [number("pear")]
     assert of_question("Pear pear").values == [1.0]
+    assert of_question("… !") is None
