@@ -113,6 +113,7 @@ def by_windows(sets: Sequence[Set], count: int) -> dict[str, Any]:
             keys = [key for key, value in one.qrels[question].items() if value]
             relevant.append({places[place, key, 0] for key in keys if (place, key, 0) in places})
             queries.append(matrix)
+    borders = np.cumsum([min(ASKED, len(one.questions)) for one in sets])[:-1]
     found = scores(chosen, np.array(owners), queries)
     every = [best(exact, found.owners, None) for exact in found.exact]
     most = min(CANDIDATES[-1], count)
@@ -126,7 +127,7 @@ def by_windows(sets: Sequence[Set], count: int) -> dict[str, Any]:
             best(one, found.owners, some[:candidates]) for one, some in zip(found.exact, windows, strict=True)
         ]
         recall = [len(set(one) & set(two)) / TOP for one, two in zip(ranked, every, strict=True)]
-        halves = [float(np.mean(recall[:ASKED])), float(np.mean(recall[ASKED:]))]
+        halves = [float(np.mean(part)) for part in np.split(np.array(recall), borders)]
         rows.append((candidates, float(np.mean(recall)), *halves, _mean_ndcg(ranked, relevant)))
     return {
         "windows": count,

@@ -72,9 +72,12 @@ def request(
     condition = as_filter(condition)
     part = nearest(limit, words)
     query: Any = numbers(pooled.astype(np.float32))
-    prefetch = [models.Prefetch(query=query, using=POOLED, filter=condition, limit=part, params=params)]
+    prefetch: Any = models.Prefetch(query=query, using=POOLED, filter=condition, limit=part, params=params)
     if part < limit:
-        prefetch.append(models.Prefetch(query=words, using=WORDS, filter=condition, limit=limit - part))
+        prefetch = [
+            prefetch,
+            models.Prefetch(query=words, using=WORDS, filter=condition, limit=limit - part),
+        ]
     return models.QueryRequest(
         query=numbers(matrix.astype(np.float32)),
         using=TOKENS,

@@ -56,7 +56,8 @@ def of_question(text: str) -> Words:
 def words(text: str) -> list[str]:
     """Runs of letters and digits, without case and accents."""
     plain = unicodedata.normalize("NFKD", text.casefold())
-    return WORD.findall("".join(one for one in plain if not unicodedata.combining(one)))
+    found: list[str] = WORD.findall("".join(one for one in plain if not unicodedata.combining(one)))
+    return found
 
 
 def number(word: str) -> int:
