@@ -32,7 +32,7 @@ SETS = ("squad-sent", "scifact")
 WINDOWS = (5_000, 20_000, 100_000)
 CANDIDATES = (50, 100, 200, 300, 500, 1000, 2000, 5000)
 END_TO_END = 2500  # documents of each set
-ASKED = 100  # questions of each set, where windows are counted
+ASKED = {5_000: 100, 20_000: 100, 100_000: 40}  # questions of each set, by number of windows
 
 
 def main() -> None:
@@ -65,28 +65,19 @@ def parser() -> argparse.ArgumentParser:
 
 def jobs(chosen: argparse.Namespace, sets: Sequence[Set]) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Name and work of each part, the quick ones first."""
-    for count in WINDOWS[:2]:
+    for count in WINDOWS:
         for dim in (REDUCED, 384):
             yield f"{count}-{dim}", lambda count=count, dim=dim: by_windows(in_dim(sets, dim), count)
-    for place, name in enumerate(SETS):
-        yield (
-            f"{name}-384",
-            lambda place=place: asdict(compared(sets[place].first(END_TO_END), CANDIDATES[:6])),
-        )
-    for place in (1, 0):
-        yield (
-            f"{SETS[place]}-384-words",
-            lambda place=place: asdict(compared(sets[place].first(END_TO_END), CANDIDATES[:6], words=True)),
-        )
-    for dim in (REDUCED, 384):
-        yield f"{WINDOWS[2]}-{dim}", lambda dim=dim: by_windows(in_dim(sets, dim), WINDOWS[2])
-    for place, name in enumerate(SETS):
-        yield (
-            f"{name}-{REDUCED}",
-            lambda place=place: asdict(
-                compared(in_dim(sets, REDUCED)[place].first(END_TO_END), CANDIDATES[:6])
-            ),
-        )
+    for dim in (384, REDUCED):
+        for place, name in reversed(list(enumerate(SETS))):
+            for words in (False, True):
+
+                def job(place: int = place, dim: int = dim, words: bool = words) -> Any:
+                    chosen = in_dim(sets, dim)[place].first(END_TO_END)
+                    return asdict(compared(chosen, CANDIDATES[:6], words=words))
+
+                if dim == 384 or not words:
+                    yield f"{name}-{dim}{'-words' if words else ''}", job
 
 
 def in_dim(sets: Sequence[Set], dim: int) -> list[Set]:
@@ -98,7 +89,7 @@ def in_dim(sets: Sequence[Set], dim: int) -> list[Set]:
 
 def by_windows(sets: Sequence[Set], count: int) -> dict[str, Any]:
     """Recall and quality by number of candidates, of so many windows of all sets together."""
-    chosen = pool(sets, count)
+    chosen, most_asked = pool(sets, count), ASKED.get(count, 100)
     owners, relevant, queries = [], [], []
     ends = np.cumsum([len(one.offsets) - 1 for one in sets])
     places: dict[tuple[int, str | None, int], int] = {}
@@ -109,11 +100,11 @@ def by_windows(sets: Sequence[Set], count: int) -> dict[str, Any]:
         document = one.documents[int(np.searchsorted(one.windows, window, side="right")) - 1]
         owners.append(places.setdefault((place, document.id, int(copy)), len(places)))
     for place, one in enumerate(sets):
-        for question, matrix in list(zip(one.questions, one.queries, strict=True))[:ASKED]:
+        for question, matrix in list(zip(one.questions, one.queries, strict=True))[:most_asked]:
             keys = [key for key, value in one.qrels[question].items() if value]
             relevant.append({places[place, key, 0] for key in keys if (place, key, 0) in places})
             queries.append(matrix)
-    borders = np.cumsum([min(ASKED, len(one.questions)) for one in sets])[:-1]
+    borders = np.cumsum([min(most_asked, len(one.questions)) for one in sets])[:-1]
     found = scores(chosen, np.array(owners), queries)
     every = [best(exact, found.owners, None) for exact in found.exact]
     most = min(CANDIDATES[-1], count)
@@ -158,7 +149,8 @@ def page(cache: Path) -> str:
         "",
         "## By size of the collection",
         "",
-        f"Windows of scifact and squad-sent together, {ASKED} questions of each; beyond the real windows, copies with "
+        f"Windows of scifact and squad-sent together, {ASKED[5_000]} questions of each ({ASKED[100_000]} at 100 000 "
+        "windows); beyond the real windows, copies with "
         f"noise on their vectors ({NOISE} a dimension of 128, cosine .87 to the original). The engine's graph over the "
         "pooled vectors gives the candidates. Recall@10 is the share of the ten best documents by MaxSim over all "
         "windows that are found by MaxSim over the candidates. A copy counts as another document that is not "
