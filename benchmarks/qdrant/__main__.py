@@ -151,7 +151,7 @@ def page(cache: Path) -> str:
         "",
         f"Windows of scifact and squad-sent together, {ASKED[5_000]} questions of each ({ASKED[100_000]} at 100 000 "
         "windows); beyond the real windows, copies with "
-        f"noise on their vectors ({NOISE} a dimension of 128, cosine .87 to the original). The engine's graph over the "
+        f"noise on their vectors ({NOISE} a dimension of 128, cosine .87 to the original). The engine's index of the "
         "pooled vectors gives the candidates. Recall@10 is the share of the ten best documents by MaxSim over all "
         "windows that are found by MaxSim over the candidates. A copy counts as another document that is not "
         "relevant, so that nDCG@10 is to be compared within a table. The row in bold is the default of `candidates`.",
@@ -159,7 +159,7 @@ def page(cache: Path) -> str:
     for count in WINDOWS:
         for dim in (REDUCED, 384):
             if (one := part(f"{count}-{dim}")) is not None:
-                lines += ["", f"### {count:,} windows, {dim} dimensions".replace(",", " "), ""]
+                lines += ["", f"### {count:,} windows, {dim} dimensions", ""]
                 lines += [
                     "| candidates | recall@10 | squad-sent | scifact | nDCG@10 |",
                     "|--:|--:|--:|--:|--:|",
@@ -173,7 +173,7 @@ def page(cache: Path) -> str:
                     )
                     lines.append("| " + " | ".join(values) + " |")
                 lines.append(f"| all windows | 1 | 1 | 1 | {one['exact']:.3f} |")
-                lines += ["", f"Of the 200 nearest pooled vectors the graph finds {one['graph']:.1%}."]
+                lines += ["", f"Of the 200 nearest pooled vectors the engine finds {one['graph']:.1%}."]
     lines += [
         "",
         "## From end to end",

@@ -7,6 +7,7 @@ import pytest
 
 from retrievers.errors import InvalidInputError
 from retrievers.qdrant import QdrantCollection
+from retrievers.qdrant.calls import default_candidates
 from retrievers.qdrant.words import number, of_question, weighed, words
 from retrievers.testing import CollectionConformance, HashingEncoder
 
@@ -90,3 +91,8 @@ def test_weights_are_those_of_bm25():
     assert of_question("Pear pear").indices == [number("pear")]
     assert of_question("Pear pear").values == [1.0]
     assert of_question("… !") is None
+
+
+def test_candidates_grow_with_the_collection_up_to_a_million_windows():
+    sizes = [0, 4_000, 20_000, 1_000_000, 100_000_000]
+    assert [default_candidates(size) for size in sizes] == [200, 200, 424, 3000, 3000]
