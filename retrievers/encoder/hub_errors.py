@@ -40,7 +40,7 @@ def not_cached(source: Source, error: Exception | None) -> ModelNotFoundError:
     if error is not None:
         why = f"the hub cannot be reached ({_first_line(error)})"
     elif source.local_files_only:
-        why = "local_files_only=True keeps from asking the hub"
+        why = "local_files_only=True (on the command line, --offline) keeps from asking the hub"
     else:
         why = "HF_HUB_OFFLINE keeps from asking the hub"
     command = f"retrievers models fetch {source.name}" + (f"@{source.revision}" if source.revision else "")
