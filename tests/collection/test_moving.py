@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 
 import pytest
 
 from retrievers import Collection, Document
+from retrievers.collection.parquet import BESIDE
 from retrievers.errors import (
     CorruptStoreError,
     FormatVersionError,
@@ -146,3 +148,7 @@ def test_without_pyarrow_the_error_names_the_extra(filled, tmp_path, monkeypatch
         filled.export(tmp_path / "papers.parquet")
     with pytest.raises(MissingExtraError, match=r"maxsim-retrievers\[parquet\]"):
         Collection.from_export(tmp_path / "papers.parquet", tmp_path / "back")
+
+
+def test_an_export_has_a_column_for_every_field_of_a_document():
+    assert {one.name for one in fields(Document)} == set(BESIDE)
