@@ -18,8 +18,8 @@ from retrievers.qdrant.points import (
 )
 from retrievers.qdrant.reading import Chosen, heads, predicate
 from retrievers.qdrant.schema import Layout
-from retrievers.qdrant.scoring import Found, condition_of, found_of, in_order, request, scores
-from retrievers.qdrant.steps import Request, Steps
+from retrievers.qdrant.scoring import Found, condition_of, found_of, in_order, request, responses_to, scores
+from retrievers.qdrant.steps import Steps
 from retrievers.types import Document, Hit, TokenMatrix
 
 EXACT_LIMIT = 64  # the fewest windows that an exact search asks for: most questions need no second request
@@ -71,8 +71,7 @@ def search(
     while pending:
         exact = candidates is None
         asked = [request(layout, one.matrix, condition, one.limit, exact=exact) for one in pending.values()]
-        arguments = {"collection_name": layout.name, "requests": asked}
-        responses = yield Request("query_batch_points", arguments)
+        responses = yield from responses_to(layout, asked)
         for question, response in zip(pending.values(), responses, strict=True):
             question.found = in_order([found_of(point) for point in response.points])
         known = yield from _look(layout, list(pending.values()), k, keep)
