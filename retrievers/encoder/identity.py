@@ -46,7 +46,7 @@ SHOWN = 12  # digits of a digest that are enough to tell two models apart
 
 
 IMPORTED = "imported"
-"""Key of a fingerprint that came from a file or a server: the user owns the directory, and did not write the fingerprint."""
+"""Key of a fingerprint that came from a file or a server: the user owns the directory but not what it says."""
 
 
 def imported(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
