@@ -14,7 +14,7 @@ from langchain_core.vectorstores import VectorStore
 
 from retrievers.collection.asynchronous import asynchronous
 from retrievers.errors import UnsupportedError
-from retrievers.langchain.convert import from_hit, to_document
+from retrievers.langchain.convert import from_hits, to_document
 from retrievers.langchain.filters import translate
 from retrievers.search.diversity import diversified
 from retrievers.types import AsyncSearchableCollection, Hits, SearchableCollection
@@ -59,22 +59,37 @@ class AsyncVectorStore(VectorStore):
         return True
 
     async def asimilarity_search(
-        self, query: str, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
+        evidence_key: str | None = None,
     ) -> list[Document]:
         """similarity_search without blocking the event loop."""
-        return [from_hit(hit) for hit in await self._asearch(query, k, filter, score_threshold)]
+        return await self._documents(await self._asearch(query, k, filter, score_threshold), evidence_key)
 
     async def asimilarity_search_with_score(
-        self, query: str, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
+        evidence_key: str | None = None,
     ) -> list[tuple[Document, float]]:
         """similarity_search_with_score without blocking the event loop."""
-        return [(from_hit(hit), hit.score) for hit in await self._asearch(query, k, filter, score_threshold)]
+        hits = await self._asearch(query, k, filter, score_threshold)
+        documents = await self._documents(hits, evidence_key)
+        return [(document, hit.score) for document, hit in zip(documents, hits, strict=True)]
 
     async def _asimilarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, *, filter: Any = None
+        self, query: str, k: int = 4, *, filter: Any = None, evidence_key: str | None = None
     ) -> list[tuple[Document, float]]:
-        found = await self._asearch(query, k, filter, None)
-        return [(from_hit(hit), hit.normalized_score) for hit in found]
+        hits = await self._asearch(query, k, filter, None)
+        documents = await self._documents(hits, evidence_key)
+        return [(document, hit.normalized_score) for document, hit in zip(documents, hits, strict=True)]
 
     async def amax_marginal_relevance_search(
         self,
@@ -85,11 +100,12 @@ class AsyncVectorStore(VectorStore):
         *,
         filter: Any = None,
         score_threshold: float | None = None,
+        evidence_key: str | None = None,
     ) -> list[Document]:
         """max_marginal_relevance_search without blocking the event loop."""
         found = await self._asearch(query, max(k, fetch_k), filter, score_threshold)
         chosen = await asyncio.to_thread(diversified, self.collection, found, k=k, lambda_mult=lambda_mult)
-        return [from_hit(hit) for hit in chosen]
+        return await self._documents(chosen, evidence_key)
 
     def similarity_search_by_vector(self, embedding: Any, k: int = 4, **kwargs: Any) -> list[Document]:
         """Not to be had: a question is one vector a token here.
@@ -122,6 +138,9 @@ class AsyncVectorStore(VectorStore):
         return await self._awaited.asearch(
             query, k=k, filter=translate(filter), score_threshold=score_threshold
         )
+
+    async def _documents(self, hits: Hits, evidence_key: str | None) -> list[Document]:
+        return await asyncio.to_thread(from_hits, self.collection, hits, evidence_key=evidence_key)
 
     @property
     def _awaited(self) -> AsyncSearchableCollection:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import length_hint
+from typing import Any
 
 from retrievers.collection import incoming, indexing, validate
 from retrievers.collection.reading import condition_of
@@ -14,8 +15,19 @@ from retrievers.errors import InvalidInputError
 from retrievers.qdrant import evidence, reading, writing
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.searching import search
-from retrievers.qdrant.steps import Compute, Steps
-from retrievers.types import Document, DocumentFilter, Encoder, Hits, Metadatas, Names, Texts
+from retrievers.qdrant.steps import Compute, Step, Steps, run
+from retrievers.types import (
+    Document,
+    DocumentFilter,
+    Encoder,
+    Evidence,
+    Hit,
+    Hits,
+    Metadatas,
+    Names,
+    Texts,
+    TokenMatrix,
+)
 
 LARGE = 10_000  # windows: beyond that a request asks for no more than there are
 SIZE_AGE = 60.0  # seconds for which the number of windows is not asked for again
@@ -28,10 +40,18 @@ class Calls:
         layout: of the collection.
         encoder: the model; None loads the one that wrote the collection when it is first needed.
         candidates: windows that are scored for a question where the search does not say it.
+        answer: the client that waits, for what hits are asked about themselves.
     """
 
-    def __init__(self, layout: Layout, encoder: Encoder | None, candidates: int | None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        encoder: Encoder | None,
+        candidates: int | None,
+        answer: Callable[[Step], Any],
+    ) -> None:
         self.layout = layout
+        self.answer = answer
         self.candidates = candidates
         self._encoder = encoder
         self._size = (0, float("-inf"))
@@ -120,7 +140,7 @@ class Calls:
             k, candidates = min(k, most), None if candidates is None else min(candidates, most)
         found = yield from search(self.layout, asked, k, chosen, among, candidates=candidates)
         return [
-            Hits((hit for hit in one if hit.normalized_score >= lowest), query=text, matrix=matrix)
+            self._hits((hit for hit in one if hit.normalized_score >= lowest), text, matrix)
             for text, matrix, one in zip(texts, asked, found, strict=True)
         ]
 
@@ -145,7 +165,29 @@ class Calls:
         found = yield from evidence.rerank(self.layout, self.encoder, matrix, given)
         ranked = sorted(found, key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-        return Hits(kept, query=text, matrix=matrix)
+        return self._hits(kept, text, matrix, given)
+
+    def explain(self, query: str, hit: Hit | str) -> Steps[Evidence]:
+        text = validate.text(query, "the query")
+        found = hit if isinstance(hit, str) else validate.hit(hit)
+        encoder = yield Compute(lambda: self.encoder)
+        return (yield from evidence.explain(self.layout, encoder, text, found))
+
+    def _hits(
+        self, found: Iterable[Hit], query: str, matrix: TokenMatrix, given: Sequence[Document] = ()
+    ) -> Hits:
+        """Hits that can be explained without encoding the question again.
+
+        Args:
+            given: the documents that were reranked; none for a search.
+        """
+
+        def explain(hit: Hit) -> Evidence:
+            document = given[hit.position] if given and hit.position is not None else None
+            steps = evidence.explain(self.layout, self.encoder, query, hit, matrix, document)
+            return run(steps, self.answer)
+
+        return Hits(found, query=query, matrix=matrix, explain=explain)
 
     def _windows(self) -> Steps[int]:
         """About how many windows are stored, as of the last minute."""

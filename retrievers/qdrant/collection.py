@@ -106,7 +106,7 @@ class QdrantCollection(Awaited):
             ),
             self._connection,
         )
-        self._calls = Calls(layout, encoder, candidates)
+        self._calls = Calls(layout, encoder, candidates, self._connection)
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
@@ -228,9 +228,7 @@ class QdrantCollection(Awaited):
         Raises:
             InvalidInputError: the document is not stored, or not with that text any more.
         """
-        text = validate.text(query, "the query")
-        given = hit if isinstance(hit, str) else validate.hit(hit)
-        return run(evidence.explain(self._calls.layout, self.encoder, text, given), self._connection)
+        return run(self._calls.explain(query, hit), self._connection)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
