@@ -13,7 +13,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKED = [
     *PAGES,
-    *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md")),
+    *(
+        ROOT / name
+        for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md", "llms.txt")
+    ),
 ]
 
 # A block that cannot run by itself has the reason above it: <!-- not run: it needs a server -->
@@ -65,6 +68,11 @@ def test_the_readme_has_a_program_for_each_framework():
     code = [text for title, text in PROGRAMS.items() if title.startswith("README.md")]
     assert any("retrievers.langchain" in one for one in code)
     assert any("retrievers.llama_index" in one for one in code)
+
+
+def test_the_readme_is_short_and_has_one_picture():
+    assert len(README.split()) <= 700
+    assert len(re.findall(r"!\[", README)) == 1
 
 
 def test_each_make_target_exists():
