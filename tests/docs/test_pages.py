@@ -116,6 +116,21 @@ def test_each_link_leads_to_a_file_and_a_heading(page):
             assert heading in anchors(there), f"{name(page)} links to {target}"
 
 
+def test_the_messages_of_the_troubleshooting_page_are_the_library_s():
+    source = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "retrievers").rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", source)  # a message that goes on in the next line
+    page = (ROOT / "docs" / "guides" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = [
+        text
+        for title in re.findall(r"^## (.*)$", page, re.MULTILINE)
+        for text in re.findall('"(.+?)"', title)
+    ]
+    assert len(messages) >= 10
+    for message in messages:
+        for part in message.split("…"):
+            assert part.strip() in said, message
+
+
 def test_every_page_stands_in_the_table_of_contents():
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     listed = [
