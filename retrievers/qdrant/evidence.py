@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from retrievers.arguments import shown
-from retrievers.collection import evidence, hits, indexing, reranking
+from retrievers.collection import evidence, hits, questions, reranking
 from retrievers.errors import InvalidInputError, StoreConflictError
 from retrievers.qdrant.points import Head, matrix_of
 from retrievers.qdrant.reading import count, heads, windows
@@ -19,13 +19,14 @@ from retrievers.types import Document, Encoder, Evidence, Hit, TokenMatrix
 
 
 def rerank(
-    layout: Layout, encoder: Encoder, query: TokenMatrix, given: Sequence[Document]
+    layout: Layout, encoder: Callable[[], Encoder], query: TokenMatrix, given: Sequence[Document]
 ) -> Steps[list[Hit]]:
     """One hit a document, in the order given.
 
     A document whose id and content are stored is scored by the server; another text is encoded for the moment.
 
     Args:
+        encoder: loads the model, which is not asked for where everything is stored.
         query: float32, (query_tokens, dim).
     """
     named = [one.id for one in given if one.id is not None]
@@ -44,7 +45,7 @@ def rerank(
         made[place] = hit
     missing = [place for place in range(len(documents)) if place not in made]
     if missing:
-        work = Compute(lambda: reranking.encoded(encoder, query, documents, missing, layout.dim))
+        work = Compute(lambda: reranking.encoded(encoder(), query, documents, missing, layout.dim))
         made |= yield work
     return [made[place] for place in range(len(documents))]
 
@@ -65,27 +66,26 @@ def stored(layout: Layout, ids: Sequence[str]) -> Steps[list[Document]]:
 
 def explain(
     layout: Layout,
-    encoder: Encoder,
-    query: str,
+    encoder: Callable[[], Encoder],
+    question: questions.Question,
     hit: Hit | str,
-    matrix: TokenMatrix | None = None,
     given: Document | None = None,
 ) -> Steps[Evidence]:
     """See QdrantCollection.explain.
 
     Args:
-        matrix: of the question, float32, (query_tokens, dim), where it is known; None encodes it.
+        encoder: loads the model.
+        question: is not encoded where its rows are known.
         given: the document of a hit that was reranked, where it is known: it may have a context.
     """
     document, key = yield from _meant(layout, hit, given)
-    if matrix is None:
-        [matrix] = yield Compute(lambda: indexing.encode_queries(encoder, [query], layout.dim))
+    [matrix] = yield Compute(lambda: questions.encoded(encoder, [question], layout.dim))
     best = None if isinstance(hit, str) else hit.passage
     if best is None:
         [scored] = yield from rerank(layout, encoder, matrix, [document])
         best = scored.passage
     if best is None or not len(matrix):
-        return Evidence(query, document.text, None, (), 0.0)
+        return Evidence(question.text, document.text, None, (), 0.0)
     span = rows = None
     if key is not None:
         head = (yield from heads(layout, [key])).get(key)
@@ -96,13 +96,13 @@ def explain(
     passage = best
 
     def work() -> Evidence:
-        spans = [] if span is not None else encoder.split(document.context + document.text)
+        spans = [] if span is not None else encoder().split(document.context + document.text)
         if span is None and passage.number >= len(spans):
             raise InvalidInputError(
                 f"document {key!r} has no window number {passage.number}: search again, then explain."
             )
         chosen = spans[passage.number] if span is None else span
-        return evidence.explain(encoder, query, matrix, document, passage, chosen, rows)
+        return evidence.explain(encoder(), question.text, matrix, document, passage, chosen, rows)
 
     made: Evidence = yield Compute(work)
     return made
