@@ -109,17 +109,17 @@ class MovableStore(Movable):
                 else validate.encoder(encoder)
             )
             computed.check_model(model.fingerprint, source.fingerprint, "the rows of the export")
-            made: Self = create(path, model, **options)
+            made: Any = create(path, model, **options)
             try:
                 transfer.copy(source, made, doing="Importing", show_progress=shown)
             except BaseException:
-                create.close(made)
+                made.close()
                 raise
-        if encoder is not None or path is None:
-            return made
-        create.close(made)  # opened again, it loads the model when it needs one
-        opened: Self = create.open(path, **options)
-        return opened
+        if encoder is None:
+            made.close()  # opened again, it loads the model when it needs one
+            made = create.open(path, **options)
+        complete: Self = made
+        return complete
 
     def ids(self) -> list[str]:
         """The ids of all documents, in order of insertion."""
