@@ -65,11 +65,8 @@ def parser() -> argparse.ArgumentParser:
 
 def jobs(chosen: argparse.Namespace, sets: Sequence[Set]) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Name and work of each part, the quick ones first."""
-    for count in WINDOWS:
-        for dim in (REDUCED, 384):
-            yield f"{count}-{dim}", lambda count=count, dim=dim: by_windows(in_dim(sets, dim), count)
     for dim in (384, REDUCED):
-        for place, name in reversed(list(enumerate(SETS))):
+        for place, name in enumerate(SETS):
             for words in (False, True):
 
                 def job(place: int = place, dim: int = dim, words: bool = words) -> Any:
@@ -78,6 +75,9 @@ def jobs(chosen: argparse.Namespace, sets: Sequence[Set]) -> Iterator[tuple[str,
 
                 if dim == 384 or not words:
                     yield f"{name}-{dim}{'-words' if words else ''}", job
+    for count in WINDOWS:
+        for dim in (REDUCED, 384):
+            yield f"{count}-{dim}", lambda count=count, dim=dim: by_windows(in_dim(sets, dim), count)
 
 
 def in_dim(sets: Sequence[Set], dim: int) -> list[Set]:
