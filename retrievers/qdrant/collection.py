@@ -9,7 +9,7 @@ from typing import Any
 
 from qdrant_client import QdrantClient
 
-from retrievers.collection import validate
+from retrievers.collection import questions, validate
 from retrievers.errors import InvalidInputError
 from retrievers.qdrant import evidence, reading
 from retrievers.qdrant.awaited import Awaited
@@ -112,7 +112,7 @@ class QdrantCollection(Awaited, MovablePoints):
             ),
             self._connection,
         )
-        self._calls = Calls(layout, encoder, candidates)
+        self._calls = Calls(layout, encoder, candidates, self._connection)
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
@@ -238,7 +238,9 @@ class QdrantCollection(Awaited, MovablePoints):
             InvalidInputError: the document is not stored, or not with that text any more.
         """
         given = hit if isinstance(hit, str) else validate.hit(hit)
-        return run(evidence.explain(self._calls.layout, lambda: self.encoder, query, given), self._connection)
+        question = questions.checked(query, self._calls.layout.dim)
+        steps = evidence.explain(self._calls.layout, lambda: self.encoder, question, given)
+        return run(steps, self._connection)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
