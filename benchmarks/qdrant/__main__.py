@@ -68,15 +68,14 @@ def parser() -> argparse.ArgumentParser:
 
 def jobs(chosen: argparse.Namespace, sets: Sequence[Set]) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Name and work of each part, the quick ones first."""
-    for dim in (384, REDUCED):
-        for words, (place, name) in product((False, True), enumerate(SETS)):
+    for dim in (REDUCED, 384):
+        for (place, name), words in product(reversed(list(enumerate(SETS))), (False, True)):
 
             def job(place: int = place, name: str = name, dim: int = dim, words: bool = words) -> Any:
                 chosen = in_dim(sets, dim)[place].first(END_TO_END[name])
                 return asdict(compared(chosen.asking(ENDS[chosen.name]), SCORED, words=words))
 
-            if dim == 384 or not words:
-                yield f"{name}-{dim}{'-words' if words else ''}", job
+            yield f"{name}-{dim}{'-words' if words else ''}", job
     for count in WINDOWS:
         for dim in (REDUCED, 384):
             yield f"{count}-{dim}", lambda count=count, dim=dim: by_windows(in_dim(sets, dim), count)
