@@ -129,10 +129,7 @@ class LateInteractionRetriever(BaseRetriever):
         )
 
     def _scored(self, hits: Hits) -> list[NodeWithScore]:
-        return [
-            NodeWithScore(node=to_node(hit.id, hit.text, hit.metadata), score=score_of(hit, self._score))
-            for hit in hits
-        ]
+        return [NodeWithScore(node=to_node(hit), score=score_of(hit, self._score)) for hit in hits]
 
 
 RETRIEVER_OPTIONS = (

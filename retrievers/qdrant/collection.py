@@ -16,6 +16,7 @@ from retrievers.qdrant.awaited import Awaited
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
 from retrievers.qdrant.schema import Wanted, opened, published
+from retrievers.qdrant.sources import BySource
 from retrievers.qdrant.steps import Request, run
 from retrievers.types import (
     Document,
@@ -31,7 +32,7 @@ from retrievers.types import (
 )
 
 
-class QdrantCollection(Awaited):
+class QdrantCollection(Awaited, BySource):
     """Documents that are found by late interaction, on a Qdrant server or cluster.
 
     It answers what `Collection` answers, and takes the place of one in every adapter. Threads and processes may share

@@ -21,7 +21,7 @@ from qdrant_client import models
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.kernels.rows import ZERO, dequantize, quantize, row_bytes
 from retrievers.qdrant.fields import derived
-from retrievers.store import Entry
+from retrievers.store import Entry, format_1
 from retrievers.types import Document, TokenMatrix
 
 TOKENS, POOLED = "tokens", "pooled"  # the token matrix, and the mean of its rows for the first stage
@@ -29,6 +29,7 @@ DOCUMENT, NUMBER, SPAN, SCALES = "document", "number", "span", "scales"
 VERSION, GENERATION, UNSETTLED = "version", "generation", "unsettled"
 TEXT, RECORD, SEQUENCE = "text", "record", "seq"  # of the head alone, with the next two
 WINDOWS, SCORED = "windows", "scored"
+SOURCE = "source"  # of the head, where the document has one: for looking it up
 
 WINDOW_FIELDS = [DOCUMENT, VERSION, NUMBER, SPAN]  # what a search needs of a hit
 STATE_FIELDS = [DOCUMENT, VERSION, GENERATION, SEQUENCE, WINDOWS, SCORED, UNSETTLED, RECORD]
@@ -80,7 +81,9 @@ class Head:
         """The document as it was added."""
         try:
             kept = json.loads(self.record)
-            return Document(text=self.text, id=self.id, **kept)
+            document = Document(text=self.text, id=self.id, **kept)
+            # Heads that were written before documents had a source keep LlamaIndex's nodes in their metadata.
+            return document if SOURCE in kept else format_1.moved(document)
         except (ValueError, TypeError) as error:
             raise CorruptStoreError(
                 f"the head of document {self.id!r} is not one of ours: {error}."
@@ -161,7 +164,7 @@ def points_of(
             vectors, payload[SCALES] = _vectors(document, number, matrix, datatype)
         if number == 0:
             payload |= {TEXT: document.text, RECORD: record_of(document), SEQUENCE: seq}
-            payload[WINDOWS] = len(entry.windows)
+            payload |= {WINDOWS: len(entry.windows), SOURCE: document.source}
             payload[SCORED] = sum(len(one) > 0 for one in entry.matrices)
         identity = window_id(str(document.id), version, number)
         made.append(models.PointStruct(id=identity, vector=vectors, payload=payload))

@@ -17,7 +17,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from retrievers.collection import indexing
+from retrievers.collection import incoming, indexing
 from retrievers.errors import StoreConflictError
 from retrievers.qdrant.conditions import as_filter, at_most, every, matches, none
 from retrievers.qdrant.fields import derived
@@ -27,6 +27,7 @@ from retrievers.qdrant.points import (
     NUMBER,
     RECORD,
     SEQUENCE,
+    SOURCE,
     STATE_FIELDS,
     UNSETTLED,
     VERSION,
@@ -69,7 +70,8 @@ def add(
     same, missing = [], []
     for document in batch:
         head = stored.get(str(document.id))
-        document, digest = _kept(document, head), indexing.content_hash(document)
+        document = _kept(document, head)
+        digest = indexing.content_hash(document)
         if head is not None and head.content == digest.hex():
             same.append((document, head))
         else:
@@ -230,7 +232,7 @@ def _keep(layout: Layout, same: Sequence[tuple[Document, Head]]) -> Steps[None]:
                 _set(
                     head,
                     head_only,
-                    {**_fields(layout, one), RECORD: record_of(one)}
+                    {**_fields(layout, one), RECORD: record_of(one), SOURCE: one.source}
                     | ({UNSETTLED: 1} if head.windows > 1 else {}),
                 )
                 for one, head in changed
@@ -266,7 +268,8 @@ def _kept(document: Document, head: Head | None) -> Document:
     if head is None or document.source is not None or document.attachment is not None:
         return document
     stored = head.document()
-    return replace(document, source=stored.source, attachment=stored.attachment)
+    kept = incoming.with_context(document, stored)
+    return replace(kept, source=stored.source, attachment=stored.attachment)
 
 
 def _selector(*conditions: Any) -> models.FilterSelector:

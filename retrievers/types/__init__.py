@@ -14,14 +14,12 @@ from retrievers.types.seams import (
     Texts,
 )
 from retrievers.types.values import (
-    NODE_KEY,
     Document,
     TokenMatrix,
     Window,
 )
 
 __all__ = [
-    "NODE_KEY",
     "AsyncSearchableCollection",
     "Condition",
     "Document",

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 TokenMatrix = NDArray[np.float32]
 """float32, (tokens, dim): one row of length 1 a token."""
 
-NODE_KEY = "_node"
-"""Metadata key under which the LlamaIndex adapter keeps what else a node has; the LangChain adapter hides it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Document:
