@@ -18,6 +18,7 @@ from typing import Any
 from qdrant_client import models
 
 from retrievers.collection import incoming, indexing
+from retrievers.collection.streaming import digest_of
 from retrievers.errors import StoreConflictError
 from retrievers.qdrant.conditions import as_filter, at_most, every, matches, none
 from retrievers.qdrant.fields import derived
@@ -43,7 +44,7 @@ from retrievers.qdrant.reading import heads
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.steps import Compute, Request, Steps
 from retrievers.store import Entry
-from retrievers.types import Document, Encoder
+from retrievers.types import Document, EncodedText
 
 BATCH_DOCUMENTS = 256  # documents whose state one request reads
 BATCH_BYTES = 16 << 20  # of a request, about: a server refuses 32 MiB
@@ -54,32 +55,36 @@ Prepared = tuple[models.PointStruct, list[models.PointStruct], Head | None]
 
 def add(
     layout: Layout,
-    encoder: Encoder,
     batch: Sequence[Document],
+    made: Sequence[EncodedText] | None,
+    entries: Callable[[Sequence[tuple[Document, bytes]]], Iterator[Entry]],
     numbers: Iterator[int],
     advance: Callable[[int], Any],
 ) -> Steps[None]:
-    """Encode and store documents that retrievers.collection.incoming has checked.
+    """Store documents that retrievers.collection.incoming has checked.
 
     Args:
         batch: at most BATCH_DOCUMENTS of them.
+        made: what a model made of each elsewhere; None where they are to be encoded.
+        entries: makes entries of documents with their content hashes.
         numbers: places in the order of insertion, for those that are new.
         advance: called with the number of documents that were stored.
     """
     stored = yield from heads(layout, [str(one.id) for one in batch], STATE_FIELDS)
     same, missing = [], []
-    for document in batch:
+    given = [""] * len(batch) if made is None else [digest_of(one).hex() for one in made]
+    for document, rows in zip(batch, given, strict=True):
         head = stored.get(str(document.id))
-        document = _kept(document, head)
+        # Matrices that come are those of the context that comes.
+        document = _kept(document, head, context=made is None)
         digest = indexing.content_hash(document)
-        if head is not None and head.content == digest.hex():
+        if head is not None and head.content == digest.hex() and rows in ("", head.digest):
             same.append((document, head))
         else:
             missing.append((document, digest))
     yield from _keep(layout, same)
     advance(len(same))
-    entries = indexing.entries(encoder, missing)
-    yield from _replace(layout, entries, stored, numbers, advance)
+    yield from _replace(layout, entries(missing), stored, numbers, advance)
 
 
 def places(layout: Layout) -> Steps[Iterator[int]]:
@@ -153,7 +158,7 @@ def _prepare(
         old = stored.get(str(entry.document.id))
         seq = next(numbers) if old is None else old.seq
         version = version_of(entry.content_hash, generation)
-        head, others = points_of(entry, version, generation, seq, layout.datatype, layout.tenant)
+        head, others = points_of(entry, version, generation, seq, layout.dim, layout.datatype, layout.tenant)
         made.append((head, others, old))
         size += sum(size_of(point, layout.datatype) for point in (head, *others))
         if size >= BATCH_BYTES:
@@ -263,12 +268,12 @@ def _set(head: Head, place: Any, payload: dict[str, Any]) -> Any:
 # Help
 
 
-def _kept(document: Document, head: Head | None) -> Document:
+def _kept(document: Document, head: Head | None, *, context: bool) -> Document:
     """A document with the source and the attachment of the one that is stored, where it brings none of its own."""
     if head is None or document.source is not None or document.attachment is not None:
         return document
     stored = head.document()
-    kept = incoming.with_context(document, stored)
+    kept = incoming.with_context(document, stored) if context else document
     return replace(kept, source=stored.source, attachment=stored.attachment)
 
 

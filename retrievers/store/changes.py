@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError, InvalidInputError, ShapeError
-from retrievers.kernels.rows import MOST, quantize, row_bytes
+from retrievers.kernels.rows import MOST, row_bytes, stored_form
+from retrievers.store import words
 from retrievers.store.codes import Assign
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State
 from retrievers.store.snapshot import WINDOW
 from retrievers.store.tokens import Files, checksum, code_names, token_names
 from retrievers.store.writer import Writer
-from retrievers.types import Document, TokenMatrix
+from retrievers.types import Document, QuantizedMatrix, TokenMatrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,13 @@ class Entry:
         document: its id is set.
         content_hash: changes when the document must be encoded again.
         windows: character spans of the windows in the text.
-        matrices: float32, (tokens, dim), one a window.
+        matrices: float32, (tokens, dim), one a window; or what quantize made of it.
     """
 
     document: Document
     content_hash: bytes
     windows: Sequence[tuple[int, int]]
-    matrices: Sequence[TokenMatrix]
+    matrices: Sequence[TokenMatrix | QuantizedMatrix]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,15 @@ def prepare(entries: Sequence[Entry], dim: int) -> Batch:
             )
         described = np.zeros(len(entry.windows), WINDOW)
         for place, ((first, last), matrix) in enumerate(zip(entry.windows, entry.matrices, strict=True)):
-            if matrix.ndim != 2 or matrix.shape[1] != dim:
+            if isinstance(matrix, QuantizedMatrix):
+                if matrix.rows.shape != (len(matrix.scales), row_bytes(dim)):
+                    raise ShapeError(
+                        f"quantised rows have shape {matrix.rows.shape} for {len(matrix.scales)} scales: "
+                        f"(tokens, {row_bytes(dim)}) is needed, one scale a row."
+                    )
+            elif matrix.ndim != 2 or matrix.shape[1] != dim:
                 raise ShapeError(f"a matrix has shape {matrix.shape}: (tokens, {dim}) is needed.")
-            part, part_scales = quantize(matrix)
+            part, part_scales = stored_form(matrix)
             described[place] = (0, len(matrix), first, last, checksum(part, part_scales))
             rows.append(part)
             scales.append(part_scales)
@@ -181,7 +188,7 @@ def record(
     Returns:
         The state to commit.
     """
-    number = state.last_batch + 1
+    number, index = state.last_batch + 1, words.opened(connection)
     after = replace(state, tokens=state.tokens + len(batch.rows), last_batch=number)
     for entry, windows in zip(batch.entries, batch.windows, strict=True):
         tokens = int(windows["tokens"].sum())
@@ -191,15 +198,21 @@ def record(
         if found:
             key = found[0][0]
             after = _bury(connection, after, found[0], number - 1)
+            if index is not None:
+                index.remove(key)
             writer.replace(key, entry.document, entry.content_hash, len(windows), tokens)
         else:
             key = after.last_key + 1
             after = replace(after, last_key=key, documents=after.documents + 1)
             writer.insert(key, entry.document, entry.content_hash, len(windows), tokens)
+        if index is not None:
+            index.put(key, entry.document, entry.windows)
         windows["key"] = key
         after = replace(
             after, live_windows=after.live_windows + len(windows), live_tokens=after.live_tokens + tokens
         )
+    if index is not None:
+        index.finish()
     blob = np.concatenate([np.zeros(0, WINDOW), *batch.windows]).tobytes()
     connection.run(
         "INSERT INTO batches VALUES (?, ?, ?, ?, ?)",
@@ -223,9 +236,12 @@ def delete(connection: Connection, writer: Writer, state: State, keys: Sequence[
     Returns:
         The state to commit.
     """
+    index = words.opened(connection)
     for key in keys:
         found = connection.rows("SELECT key, windows, tokens FROM documents WHERE key = ?", [key])
         state = replace(_bury(connection, state, found[0], state.last_batch), documents=state.documents - 1)
+        if index is not None:
+            index.remove(key)
         writer.delete(key)
     return state
 

@@ -42,7 +42,11 @@ def _to_2(connection: Connection) -> None:
     writer.finish()
 
 
-STEPS: dict[int, Callable[[Connection], None]] = {1: _to_2}
+def _to_3(connection: Connection) -> None:
+    """Nothing yet: a catalogue of this format may have an index of words, which an older program would damage."""
+
+
+STEPS: dict[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3}
 """What leads from a version to the next one."""
 
 

@@ -6,34 +6,32 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, StoreLockedError
 from retrievers.filters import Filter
-from retrievers.store import backup, catalog, changes, documents, opening, verification, writes
+from retrievers.store import catalog, changes, documents, opening, writes
 from retrievers.store import sources as cut
+from retrievers.store.care import Care
 from retrievers.store.changes import Entry, Unchanged
 from retrievers.store.codes import Assign, nearest
 from retrievers.store.connection import Connection, translated
 from retrievers.store.directory import Directory
-from retrievers.store.lock import Hold
 from retrievers.store.memory import MemoryCatalog
 from retrievers.store.schema import State, read_state
 from retrievers.store.snapshot import Snapshot, load
 from retrievers.store.tokens import DiskFiles, Files, MemoryFiles, MissingFileError
-from retrievers.store.verification import Damage, Info
 from retrievers.store.view import View
 from retrievers.types import Document
 
 ATTEMPTS = 100  # compactions that may overtake one opening of the files
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
-Result = TypeVar("Result")
 
 
-class Store:
+class Store(Care):
     """One collection's documents and token rows.
 
     Threads may share a store; forked children may go on using it, each for itself.
@@ -46,9 +44,12 @@ class Store:
         fingerprint: of the encoder, with "model" and "dim"; None opens an existing directory only.
         timeout: seconds to wait for another writer.
         indexed: metadata keys whose values are indexed, from now on and for good.
+        words: the tokenizer of an index of words, which is built if none is there, and the share of words in a search
+            that does not say it, or None.
         assign: finds the centroids of new rows once the store has codes; codes.nearest by default.
     Raises:
         ModelMismatchError: another encoder wrote the directory.
+        InvalidInputError: the index of words that is there has another tokenizer.
         FormatVersionError: a newer version wrote it.
         CorruptStoreError: the path holds something else, or damaged files.
         StoreError: there is no collection, or the system refuses.
@@ -64,6 +65,7 @@ class Store:
         fingerprint: Mapping[str, Any] | None,
         timeout: float = 10.0,
         indexed: Sequence[str] = (),
+        words: tuple[str, float | None] | None = None,
         assign: Assign = nearest,
     ) -> None:
         self.path = path
@@ -83,6 +85,8 @@ class Store:
             self.dim = int(self.fingerprint["dim"])
             if missing := opening.missing_indexes(self._catalog, indexed):
                 self._exclusively("index", writes.add_indexes, missing)
+            if words is not None and opening.lacks_words(self._catalog, *words):
+                self._exclusively("index words", writes.open_words, *words)
         except BaseException:
             self._catalog.close()
             raise
@@ -167,14 +171,6 @@ class Store:
 
     # Write
 
-    def writing(self) -> Hold:
-        """Keep other writers out for several changes in a row; each is still committed by itself.
-
-        Raises:
-            StoreLockedError: another writer did not finish within the timeout.
-        """
-        return self._catalog.lock.hold(self.timeout)
-
     def append(
         self,
         entries: Sequence[Entry],
@@ -250,17 +246,6 @@ class Store:
             "write_codes", writes.write_codes, np.ascontiguousarray(centroids, np.float32), codes
         )
 
-    def compact(self, advance: Callable[[int], Any] = lambda count: None) -> None:
-        """Give back the space of dead rows, in files of a new generation; readers go on with the old ones.
-
-        Args:
-            advance: called with the number of windows that were copied.
-        Raises:
-            CorruptStoreError: a live row is damaged; the message names the document. Nothing was changed.
-        """
-        if self._exclusively("compact", writes.compact, advance):
-            self._catalog.shrink()
-
     def update(self, metadatas: Mapping[str, Mapping[str, Any]]) -> None:
         """Give stored documents other metadata, by id, all in one commit; their texts stay.
 
@@ -268,38 +253,6 @@ class Store:
             InvalidInputError: an id is not stored; nothing was changed.
         """
         self._exclusively("update", writes.update, metadatas)
-
-    def migrate(self) -> bool:
-        """Bring the format up to date, as any other write does. Returns whether it was older."""
-        return self._exclusively("migrate", writes.migrate)
-
-    # Care
-
-    def backup(self, path: Path) -> None:
-        """Copy the last commit into a new directory, while other threads and processes go on writing.
-
-        The directory gets its name when the copy is whole: one that is killed leaves nothing there.
-
-        Raises:
-            StoreError: the path exists, or the system refuses; nothing is left of the copy.
-        """
-        path = backup.free(path)
-        with self.read() as view:
-            view.back_up(path, self.timeout)
-
-    def verify(self, advance: Callable[[int], Any] = lambda count: None) -> list[Damage]:
-        """Read everything and compare it with its checksums; an empty list is a sound store.
-
-        Args:
-            advance: called with the number of windows that were compared.
-        """
-        with translated(self._catalog.place):
-            return self._catalog.reading().during(verification.verify, self._files, self.dim, advance)
-
-    def info(self) -> Info:
-        """Model, counts, sizes and share of dead rows."""
-        with translated(self._catalog.place):
-            return self._catalog.reading().during(verification.info, self._files, self.fingerprint)
 
     def close(self) -> None:
         """Release files and connections; what is inside read() in another thread ends undisturbed."""
@@ -311,14 +264,6 @@ class Store:
     def _newest(self) -> State:
         """The last commit; under the writer's lock, nothing changes it."""
         return self._catalog.reading().during(read_state)
-
-    def _exclusively(self, name: str, change: Callable[..., Result], *arguments: Any) -> Result:
-        """Make a change under the writer's lock."""
-        self.pause(name)
-        result: Result = self.writing().during(
-            writes.run, self._catalog, self._files, self.dim, change, *arguments
-        )
-        return result
 
 
 def _go_on(name: str) -> None:

@@ -30,8 +30,9 @@ EXTRAS = (
     "CREATE INDEX extras_source ON extras (source) WHERE source IS NOT NULL",
 )
 FORMAT_2 = (*FORMAT_1, *EXTRAS)
+FORMAT_3 = FORMAT_2  # and those of words.py, in a collection that has an index of words
 
 
 def of(version: int) -> tuple[str, ...]:
     """The tables and indexes of a version, exactly as SQLite keeps their statements."""
-    return (FORMAT_1, FORMAT_2)[version - OLDEST]
+    return (FORMAT_1, FORMAT_2, FORMAT_3)[version - OLDEST]

@@ -14,6 +14,7 @@ import argparse
 import errno
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -29,11 +30,13 @@ import numpy as np
 from retrievers.errors import StoreError
 from retrievers.kernels.rows import quantize
 from retrievers.store import Entry, Store, Unchanged, _io
+from retrievers.store.schema import FORMAT_VERSION
 from retrievers.store.tokens import code_names, token_names
 from retrievers.types import Document
 
 DIM = 8
 FINGERPRINT = {"model": "crash", "dim": DIM}
+WORDS = ("unicode61", None)
 CALLS = (
     *(
         "open_file",
@@ -182,6 +185,8 @@ def compare(path: Path, models: Sequence[Model], swept: bool = False) -> Model:
             view.fetch(view.documents.tolist())
             if view.codes is not None:
                 assert len(view.codes) == len(view.rows)
+            if store.info().words is not None:
+                _compare_words(view, positions, model)
         assert store.verify() == []
         if swept:
             assert set(os.listdir(path)) == expected_names(store)
@@ -189,6 +194,21 @@ def compare(path: Path, models: Sequence[Model], swept: bool = False) -> Model:
     finally:
         store.close()
     return model
+
+
+def _compare_words(view, positions: dict[str, np.ndarray], model: Model) -> None:
+    """Each document is found by its name, in the windows that have it and in no other's."""
+    for name, revision in model.items():
+        found = {int(window) for window in view.word_scores(name)[0]}
+        of_it = positions[name].tolist()
+        assert found <= set(of_it), f"{name} is found in windows of others"
+        spans = view.spans(positions[name])
+        text = document(name, revision).text
+        assert found == {
+            window
+            for window, (first, last) in zip(of_it, spans.tolist(), strict=True)
+            if name in re.findall(r"\w+", text[first:last])
+        }
 
 
 def _revisions(documents: Sequence[Document]) -> list[int]:
@@ -251,7 +271,7 @@ def child(
         try:
             os.close(reading)
             prepare()
-            store = Store(path, fingerprint=FINGERPRINT)
+            store = Store(path, fingerprint=FINGERPRINT, words=WORDS)
             os.write(writing, b"o")
             for change in made:
                 apply(store, change)
@@ -338,6 +358,7 @@ def every_step_of_a_migration(directory: Path, counts: Counter[str]) -> None:
         store = Store(path, fingerprint=OLD_FINGERPRINT)
         store.delete(["empty"])
         store.compact()
+        store.index_words()
         store.close()
 
     def contents(path: Path) -> tuple[int, list[str]]:
@@ -363,12 +384,12 @@ def every_step_of_a_migration(directory: Path, counts: Counter[str]) -> None:
                     os._exit(code)
             status = os.waitpid(process, 0)[1]
             assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) in (0, 2)
-            assert contents(path) in [(1, ["a", "empty", "b"]), (2, ["a", "b"])]
+            assert contents(path) in [(1, ["a", "empty", "b"]), (FORMAT_VERSION, ["a", "b"])]
             store = Store(path, fingerprint=OLD_FINGERPRINT)
             store.delete(["empty"])
             store.migrate()
             store.close()
-            assert contents(path) == (2, ["a", "b"])
+            assert contents(path) == (FORMAT_VERSION, ["a", "b"])
             shutil.rmtree(path)
             if not status and how != "fail":
                 break
@@ -383,7 +404,7 @@ def calls_of_script(path: Path) -> list[str]:
     saved = {name: getattr(_io, name) for name in CALLS}
     try:
         fault.install()
-        store = Store(path, fingerprint=FINGERPRINT)
+        store = Store(path, fingerprint=FINGERPRINT, words=WORDS)
         for change in SCRIPT:
             apply(store, change)
         store.close()

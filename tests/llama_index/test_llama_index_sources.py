@@ -235,9 +235,7 @@ async def test_update_replaces_and_loses_nothing_where_it_fails(anywhere, awaite
     good.insert(document("bread", 3))
     before = anywhere.get()
     with pytest.raises(RuntimeError, match="no splitter"):
-        await update(
-            LateInteractionIndex(collection=anywhere, transformations=[Broken()]), document("water")
-        )
+        await update(LateInteractionIndex(collection=anywhere, transformations=[Broken()]), document("water"))
     assert anywhere.get() == before
     await update(good, document("water", 2))
     assert sorted(one.text for one in anywhere.get()) == [f"Sentence {n} is about water." for n in range(2)]
@@ -257,16 +255,16 @@ def test_the_docstore_forgets_the_nodes_that_were_replaced(anywhere):
     )
     index.insert(document("bread", 3))
     index.update_ref_doc(document("water", 2))
-    assert set(index.docstore.docs) == set(index.index_struct.nodes_dict.values()) == set(names(anywhere.get()))
+    assert (
+        set(index.docstore.docs) == set(index.index_struct.nodes_dict.values()) == set(names(anywhere.get()))
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 2048])
 def test_nodes_are_counted_before_they_are_cut_into_batches(size):
     """A first batch that fills its own count would be taken for the whole document."""
     collection = Collection(None, Tired())
-    index = LateInteractionIndex(
-        collection=collection, transformations=[Sentences()], insert_batch_size=size
-    )
+    index = LateInteractionIndex(collection=collection, transformations=[Sentences()], insert_batch_size=size)
     collection.encoder.left = 4
     with pytest.raises(KeyboardInterrupt):
         index.insert_nodes(Sentences()([document("bread")]))

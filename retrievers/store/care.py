@@ -1,0 +1,109 @@
+"""What keeps a store in order: compaction, the index of words, migration, copies, verification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from retrievers.store import backup, opening, verification, writes
+from retrievers.store.connection import translated
+from retrievers.store.lock import Hold
+from retrievers.store.tokens import Files
+from retrievers.store.verification import Damage, Info
+from retrievers.store.view import View
+
+Result = TypeVar("Result")
+
+
+class Care:
+    """The half of a store that changes no document.
+
+    Attributes:
+        dim: length of a token vector.
+        fingerprint: of the encoder.
+        timeout: seconds to wait for another writer.
+        pause: called with the name of a change before it takes the writer's lock; a test puts another writer there.
+    """
+
+    dim: int
+    fingerprint: dict[str, Any]
+    timeout: float
+    pause: Callable[[str], None]
+    _files: Files
+    _catalog: opening.Catalog
+
+    def read(self) -> AbstractContextManager[View]:
+        """One commit, the newest, for as long as the block runs."""
+        raise NotImplementedError
+
+    def writing(self) -> Hold:
+        """Keep other writers out for several changes in a row; each is still committed by itself.
+
+        Raises:
+            StoreLockedError: another writer did not finish within the timeout.
+        """
+        return self._catalog.lock.hold(self.timeout)
+
+    def compact(self, advance: Callable[[int], Any] = lambda count: None) -> None:
+        """Give back the space of dead rows, in files of a new generation; readers go on with the old ones.
+
+        Args:
+            advance: called with the number of windows that were copied.
+        Raises:
+            CorruptStoreError: a live row is damaged; the message names the document. Nothing was changed.
+        """
+        if self._exclusively("compact", writes.compact, advance):
+            self._catalog.shrink()
+
+    def index_words(self, tokenizer: str | None = None, weight: float | None = None) -> None:
+        """Index the words of all documents, and from now on those that are added; an index that is there is built anew.
+
+        Args:
+            tokenizer: a name of words.TABLES; None keeps that of the index that is there, or takes "unicode61".
+            weight: the share of words in a search that does not say it, from 0 to 1; None keeps that of the index that
+                is there, or stores none.
+        Raises:
+            UnsupportedError: this SQLite has no FTS5; nothing was changed.
+            CorruptStoreError: a document is damaged; nothing was changed.
+        """
+        self._exclusively("index words", writes.index_words, tokenizer, weight)
+
+    def migrate(self) -> bool:
+        """Bring the format up to date, as any other write does. Returns whether it was older."""
+        return self._exclusively("migrate", writes.migrate)
+
+    def backup(self, path: Path) -> None:
+        """Copy the last commit into a new directory, while other threads and processes go on writing.
+
+        The directory gets its name when the copy is whole: one that is killed leaves nothing there.
+
+        Raises:
+            StoreError: the path exists, or the system refuses; nothing is left of the copy.
+        """
+        path = backup.free(path)
+        with self.read() as view:
+            view.back_up(path, self.timeout)
+
+    def verify(self, advance: Callable[[int], Any] = lambda count: None) -> list[Damage]:
+        """Read everything and compare it with its checksums; an empty list is a sound store.
+
+        Args:
+            advance: called with the number of windows that were compared.
+        """
+        with translated(self._catalog.place):
+            return self._catalog.reading().during(verification.verify, self._files, self.dim, advance)
+
+    def info(self) -> Info:
+        """Model, counts, sizes and share of dead rows."""
+        with translated(self._catalog.place):
+            return self._catalog.reading().during(verification.info, self._files, self.fingerprint)
+
+    def _exclusively(self, name: str, change: Callable[..., Result], *arguments: Any) -> Result:
+        """Make a change under the writer's lock."""
+        self.pause(name)
+        result: Result = self.writing().during(
+            writes.run, self._catalog, self._files, self.dim, change, *arguments
+        )
+        return result
