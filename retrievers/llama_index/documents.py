@@ -94,10 +94,11 @@ class DocumentIndex(VectorStoreIndex):
 
         Args:
             documents: of several with one id, the last counts.
-            update_kwargs: as update_ref_doc.
+            update_kwargs: `insert_kwargs`, as for update_ref_doc.
         Returns:
             For each document, whether it was stored.
         """
+        refuse(update_kwargs, ("insert_kwargs",), "refresh_ref_docs")
         inserting = _of_an_update(update_kwargs, "refresh_ref_docs")
         with self._callback_manager.as_trace("refresh_ref_docs"):
             changed, former = self._changes(documents)
@@ -106,6 +107,7 @@ class DocumentIndex(VectorStoreIndex):
 
     async def arefresh_ref_docs(self, documents: Sequence[Document], **update_kwargs: Any) -> list[bool]:
         """refresh_ref_docs without blocking the event loop."""
+        refuse(update_kwargs, ("insert_kwargs",), "arefresh_ref_docs")
         inserting = _of_an_update(update_kwargs, "arefresh_ref_docs")
         with self._callback_manager.as_trace("arefresh_ref_docs"):
             changed, former = await asyncio.to_thread(self._changes, documents)

@@ -53,7 +53,7 @@ def _add(
 ) -> Steps[list[str]]:
     begun = writing.now()
     whole = [replace(one, attachment=one.attachment or {}) for one in documents]
-    added = yield from calls.add(whole, None, None, show_progress)
+    added = yield from calls.add(whole, None, None, None, None, show_progress)
     stored = yield from reading.of_sources(calls.layout, sources)
     kept = set(added)
     # Another writer's documents that came since are not removed: of two calls at once one stays whole.

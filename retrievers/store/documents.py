@@ -102,6 +102,14 @@ def read(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
     Raises:
         CorruptStoreError: a text or metadata is damaged; the message names the document.
     """
+    found = stored(connection, keys)
+    if connection.format < EXTRAS_SINCE:
+        return {key: format_1.moved(document) for key, document in found.items()}
+    return found
+
+
+def stored(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
+    """As read, with everything in the place where the format has it."""
     found: dict[int, Document] = {}
     for first in range(0, len(keys), CHUNK):
         rows = connection.rows(
@@ -109,8 +117,6 @@ def read(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
             [json.dumps([int(key) for key in keys[first : first + CHUNK]])],
         )
         found |= {row[0]: checked(*row[1:]) for row in rows}
-    if connection.format < EXTRAS_SINCE:
-        return {key: format_1.moved(document) for key, document in found.items()}
     return found
 
 

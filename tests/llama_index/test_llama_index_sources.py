@@ -208,14 +208,14 @@ def test_a_document_is_no_node_because_somebody_attached_something_to_it(anywher
 def test_delete_nodes_decides_by_what_is_stored_when_it_deletes(kind):
     inner = Collection(None, HashingEncoder())
     store = LateInteractionVectorStore(inner if kind == "memory" else Plain(inner))
-    store.add([node("a", "one", metadata={"open": False}), node("b", "two", metadata={"open": False})])
+    store.add([node("a", "one", metadata={"open": 0}), node("b", "two", metadata={"open": 0})])
 
     def meanwhile(name):
         inner.store.pause = lambda name: None
-        inner.update(["a"], [{"open": True}])
+        inner.update(["a"], [{"open": 1}])
 
     inner.store.pause = meanwhile
-    store.delete_nodes(["a", "b"], where("open", F.EQ, False))
+    store.delete_nodes(["a", "b"], where("open", F.EQ, 0))
     assert names(inner.get()) == ["a"]
 
 
