@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from hashlib import blake2b
 from typing import Any
@@ -93,6 +93,13 @@ def to_node(stored: Document | Hit) -> BaseNode:
     if isinstance(data.get("text_resource"), dict):
         data["text_resource"] = {"text": data.pop("text"), **data["text_resource"]}
     return json_to_doc({**kept, DATA_KEY: data})
+
+
+def with_evidence(node: BaseNode, key: str, told: Mapping[str, Any]) -> BaseNode:
+    """A copy of a node with evidence in its metadata, which no language model and no encoder is shown."""
+    shown_to = ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
+    hidden = {name: [*(one for one in getattr(node, name) if one != key), key] for name in shown_to}
+    return node.model_copy(update={"metadata": {**node.metadata, key: dict(told)}, **hidden})
 
 
 def source_id(document: Document) -> str:
