@@ -197,19 +197,15 @@ def page(cache: Path) -> str:
                 )
     lines += [
         "",
-        "With `words=True` BM25 chooses half of the candidates, so that as many windows are scored.",
+        "With words: with `words=True`, so that BM25 chooses half of as many candidates.",
         "",
-        "| set | dimensions | candidates | recall@10 | nDCG@10 | with words: recall@10 | nDCG@10 |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "| set | dimensions | words | candidates | recall@10 | nDCG@10 |",
+        "|---|--:|---|--:|--:|--:|",
     ]
-    for name in SETS:
-        for dim in (384, REDUCED):
-            plain, words = ((part(f"{name}-{dim}{one}") or {"rows": []})["rows"] for one in ("", "-words"))
-            for place, (count, recall, quality) in enumerate(plain):
-                more = [f"{value:.3f}" for value in words[place][1:]] if words else ["", ""]
-                lines.append(
-                    f"| {name} | {dim} | {count} | {recall:.3f} | {quality:.3f} | " + " | ".join(more) + " |"
-                )
+    for name, dim, words in product(SETS, (384, REDUCED), ("", "-words")):
+        for count, recall, quality in (part(f"{name}-{dim}{words}") or {"rows": []})["rows"]:
+            with_words = "with" if words else "without"
+            lines.append(f"| {name} | {dim} | {with_words} | {count} | {recall:.3f} | {quality:.3f} |")
     return "\n".join(lines) + "\n"
 
 
