@@ -6,6 +6,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,10 +118,9 @@ def text_of(file: File) -> str:
     """
     # Between the listing and now a stranger may have put a link, a pipe or a device in the file's place.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    if not file.link:
-        flags |= getattr(os, "O_NOFOLLOW", 0)
     try:
-        with open(os.open(file.path, flags), encoding="utf-8-sig") as stream:
+        descriptor = os.open(file.path, flags) if file.link else _open_below(file.path, file.name, flags)
+        with open(descriptor, encoding="utf-8-sig") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableFileError("not a regular file")
@@ -145,7 +145,7 @@ def _walk(top: Path, follow_links: bool, found: Scan) -> None:
             _take(name, path, True, met, folders, found)
             continue
         name, path, linked = folders.pop()
-        for entry in _entries(name, path, met, found):
+        for entry in _entries(name, path, linked, met, found):
             below = f"{name}/{entry.name}" if name else entry.name
             if entry.name.startswith("."):
                 found.left_out.append(LeftOut(below, "hidden", True))
@@ -159,13 +159,59 @@ def _walk(top: Path, follow_links: bool, found: Scan) -> None:
                 found.left_out.append(LeftOut(below, "link", True))
 
 
-def _entries(name: str, path: Path, met: set[tuple[int, int]], found: Scan) -> Iterator[os.DirEntry[str]]:
+def _open_below(path: Path, name: str, flags: int) -> int:
+    """Open a file or folder by its path below the folder that was named, with no link on the way.
+
+    Each folder is opened from the one that it lies in: one that was moved away, with a link put in its place, would
+    lead out of the folder that was named.
+
+    Args:
+        path: where it lies.
+        name: the last parts of the path, those below the folder that was named; none for that folder itself.
+    Raises:
+        OSError: a part of the name is a link, or the system refuses.
+    """
+    parts = name.split("/") if name else []
+    if os.open not in os.supports_dir_fd:  # Windows: the last part alone is looked at
+        return os.open(path, flags)
+    top = path.parents[len(parts) - 1] if parts else path
+    inside = os.open(top, os.O_RDONLY | os.O_DIRECTORY if parts else flags)
+    for place, part in enumerate(parts):
+        try:
+            how = flags if place == len(parts) - 1 else os.O_RDONLY | os.O_DIRECTORY
+            below = os.open(part, how | os.O_NOFOLLOW, dir_fd=inside)
+        finally:
+            os.close(inside)
+        inside = below
+    return inside
+
+
+@contextmanager
+def _listing(name: str, path: Path, linked: bool) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """What a folder holds, by its descriptor where the system lists one."""
+    if linked or os.scandir not in os.supports_fd:
+        with os.scandir(path) as listing:
+            yield listing
+        return
+    descriptor = _open_below(path, name, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.scandir(descriptor) as listing:
+            yield listing
+    finally:
+        os.close(descriptor)
+
+
+def _entries(
+    name: str, path: Path, linked: bool, met: set[tuple[int, int]], found: Scan
+) -> Iterator[os.DirEntry[str]]:
     """What a folder holds, sorted, so that two runs meet the same file first."""
     try:
         status = path.stat()
         met.add((status.st_dev, status.st_ino))
-        with os.scandir(path) as listing:
+        with _listing(name, path, linked) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
+            for entry in entries:
+                entry.is_symlink()  # remembered, where the descriptor is needed for it
     except OSError as error:
         found.left_out.append(LeftOut(name or ".", f"folder: {error.strerror}", False))
         found.unread.append(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from operator import length_hint
 from typing import Any
 
@@ -88,7 +89,8 @@ class Changer(Reader):
             InvalidInputError, InvalidTypeError, StoreLockedError, StoreError: as for add.
         """
         names = frozenset(validate.identifiers(sources))
-        checked = incoming.whole(documents)
+        # What these bring is all that is kept beside them, so that their content is known.
+        checked = [replace(one, attachment=one.attachment or {}) for one in incoming.whole(documents)]
         last = max(len(checked) - 1, 0) // BATCH_DOCUMENTS * BATCH_DOCUMENTS
         self.add(checked[:last], show_progress=show_progress)
         earlier = {str(one.id): (one, indexing.content_hash(one)) for one in checked[:last]}
@@ -126,6 +128,8 @@ class Changer(Reader):
         if made is not None and known:
             known = streaming.of_equal_rows(self.store, known, computed.by_id(batch, made))
         pairs = [(document, indexing.content_hash(document)) for document in batch]
+        if made is None:  # matrices that come are those of the context that comes
+            pairs = self._with_contexts(pairs, known)
         stored = [Unchanged(*pair) for pair in pairs if known.get(str(pair[0].id)) == pair[1]]
         advance(len(stored))
         missing = [pair for pair in pairs if known.get(str(pair[0].id)) != pair[1]]
@@ -143,6 +147,21 @@ class Changer(Reader):
             return list(computed.entries(pairs, computed.by_id(batch, made), advance))
         # A model that nothing needs is not loaded.
         return list(indexing.entries(self.encoder, pairs, advance)) if pairs else []
+
+    def _with_contexts(
+        self, pairs: Sequence[tuple[Document, bytes]], known: Mapping[str, bytes]
+    ) -> list[tuple[Document, bytes]]:
+        """Documents and their content hashes; where an adapter's context is stored and still true, it stays."""
+        changed = [
+            str(one.id)
+            for one, digest in pairs
+            if incoming.keeps_stored(one) and known.get(str(one.id), digest) != digest
+        ]
+        if not changed:
+            return list(pairs)
+        stored = {one.id: one for one in self.store.get(changed)}
+        whole = [incoming.with_context(one, stored.get(one.id)) for one, _ in pairs]
+        return [(one, indexing.content_hash(one)) for one in whole]
 
     def update(self, ids: Iterable[str], metadatas: Iterable[Mapping[str, Any]]) -> None:
         """Give stored documents other metadata, all in one commit. Their texts stay, and nothing is encoded.
@@ -174,6 +193,24 @@ class Changer(Reader):
                 "the filter {} keeps every document, so that delete would remove them all: call clear() for that."
             )
         return self.store.delete_matching(condition)
+
+    def delete_sources(self, sources: Iterable[str]) -> int:
+        """Remove the documents that get_sources finds, all in one commit.
+
+        Returns:
+            How many documents were removed.
+        """
+        return self.store.delete_sources(validate.identifiers(sources))
+
+    def delete_among(self, ids: Iterable[str], filter: DocumentFilter) -> int:
+        """Remove those of some documents that a filter keeps, as they are when they are removed.
+
+        Returns:
+            How many documents were removed.
+        Raises:
+            FilterError: see filters.parse.
+        """
+        return self.store.delete_matching(condition_of(filter), validate.identifiers(ids))
 
     def clear(self) -> int:
         """Remove every document.

@@ -51,7 +51,8 @@ def of_window(
         position: place of the document among those that were given to rerank.
     """
     passage, metadata = passage_of(document, span, number), dict(document.metadata)
-    return Hit(document.id, score, normalized(score, query), document.text, metadata, passage, position)
+    part = normalized(score, query)
+    return Hit(document.id, score, part, document.text, metadata, passage, position, document.attachment)
 
 
 def from_windows(
@@ -69,7 +70,8 @@ def from_windows(
     """
     best = int(scores.argmax()) if len(scores) and len(query) else -1
     if best < 0 or not np.isfinite(scores[best]):
-        return Hit(document.id, 0.0, 0.0, document.text, dict(document.metadata), None, position)
+        metadata = dict(document.metadata)
+        return Hit(document.id, 0.0, 0.0, document.text, metadata, None, position, document.attachment)
     return of_window(document, query, float(scores[best]), spans[best], best, position)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -140,6 +142,22 @@ def _document(place: int, item: object, given: object, metadata: object) -> Docu
         if item.attachment is None
         else json_object(item.attachment, f"the attachment of document {place}"),
     )
+
+
+def keeps_stored(document: Document) -> bool:
+    """Whether a document that replaces another leaves what is kept beside that one as it is."""
+    return not document.context and document.source is None and document.attachment is None
+
+
+def with_context(document: Document, stored: Document | None) -> Document:
+    """A document with the context of the stored one, if an adapter made that one.
+
+    Adapters make the context of the metadata: it is true as long as these are the same, in the same order.
+    """
+    if stored is None or stored.attachment is None or not keeps_stored(document):
+        return document
+    same = json.dumps(dict(stored.metadata)) == json.dumps(dict(document.metadata))
+    return replace(document, context=stored.context) if same else document
 
 
 def metadata_by_id(ids: Iterable[str], metadatas: Iterable[Any]) -> dict[str, dict[str, Any]]:

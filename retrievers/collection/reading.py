@@ -64,6 +64,14 @@ class Reader:
             return list(islice(found, most))
         return self.store.page(condition, limit=most, after=begin)
 
+    def get_sources(self, sources: Iterable[str]) -> list[Document]:
+        """Stored documents that were cut from any of some sources, in the order in which they were first added.
+
+        Args:
+            sources: see Document.source; a document that has none is its own, by its id.
+        """
+        return self.store.get_sources(validate.identifiers(sources))
+
     def search(
         self,
         query: Query,

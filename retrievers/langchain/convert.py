@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.documents import Document as LangChainDocument
 
 from retrievers.collection.evidence import of_hits
-from retrievers.types import NODE_KEY, Document, Hit, Hits, SearchableCollection
+from retrievers.types import Document, Hit, Hits, SearchableCollection
 
 
 def from_hits(
@@ -38,7 +38,7 @@ def from_hits(
 
 
 def _from_hit(hit: Hit, score_key: str | None = None) -> LangChainDocument:
-    metadata = _shown(hit.metadata)
+    metadata = dict(hit.metadata)
     if score_key is not None:
         metadata[score_key] = hit.normalized_score
     return LangChainDocument(page_content=hit.text, id=hit.id, metadata=metadata)
@@ -46,7 +46,7 @@ def _from_hit(hit: Hit, score_key: str | None = None) -> LangChainDocument:
 
 def from_document(document: Document) -> LangChainDocument:
     """A stored document as LangChain's, with metadata of its own."""
-    return LangChainDocument(page_content=document.text, id=document.id, metadata=_shown(document.metadata))
+    return LangChainDocument(page_content=document.text, id=document.id, metadata=dict(document.metadata))
 
 
 def to_document(document: LangChainDocument) -> Document:
@@ -62,8 +62,3 @@ def to_texts(documents: Sequence[LangChainDocument]) -> list[Document]:
 def with_metadata(document: LangChainDocument, added: Mapping[str, Any], **changes: Any) -> LangChainDocument:
     """A copy of a document, of the same class, with more metadata and other changes."""
     return document.model_copy(update={"metadata": {**deepcopy(document.metadata), **added}, **changes})
-
-
-def _shown(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata without what the LlamaIndex adapter keeps beside a node, which is nothing to LangChain."""
-    return {key: value for key, value in metadata.items() if key != NODE_KEY}

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llama_index.core.data_structs.data_structs import IndexDict
 from llama_index.core.indices.vector_store.base import VectorStoreIndex
 from llama_index.core.ingestion import arun_transformations, run_transformations
-from llama_index.core.schema import BaseNode, Document
+from llama_index.core.schema import BaseNode, Document, ImageNode, IndexNode
 from llama_index.core.storage.docstore.types import RefDocInfo
+from llama_index.core.utils import iter_batch
 
 from retrievers.collection.arguments import refuse
-from retrievers.llama_index.nodes import REF_DOC_ID, is_node, is_whole, source_id, to_documents
-from retrievers.llama_index.vector_store import LateInteractionVectorStore
+from retrievers.collection.asynchronous import asynchronous
+from retrievers.llama_index.nodes import is_whole, source_id, to_documents
+from retrievers.llama_index.sources import cut_from
+from retrievers.llama_index.vector_store import OF_ADD, LateInteractionVectorStore
 from retrievers.types import Document as StoredDocument
 from retrievers.types import KeepsSources, SearchableCollection
 
@@ -46,6 +50,41 @@ class DocumentIndex(VectorStoreIndex):
             found.setdefault(key, RefDocInfo(metadata=metadata)).node_ids.append(node.node_id)
         return found
 
+    def insert(self, document: Document, **insert_kwargs: Any) -> None:
+        """Store a document; one that has its id is replaced, as by update_ref_doc.
+
+        Args:
+            document: its id tells it from others.
+            insert_kwargs: `show_progress`, as LateInteractionVectorStore.add.
+        """
+        self.update_ref_doc(document, insert_kwargs=insert_kwargs)
+
+    async def ainsert(self, document: Document, **insert_kwargs: Any) -> None:
+        """insert without blocking the event loop."""
+        await self.aupdate_ref_doc(document, insert_kwargs=insert_kwargs)
+
+    def update_ref_doc(self, document: Document, **update_kwargs: Any) -> None:
+        """Store a document in place of the one that has its id.
+
+        The new nodes are there before the old ones go: what fails in between loses nothing, and the same call
+        completes it.
+
+        Args:
+            document: stored although nothing may have changed.
+            update_kwargs: `insert_kwargs`, a dict of the keywords of LateInteractionVectorStore.add, and
+                `delete_kwargs`, which has none.
+        """
+        inserting = _of_an_update(update_kwargs, "update_ref_doc")
+        with self._callback_manager.as_trace("update_ref_doc"):
+            self._replace([document], self._former([document]), inserting)
+
+    async def aupdate_ref_doc(self, document: Document, **update_kwargs: Any) -> None:
+        """update_ref_doc without blocking the event loop."""
+        inserting = _of_an_update(update_kwargs, "aupdate_ref_doc")
+        with self._callback_manager.as_trace("aupdate_ref_doc"):
+            former = await asyncio.to_thread(self._former, [document])
+            await self._areplace([document], former, inserting)
+
     def refresh_ref_docs(self, documents: Sequence[Document], **update_kwargs: Any) -> list[bool]:
         """Store the documents that are new or have changed, and drop the nodes that they had before.
 
@@ -55,76 +94,131 @@ class DocumentIndex(VectorStoreIndex):
 
         Args:
             documents: of several with one id, the last counts.
-            update_kwargs: `insert_kwargs`, a dict of the keywords of LateInteractionVectorStore.add.
+            update_kwargs: `insert_kwargs`, as for update_ref_doc.
         Returns:
             For each document, whether it was stored.
         """
         refuse(update_kwargs, ("insert_kwargs",), "refresh_ref_docs")
+        inserting = _of_an_update(update_kwargs, "refresh_ref_docs")
         with self._callback_manager.as_trace("refresh_ref_docs"):
-            changed, stale = self._changes(documents)
-            nodes = run_transformations(changed, self._transformations, show_progress=self._show_progress)
-            self.insert_nodes(nodes, **update_kwargs.get("insert_kwargs", {}))
-            self._finish(changed, nodes, stale)
-            self.docstore.set_document_hashes({document.id_: document.hash for document in changed})
+            changed, former = self._changes(documents)
+            self._replace(changed, former, inserting)
         return _flags(documents, changed)
 
     async def arefresh_ref_docs(self, documents: Sequence[Document], **update_kwargs: Any) -> list[bool]:
         """refresh_ref_docs without blocking the event loop."""
         refuse(update_kwargs, ("insert_kwargs",), "arefresh_ref_docs")
+        inserting = _of_an_update(update_kwargs, "arefresh_ref_docs")
         with self._callback_manager.as_trace("arefresh_ref_docs"):
-            changed, stale = await asyncio.to_thread(self._changes, documents)
-            nodes = await arun_transformations(
-                changed, self._transformations, show_progress=self._show_progress
-            )
-            await self.ainsert_nodes(nodes, **update_kwargs.get("insert_kwargs", {}))
-            await asyncio.to_thread(self._finish, changed, nodes, stale)
-            await self.docstore.aset_document_hashes({document.id_: document.hash for document in changed})
+            changed, former = await asyncio.to_thread(self._changes, documents)
+            await self._areplace(changed, former, inserting)
         return _flags(documents, changed)
+
+    # ---- help
+
+    def _replace(self, documents: Sequence[Document], former: set[str], inserting: Mapping[str, Any]) -> None:
+        nodes = run_transformations(documents, self._transformations, show_progress=self._show_progress)
+        self.insert_nodes(nodes, **inserting)
+        self._finish(documents, nodes, former)
+        self.docstore.set_document_hashes({document.id_: document.hash for document in documents})
+
+    async def _areplace(
+        self, documents: Sequence[Document], former: set[str], inserting: Mapping[str, Any]
+    ) -> None:
+        nodes = await arun_transformations(
+            documents, self._transformations, show_progress=self._show_progress
+        )
+        await self.ainsert_nodes(nodes, **inserting)
+        await asyncio.to_thread(self._finish, documents, nodes, former)
+        await self.docstore.aset_document_hashes({document.id_: document.hash for document in documents})
 
     def _changes(self, documents: Sequence[Document]) -> tuple[list[Document], set[str]]:
         """The documents to store, and the ids of the nodes that they had."""
         latest = list({document.id_: document for document in documents}.values())
         changed: list[Document] = []
-        stale: set[str] = set()
+        former: set[str] = set()
         for first in range(0, len(latest), BATCH_DOCUMENTS):
             batch = latest[first : first + BATCH_DOCUMENTS]
-            stored = self._stored([document.id_ for document in batch])
+            stored = defaultdict[str, list[StoredDocument]](list)
+            for one in cut_from(self.collection, [document.id_ for document in batch]):
+                stored[source_id(one)].append(one)
             for document in batch:
                 parts = stored[document.id_]
                 if not is_whole(parts, document.hash):
                     changed.append(document)
-                    stale |= {str(one.id) for one in parts if not self._by_source or one.source is None}
-        return changed, stale
+                    former |= {str(one.id) for one in parts}
+        return changed, former
 
-    @property
-    def _by_source(self) -> bool:
-        """Whether the collection removes the former nodes of a document itself, in the commit of the new ones."""
-        return isinstance(self.collection, KeepsSources)
+    def _former(self, documents: Sequence[Document]) -> set[str]:
+        """The ids of the nodes that documents have."""
+        return {str(one.id) for one in cut_from(self.collection, [document.id_ for document in documents])}
 
-    def _finish(self, changed: Sequence[Document], nodes: Sequence[BaseNode], stale: set[str]) -> None:
+    def _finish(self, changed: Sequence[Document], nodes: Sequence[BaseNode], former: set[str]) -> None:
         """Make the nodes all that there is of some documents.
 
         Args:
-            stale: nodes that the documents had before and that the collection does not know by their source.
+            former: nodes that the documents had before.
         """
-        if isinstance(self.collection, KeepsSources) and changed:
+        if not changed:
+            return
+        gone = sorted(former - {node.node_id for node in nodes})
+        if isinstance(self.collection, KeepsSources):
             # Nothing is encoded here but what another writer took away meanwhile.
-            self.collection.add_sources(
-                to_documents(nodes), [document.id_ for document in changed], show_progress=False
-            )
-        self.delete_nodes(sorted(stale - {node.node_id for node in nodes}))
+            names = [document.id_ for document in changed]
+            self.collection.add_sources(to_documents(nodes), names, show_progress=False)
+        else:
+            self._store.delete_nodes(gone)
+        if self._store_nodes_override:
+            for node_id in gone:
+                self._index_struct.delete(node_id)
+                self.docstore.delete_document(node_id, raise_error=False)
+            self._storage_context.index_store.add_index_struct(self._index_struct)
 
-    def _stored(self, ref_doc_ids: Iterable[str]) -> defaultdict[str, list[StoredDocument]]:
-        """The stored nodes of documents, by the document's id."""
-        found: defaultdict[str, list[StoredDocument]] = defaultdict(list)
-        names = list(ref_doc_ids)
-        for document in self.collection.get(filter={REF_DOC_ID: {"$in": names}}):
-            found[source_id(document)].append(document)
-        # What another framework wrote was cut from nothing: it is its own document.
-        for document in self.collection.get(names):
-            if not is_node(document):
-                found[str(document.id)].append(document)
-        return found
+    # ---- VectorStoreIndex's own steps
+
+    def _add_nodes_to_index(
+        self,
+        index_struct: IndexDict,
+        nodes: Sequence[BaseNode],
+        show_progress: bool = False,
+        **insert_kwargs: Any,
+    ) -> None:
+        refuse(insert_kwargs, OF_ADD, "insert_nodes")
+        # They are counted before they are cut into batches: a batch is not all that there is of a document.
+        for batch in iter_batch(to_documents(nodes), self._insert_batch_size):
+            self.collection.add(batch, **insert_kwargs)
+        self.docstore.add_documents(self._kept_beside(index_struct, nodes), allow_update=True)
+
+    async def _async_add_nodes_to_index(
+        self,
+        index_struct: IndexDict,
+        nodes: Sequence[BaseNode],
+        show_progress: bool = False,
+        **insert_kwargs: Any,
+    ) -> None:
+        refuse(insert_kwargs, OF_ADD, "ainsert_nodes")
+        for batch in iter_batch(await asyncio.to_thread(to_documents, nodes), self._insert_batch_size):
+            await asynchronous(self.collection).aadd(batch, **insert_kwargs)
+        kept = self._kept_beside(index_struct, nodes)
+        await self.docstore.async_add_documents(kept, allow_update=True)
+
+    def _kept_beside(self, index_struct: IndexDict, nodes: Sequence[BaseNode]) -> list[BaseNode]:
+        """The nodes that the docstore keeps as well, as VectorStoreIndex has it: those that lead to something."""
+        kept = []
+        for node in nodes:
+            if self._store_nodes_override or isinstance(node, (ImageNode, IndexNode)):
+                kept.append(node.model_copy(update={"embedding": None}))
+                index_struct.add_node(node, text_id=node.node_id)
+        return kept
+
+
+def _of_an_update(options: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The keywords for adding nodes, of those that an update takes."""
+    refuse(options, ("insert_kwargs", "delete_kwargs"), where)
+    inserting: Mapping[str, Any] = options.get("insert_kwargs", {})
+    refuse(inserting, OF_ADD, f"{where}(insert_kwargs=…)")
+    refuse(options.get("delete_kwargs", {}), (), f"{where}(delete_kwargs=…)")
+    return inserting
 
 
 def _flags(documents: Sequence[Document], changed: Sequence[Document]) -> list[bool]:

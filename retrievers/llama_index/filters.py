@@ -15,7 +15,7 @@ from llama_index.core.vector_stores.types import (
 from retrievers import filters as language
 from retrievers.collection.validate import shown
 from retrievers.errors import InvalidTypeError
-from retrievers.types import NODE_KEY, Document
+from retrievers.types import Document
 
 OPERATORS = {
     FilterOperator.EQ: "$eq",
@@ -35,7 +35,7 @@ OPERATORS = {
 }
 
 
-NEVER: dict[str, Any] = {NODE_KEY: {"$in": []}}  # matches nothing
+NEVER: dict[str, Any] = {"any key": {"$in": []}}  # matches nothing
 
 
 def translate(filters: MetadataFilters | None) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from hashlib import blake2b
 from typing import Any
 
 from llama_index.core.constants import DATA_KEY, TYPE_KEY
@@ -13,38 +14,34 @@ from llama_index.core.schema import BaseNode, MetadataMode, TextNode
 from llama_index.core.storage.docstore.utils import json_to_doc
 
 from retrievers.errors import InvalidInputError
-from retrievers.types import NODE_KEY, Document
+from retrievers.types import Document, Hit
 
-REF_DOC_ID = f"{NODE_KEY}.ref_doc_id"
-"""Where a filter finds the id of the document that a node was cut from; a node of none is its own."""
+NODES, NODE, TEXT = "nodes", "node", "text"  # keys of what is attached to a document
+SPAN = ("start_char_idx", "end_char_idx")  # of a node in the document that it was cut from
 
 
 def _to_document(node: BaseNode, siblings: int) -> Document:
     """A node as the collection keeps it.
 
     The node's own text stays the document's text, so that spans point into it, and what MetadataMode.EMBED
-    adds to it becomes the context. The metadata stays as it is, so that every framework filters by the same
-    keys; relationships, templates and the rest go under NODE_KEY, which the LangChain adapter hides, as one
-    string of JSON, because the store makes a row of each value that a filter could name.
+    adds to it becomes the context. The metadata are the user's own and stay as they are. The document that the node
+    was cut from is the source, by which it is looked up; a node of none is its own. Relationships, templates and the
+    rest are attached, as one string of JSON, with a digest of the text that they belong to.
 
     Args:
         siblings: how many nodes its document has, itself included: fewer that are stored are a document that was
             cut off on its way in.
     Raises:
-        InvalidInputError: the metadata has the key NODE_KEY, or an IndexNode holds an object that is not JSON.
+        InvalidInputError: an IndexNode holds an object that is not JSON.
     """
-    if NODE_KEY in node.metadata:
-        raise InvalidInputError(
-            f"node {node.node_id!r} has metadata under {NODE_KEY!r}, where this library keeps the node's "
-            "relationships and templates: rename that key."
-        )
+    text = own_text(node)
     return Document(
-        text=own_text(node),
+        text=text,
         id=node.node_id,
-        metadata={**node.metadata, NODE_KEY: {"ref_doc_id": _ref_doc_id(node), "content": _remainder(node)}},
+        metadata=node.metadata,
         context=embedded_context(node),
         source=_ref_doc_id(node),
-        attachment={"nodes": siblings},
+        attachment={NODES: siblings, NODE: _remainder(node), TEXT: _digest(text)},
     )
 
 
@@ -61,11 +58,11 @@ def is_whole(documents: Sequence[Document], digest: str) -> bool:
         documents: those that were cut from it.
         digest: the hash of the document.
     """
-    nodes = [to_node(one.id, one.text, one.metadata) for one in documents]
+    nodes = [to_node(one) for one in documents]
     if {ref_doc_hash(node) for node in nodes} != {digest}:
         return False
     # Nodes of a collection that was written before they were counted say nothing.
-    counted = [one.attachment.get("nodes") for one in documents if one.attachment is not None]
+    counted = [one.attachment[NODES] for one in documents if one.attachment and NODES in one.attachment]
     return not counted or counted == [len(documents)] * len(documents)
 
 
@@ -74,17 +71,25 @@ def to_text(node: BaseNode) -> Document:
     return Document(text=own_text(node), id=node.node_id, context=embedded_context(node))
 
 
-def to_node(id: str | None, text: str, metadata: Mapping[str, Any]) -> BaseNode:
+def to_node(stored: Document | Hit) -> BaseNode:
     """A fresh node, of the class that was stored.
 
     A document that another framework wrote becomes a TextNode whose metadata is excluded from its embedded
-    text, because it was encoded without it: stored again, it is not encoded again.
+    text, because it was encoded without it: stored again, it is not encoded again. Where another framework gave a
+    node another text or other metadata, those are the node's, and it keeps its relationships and templates; its place
+    in the document that it was cut from is gone with the text.
     """
-    plain = deepcopy(dict(metadata))
-    if not _ours(metadata):
-        return TextNode(id_=id, text=text, metadata=plain, excluded_embed_metadata_keys=list(plain))
-    kept = json.loads(plain.pop(NODE_KEY)["content"])
-    data = {"text": text, **kept[DATA_KEY], "id_": id, "metadata": plain}
+    plain, kept = deepcopy(dict(stored.metadata)), _attached(stored)
+    if kept is None:
+        return TextNode(
+            id_=stored.id, text=stored.text, metadata=plain, excluded_embed_metadata_keys=list(plain)
+        )
+    data = {"text": stored.text, **kept[DATA_KEY], "id_": stored.id, "metadata": plain}
+    digest = None if stored.attachment is None else stored.attachment.get(TEXT)
+    if digest not in (None, _digest(stored.text)):
+        data = {key: value for key, value in data.items() if key not in SPAN} | {"text": stored.text}
+        if isinstance(data.get("text_resource"), dict):
+            data["text_resource"].pop("text", None)
     if isinstance(data.get("text_resource"), dict):
         data["text_resource"] = {"text": data.pop("text"), **data["text_resource"]}
     return json_to_doc({**kept, DATA_KEY: data})
@@ -97,14 +102,9 @@ def with_evidence(node: BaseNode, key: str, told: Mapping[str, Any]) -> BaseNode
     return node.model_copy(update={"metadata": {**node.metadata, key: dict(told)}, **hidden})
 
 
-def is_node(document: Document) -> bool:
-    """Whether a stored document was written as a node; what another framework wrote was cut from nothing."""
-    return _ours(document.metadata)
-
-
 def source_id(document: Document) -> str:
-    """The id of the document that a stored node was cut from; its own if it was cut from none."""
-    return str(document.metadata[NODE_KEY]["ref_doc_id"] if _ours(document.metadata) else document.id)
+    """The id of the document that a stored one was cut from; its own if it was cut from none."""
+    return str(document.id if document.source is None else document.source)
 
 
 def ref_doc_hash(node: BaseNode) -> str | None:
@@ -138,9 +138,21 @@ def embedded_context(node: BaseNode) -> str:
     return "".join(f"{part}\n\n" for part in (before.rstrip(), after.strip()) if part)
 
 
-def _ours(metadata: Mapping[str, Any]) -> bool:
-    kept = metadata.get(NODE_KEY)
-    return isinstance(kept, Mapping) and {"ref_doc_id", "content"} <= kept.keys()
+def _attached(stored: Document | Hit) -> dict[str, Any] | None:
+    """What was attached to a node when it was stored; None for a document that is none."""
+    content = None if stored.attachment is None else stored.attachment.get(NODE)
+    if not isinstance(content, str):
+        return None
+    try:
+        kept = json.loads(content)
+    except ValueError:
+        return None
+    ours = isinstance(kept, dict) and isinstance(kept.get(DATA_KEY), dict) and TYPE_KEY in kept
+    return kept if ours else None
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _ref_doc_id(node: BaseNode) -> str:

@@ -14,12 +14,13 @@ from retrievers.collection.arguments import refuse
 from retrievers.collection.asynchronous import asynchronous
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index.filters import predicate, translate
-from retrievers.llama_index.nodes import REF_DOC_ID, is_node
+from retrievers.llama_index.sources import cut_from
 from retrievers.search.diversity import diversified
 from retrievers.types import Hit, Hits, SearchableCollection
 
 MMR_PREFETCH_FACTOR = 4  # candidates of MMR for each result, as LlamaIndex's own stores have it
 MMR_THRESHOLD = 0.5
+ATTEMPTS = 10  # searches among the nodes of documents that are replaced meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +61,24 @@ class Question:
 
     def search(self, collection: SearchableCollection) -> Hits:
         """The hits of a collection."""
-        options = self._options(collection)
-        if self._asks_for_matches_alone(options):
-            return self._first(collection, options)
-        found = collection.search(self.text, **options)
+        for _ in range(ATTEMPTS):
+            options = self._options(collection)
+            if self._asks_for_matches_alone(options):
+                return self._first(collection, options)
+            found = collection.search(self.text, **options)
+            if self._still(collection, options, found):
+                break
         return self._chosen(collection, found)
 
     async def asearch(self, collection: SearchableCollection) -> Hits:
         """search without blocking the event loop."""
-        options = await asyncio.to_thread(self._options, collection)
-        if self._asks_for_matches_alone(options):
-            return await asyncio.to_thread(self._first, collection, options)
-        found = await asynchronous(collection).asearch(self.text, **options)
+        for _ in range(ATTEMPTS):
+            options = await asyncio.to_thread(self._options, collection)
+            if self._asks_for_matches_alone(options):
+                return await asyncio.to_thread(self._first, collection, options)
+            found = await asynchronous(collection).asearch(self.text, **options)
+            if await asyncio.to_thread(self._still, collection, options, found):
+                break
         return await asyncio.to_thread(self._chosen, collection, found)
 
     def _options(self, collection: SearchableCollection) -> dict[str, Any]:
@@ -80,18 +87,19 @@ class Question:
         ids = None if self.node_ids is None else validate.identifiers(self.node_ids)
         if self.doc_ids is not None:
             sources = validate.identifiers(self.doc_ids)
-            cut = {REF_DOC_ID: {"$in": sources}}
-            # A document that another framework wrote was cut from none, and is its own source.
-            whole = [one for one in collection.get(sources) if not is_node(one)]
-            if not whole:
-                condition = cut if condition is None else {"$and": [condition, cut]}
-            else:
-                named = {str(one.id) for one in [*whole, *collection.get(filter=cut)]}
-                ids = sorted(named) if ids is None else [key for key in ids if key in named]
+            named = [str(one.id) for one in cut_from(collection, sources)]
+            ids = named if ids is None else [key for key in ids if key in set(named)]
         fetched = self.top_k
         if self.mode is VectorStoreQueryMode.MMR:
             fetched = max(validate.count(self.top_k, "k"), int(self.top_k * self.mmr_prefetch_factor))
         return {"k": fetched, "filter": condition, "ids": ids, "score_threshold": self.score_threshold}
+
+    def _still(self, collection: SearchableCollection, options: Mapping[str, Any], found: Hits) -> bool:
+        """Whether the documents have the nodes that were looked among, or enough were found all the same.
+
+        A document that is replaced between the look at its nodes and the search would have none of either version.
+        """
+        return self.doc_ids is None or len(found) >= options["k"] or self._options(collection) == options
 
     def _asks_for_matches_alone(self, options: Mapping[str, Any]) -> bool:
         """Whether there is no question, but something that limits the nodes."""
@@ -106,7 +114,10 @@ class Question:
         else:
             matches = predicate(options["filter"])
             kept = [one for one in collection.get(options["ids"]) if matches(one)]
-        return Hits(Hit(one.id, 0.0, 0.0, one.text, dict(one.metadata), None) for one in kept[:limit])
+        return Hits(
+            Hit(one.id, 0.0, 0.0, one.text, dict(one.metadata), None, attachment=one.attachment)
+            for one in kept[:limit]
+        )
 
     def _chosen(self, collection: SearchableCollection, found: Hits) -> Hits:
         if self.mode is not VectorStoreQueryMode.MMR:

@@ -137,7 +137,7 @@ class LateInteractionRetriever(BaseRetriever):
         )
 
     def _scored(self, hits: Hits) -> list[NodeWithScore]:
-        nodes = [to_node(hit.id, hit.text, hit.metadata) for hit in hits]
+        nodes = [to_node(hit) for hit in hits]
         if self._evidence_key is not None:
             told = of_hits(self.collection, hits)
             nodes = [

@@ -15,14 +15,15 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
-from retrievers.collection import Collection
+from retrievers.collection import Collection, validate
 from retrievers.collection.arguments import created, refuse
 from retrievers.collection.asynchronous import asynchronous
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index.component import Component, Score, scale, score_of
 from retrievers.llama_index.filters import predicate, translate
-from retrievers.llama_index.nodes import REF_DOC_ID, source_id, to_documents, to_node
+from retrievers.llama_index.nodes import to_documents, to_node
 from retrievers.llama_index.question import Question, asked
+from retrievers.llama_index.sources import delete_among, delete_cut_from
 from retrievers.types import Document, Encoder, Hits, SearchableCollection
 
 
@@ -55,7 +56,7 @@ class LateInteractionVectorStore(Component, BasePydanticVectorStore):
         encoder: Encoder | None = None,
         **fields: Any,
     ) -> None:
-        super().__init__(_indexed(collection, path, encoder), **fields)
+        super().__init__(created(collection, path, encoder), **fields)
 
     @classmethod
     def class_name(cls) -> str:
@@ -110,10 +111,7 @@ class LateInteractionVectorStore(Component, BasePydanticVectorStore):
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete the nodes that were cut from a document, or the node of that id if it was cut from none."""
         refuse(delete_kwargs, (), "delete")
-        self._collection.delete(filter={REF_DOC_ID: ref_doc_id})
-        # A document that another framework wrote lacks that key, and is its own.
-        itself = [one.id for one in self._collection.get([ref_doc_id]) if source_id(one) == one.id]
-        self._collection.delete(itself)
+        delete_cut_from(self._collection, validate.identifier(ref_doc_id, "ref_doc_id"))
 
     def delete_nodes(
         self,
@@ -134,8 +132,10 @@ class LateInteractionVectorStore(Component, BasePydanticVectorStore):
             )
         if node_ids is None:
             self._collection.delete(filter=condition)
+        elif condition is None:
+            self._collection.delete(node_ids)
         else:
-            self._collection.delete([str(document.id) for document in self._documents(node_ids, filters)])
+            delete_among(self._collection, validate.identifiers(node_ids), condition)
 
     def clear(self) -> None:
         """Delete every node."""
@@ -147,10 +147,7 @@ class LateInteractionVectorStore(Component, BasePydanticVectorStore):
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
         """Stored nodes: those of the ids that are there, in that order, and match the filters; or all of them."""
-        return [
-            to_node(document.id, document.text, document.metadata)
-            for document in self._documents(node_ids, filters)
-        ]
+        return [to_node(document) for document in self._documents(node_ids, filters)]
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The nodes that match a question best, best first; MMR in the order chosen.
@@ -241,18 +238,9 @@ class LateInteractionVectorStore(Component, BasePydanticVectorStore):
 OF_ADD = ("show_progress",)
 
 
-def _indexed(
-    collection: SearchableCollection | None, path: str | PathLike[str] | None, encoder: Encoder | None
-) -> SearchableCollection:
-    if collection is None and path is not None:
-        # The key by which documents are deleted and refreshed is worth an index.
-        return Collection.open_or_create(path, encoder, indexed=[REF_DOC_ID])
-    return created(collection, path, encoder)
-
-
 def _result(hits: Hits, score: Score) -> VectorStoreQueryResult:
     return VectorStoreQueryResult(
-        nodes=[to_node(hit.id, hit.text, hit.metadata) for hit in hits],
+        nodes=[to_node(hit) for hit in hits],
         similarities=[score_of(hit, score) for hit in hits],
         ids=[str(hit.id) for hit in hits],
     )

@@ -17,6 +17,7 @@ from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
 from retrievers.qdrant.moving import MovablePoints
 from retrievers.qdrant.schema import Wanted, opened, published
+from retrievers.qdrant.sources import BySource
 from retrievers.qdrant.steps import Request, run
 from retrievers.types import (
     Document,
@@ -34,7 +35,7 @@ from retrievers.types import (
 )
 
 
-class QdrantCollection(Awaited, MovablePoints):
+class QdrantCollection(Awaited, BySource, MovablePoints):
     """Documents that are found by late interaction, on a Qdrant server or cluster.
 
     It answers what `Collection` answers, and takes the place of one in every adapter. Threads and processes may share

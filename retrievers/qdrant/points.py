@@ -22,14 +22,15 @@ from retrievers.collection.streaming import digest_of
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.kernels.rows import ZERO, dequantize, row_bytes, stored_form
 from retrievers.qdrant.fields import derived
-from retrievers.store import Entry
+from retrievers.store import Entry, format_1
 from retrievers.types import Document, EncodedText, QuantizedMatrix, TokenMatrix
 
 TOKENS, POOLED = "tokens", "pooled"  # the token matrix, and the mean of its rows for the first stage
 DOCUMENT, NUMBER, SPAN, SCALES = "document", "number", "span", "scales"
 VERSION, GENERATION, UNSETTLED = "version", "generation", "unsettled"
-TEXT, RECORD, SEQUENCE = "text", "record", "seq"  # of the head alone, with the next three
+TEXT, RECORD, SEQUENCE = "text", "record", "seq"  # of the head alone, with the next four
 WINDOWS, SCORED, DIGEST = "windows", "scored", "digest"
+SOURCE = "source"  # what the document was cut from, for looking it up; null where it has none
 
 WINDOW_FIELDS = [DOCUMENT, VERSION, NUMBER, SPAN]  # what a search needs of a hit
 STATE_FIELDS = [DOCUMENT, VERSION, GENERATION, SEQUENCE, WINDOWS, SCORED, UNSETTLED, RECORD, DIGEST]
@@ -83,7 +84,9 @@ class Head:
         """The document as it was added."""
         try:
             kept = json.loads(self.record)
-            return Document(text=self.text, id=self.id, **kept)
+            document = Document(text=self.text, id=self.id, **kept)
+            # Heads that were written before documents had a source keep LlamaIndex's nodes in their metadata.
+            return document if SOURCE in kept else format_1.moved(document)
         except (ValueError, TypeError) as error:
             raise CorruptStoreError(
                 f"the head of document {self.id!r} is not one of ours: {error}."
@@ -165,7 +168,7 @@ def points_of(
             vectors, payload[SCALES] = _vectors(document, number, stored[number], dim, datatype)
         if number == 0:
             payload |= {TEXT: document.text, RECORD: record_of(document), SEQUENCE: seq}
-            payload[WINDOWS] = len(entry.windows)
+            payload |= {WINDOWS: len(entry.windows), SOURCE: document.source}
             payload[SCORED] = sum(len(one) > 0 for one in stored)
             payload[DIGEST] = digest_of(EncodedText(entry.windows, stored)).hex()
         identity = window_id(str(document.id), version, number)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from retrievers import filters
-from retrievers.qdrant.conditions import Condition, as_filter, bounds_of, every, matches
+from retrievers.qdrant.conditions import Condition, as_filter, bounds_of, every, matches, some
 from retrievers.qdrant.points import (
     HEAD_FIELDS,
     NUMBER,
     SCALES,
+    SOURCE,
     TOKENS,
     WINDOW_FIELDS,
     Head,
@@ -23,6 +24,7 @@ from retrievers.qdrant.points import (
 )
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.steps import Request, Steps
+from retrievers.store import format_1
 from retrievers.types import Document
 
 PAGE = 256  # heads that one request reads
@@ -54,18 +56,42 @@ def matching(layout: Layout, chosen: Chosen, fields: Sequence[str] = HEAD_FIELDS
     upper = bounds_of(chosen, layout.tenant).upper if isinstance(chosen, filters.Filter) else True
     condition = every([matches(NUMBER, 0), upper])
     found: dict[str, Head] = {}
+    for head in (yield from _scrolled(layout, condition, fields)):
+        if keep is None or keep(head.document()):
+            found[head.id] = head
+    return in_order(list(found.values()))
+
+
+def _scrolled(layout: Layout, condition: Condition, fields: Sequence[str]) -> Steps[list[Head]]:
+    """The heads that fulfil a condition, in the server's order; one that is changed meanwhile may stand twice."""
+    found: list[Head] = []
     offset: Any = None
     while condition is not False:
         arguments = {"scroll_filter": as_filter(condition), "limit": PAGE, "offset": offset}
         arguments |= {"with_payload": list(fields), "with_vectors": False}
         records, offset = yield Request("scroll", {"collection_name": layout.name, **arguments})
-        for record in records:
-            head = head_of(record.payload)
-            if keep is None or keep(head.document()):
-                found[head.id] = head
+        found += [head_of(record.payload) for record in records]
         if offset is None:
             break
-    return in_order(list(found.values()))
+    return found
+
+
+def of_sources(layout: Layout, sources: Sequence[str]) -> Steps[list[Head]]:
+    """The heads of the documents that were cut from any of some sources, in the order of insertion.
+
+    A document without a source is its own. Nodes of LlamaIndex that were written before documents had a source are
+    found by what their metadata say.
+    """
+    wanted = frozenset(sources)
+    found = yield from heads(layout, sources)
+    for first in range(0, len(sources), PAGE):
+        part = sources[first : first + PAGE]
+        earlier = bounds_of(format_1.cut_from(list(part)), None).upper
+        condition = every([matches(NUMBER, 0), some([matches(SOURCE, *part), earlier])])
+        for head in (yield from _scrolled(layout, condition, HEAD_FIELDS)):
+            found[head.id] = head
+    documents = {key: head.document() for key, head in found.items()}
+    return in_order([head for key, head in found.items() if (documents[key].source or key) in wanted])
 
 
 def predicate(chosen: Chosen) -> Callable[[Document], bool] | None:

@@ -25,6 +25,7 @@ from retrievers.qdrant.points import (
     NUMBER,
     POOLED,
     SEQUENCE,
+    SOURCE,
     TOKENS,
     UNSETTLED,
     VERSION,
@@ -34,7 +35,7 @@ from retrievers.qdrant.words import WORDS
 
 FORMAT = 1
 MARK = "maxsim-retrievers"  # key of our own metadata in those of the collection
-KEYWORDS, INTEGERS = (DOCUMENT, VERSION, HASHES), (NUMBER, GENERATION, SEQUENCE, UNSETTLED)
+KEYWORDS, INTEGERS = (DOCUMENT, VERSION, HASHES, SOURCE), (NUMBER, GENERATION, SEQUENCE, UNSETTLED)
 DATATYPES = ("float16", "float32")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from retrievers.collection import indexing
+from retrievers.collection import incoming, indexing
 from retrievers.collection.streaming import digest_of
 from retrievers.errors import StoreConflictError
 from retrievers.qdrant import batching
@@ -29,6 +29,7 @@ from retrievers.qdrant.points import (
     NUMBER,
     RECORD,
     SEQUENCE,
+    SOURCE,
     STATE_FIELDS,
     UNSETTLED,
     VERSION,
@@ -75,7 +76,9 @@ def add(
     given = [""] * len(batch) if made is None else [digest_of(one).hex() for one in made]
     for document, rows in zip(batch, given, strict=True):
         head = stored.get(str(document.id))
-        document, digest = _kept(document, head), indexing.content_hash(document)
+        # Matrices that come are those of the context that comes.
+        document = _kept(document, head, context=made is None)
+        digest = indexing.content_hash(document)
         if head is not None and head.content == digest.hex() and rows in ("", head.digest):
             same.append((document, head))
         else:
@@ -237,7 +240,7 @@ def _keep(layout: Layout, same: Sequence[tuple[Document, Head]]) -> Steps[None]:
                 _set(
                     head,
                     head_only,
-                    {**_fields(layout, one), RECORD: record_of(one)}
+                    {**_fields(layout, one), RECORD: record_of(one), SOURCE: one.source}
                     | ({UNSETTLED: 1} if head.windows > 1 else {}),
                 )
                 for one, head in changed
@@ -268,12 +271,13 @@ def _set(head: Head, place: Any, payload: dict[str, Any]) -> Any:
 # Help
 
 
-def _kept(document: Document, head: Head | None) -> Document:
+def _kept(document: Document, head: Head | None, *, context: bool) -> Document:
     """A document with the source and the attachment of the one that is stored, where it brings none of its own."""
     if head is None or document.source is not None or document.attachment is not None:
         return document
     stored = head.document()
-    return replace(document, source=stored.source, attachment=stored.attachment)
+    kept = incoming.with_context(document, stored) if context else document
+    return replace(kept, source=stored.source, attachment=stored.attachment)
 
 
 def _selector(*conditions: Any) -> models.FilterSelector:

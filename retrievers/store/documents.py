@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.filters import Filter, to_sql
+from retrievers.store import format_1
 from retrievers.store.connection import Connection
 from retrievers.store.stored_json import json_object
 from retrievers.types import Document
@@ -82,25 +83,6 @@ def content_hashes(connection: Connection, ids: Iterable[str]) -> dict[str, byte
     return found
 
 
-def keys_of_sources(connection: Connection, sources: Iterable[str]) -> dict[str, int]:
-    """Keys of the documents that were cut from any of some sources, by id.
-
-    Raises:
-        CorruptStoreError: a source is not the one that was written; the message names the document.
-    """
-    found: dict[str, int] = {}
-    if connection.format >= EXTRAS_SINCE:
-        for source in sources:
-            for name, key, attachment, checksum in connection.rows(
-                "SELECT d.id, d.key, e.json, e.checksum FROM extras e JOIN documents d ON d.key = e.key "
-                "WHERE e.source = ?",
-                [source],
-            ):
-                _check_extras(name, source, attachment, checksum)
-                found[name] = key
-    return found
-
-
 def versions(connection: Connection, keys: Sequence[int]) -> dict[str, bytes]:
     """16 bytes for each document that change whenever anything of it does, by id."""
     found = {}
@@ -120,6 +102,14 @@ def read(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
     Raises:
         CorruptStoreError: a text or metadata is damaged; the message names the document.
     """
+    found = stored(connection, keys)
+    if connection.format < EXTRAS_SINCE:
+        return {key: format_1.moved(document) for key, document in found.items()}
+    return found
+
+
+def stored(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
+    """As read, with everything in the place where the format has it."""
     found: dict[int, Document] = {}
     for first in range(0, len(keys), CHUNK):
         rows = connection.rows(
@@ -144,6 +134,10 @@ def read_metadata(connection: Connection, keys: Sequence[int]) -> dict[int, dict
             [json.dumps([int(key) for key in keys[first : first + CHUNK]])],
         )
         found |= {row[0]: checked_metadata(*row[1:]) for row in rows}
+    if connection.format < EXTRAS_SINCE:
+        return {
+            key: dict(format_1.moved(Document("", None, values)).metadata) for key, values in found.items()
+        }
     return found
 
 
@@ -158,8 +152,14 @@ def matching_keys(connection: Connection, filter: Filter | None) -> list[int]:
     """Keys of the documents that a filter keeps, ascending; None means all."""
     if filter is None:
         return [row[0] for row in connection.rows("SELECT key FROM documents ORDER BY key")]
-    if filter.size > MOST_COMPARISONS or filter.levels > MOST_LEVELS:
+    moved = connection.format < EXTRAS_SINCE and format_1.names_nodes(filter)
+    if moved or filter.size > MOST_COMPARISONS or filter.levels > MOST_LEVELS:
         return [key for key, document in every(connection) if filter.matches(document.metadata)]
+    return stored_matches(connection, filter)
+
+
+def stored_matches(connection: Connection, filter: Filter) -> list[int]:
+    """Keys of the documents whose fields a filter keeps, ascending."""
     condition, values = to_sql(filter, indexed_paths(connection))
     sql = "SELECT documents.key FROM documents WHERE " + condition
     return sorted(row[0] for row in connection.rows(sql, values))
@@ -170,13 +170,6 @@ def get(connection: Connection, ids: Sequence[str]) -> list[Document]:
     keys = keys_of(connection, ids)
     found = read(connection, sorted(keys.values()))
     return [found[keys[key]] for key in ids if key in keys]
-
-
-def get_sources(connection: Connection, sources: Sequence[str]) -> list[Document]:
-    """The documents that were cut from any of some sources, in order of insertion."""
-    keys = sorted(keys_of_sources(connection, sources).values())
-    found = read(connection, keys)
-    return [found[key] for key in keys]
 
 
 def page(connection: Connection, filter: Filter | None, limit: int, after: str | None) -> list[Document]:
@@ -278,13 +271,11 @@ def checked(
     values = checked_metadata(key, metadata, metadata_checksum)
     if attachment is None and extras is None:
         return Document(text, key, values, context)
-    source, attachment = _check_extras(key, source, attachment, extras)
+    source, attachment = check_extras(key, source, attachment, extras)
     return Document(text, key, values, context, source, _object(key, "attachment", attachment))
 
 
-def _check_extras(
-    key: object, source: object, attachment: object, checksum: object
-) -> tuple[str | None, str]:
+def check_extras(key: object, source: object, attachment: object, checksum: object) -> tuple[str | None, str]:
     """A document's source and attachment, if they are what was written."""
     if (
         not isinstance(key, str)

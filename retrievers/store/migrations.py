@@ -7,11 +7,13 @@ constant in tables.py, a section of FORMAT.md, a golden collection and a kill te
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
-from retrievers.errors import StoreReplacedError
-from retrievers.store import schema, tables
+from retrievers.errors import CorruptStoreError, StoreReplacedError
+from retrievers.store import documents, format_1, schema, tables
 from retrievers.store.connection import Connection
+from retrievers.store.writer import Writer
 
 
 class Catalog(Protocol):
@@ -22,10 +24,22 @@ class Catalog(Protocol):
 
 
 def _to_2(connection: Connection) -> None:
-    """An id that tells the collection from every other, and a table for what adapters keep beside a document."""
+    """An id that tells the collection from every other, and a table for what adapters keep beside a document.
+
+    Nodes of LlamaIndex move there from the metadata.
+    """
     connection.run("INSERT INTO settings VALUES (?, ?)", [schema.COLLECTION, schema.new_collection()])
     for statement in tables.EXTRAS:
         connection.run(statement)
+    writer = Writer(connection)
+    rows = connection.rows(
+        "SELECT key FROM fields WHERE path = (SELECT path FROM paths WHERE name = ?)", [format_1.SOURCE]
+    )
+    for (key,) in rows:
+        # A damaged document stays as it is: the write that migrates may be the one that deletes it.
+        with suppress(CorruptStoreError):
+            writer.replace_beside(key, documents.read(connection, [key])[key])
+    writer.finish()
 
 
 def _to_3(connection: Connection) -> None:

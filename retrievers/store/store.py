@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from retrievers.errors import InvalidInputError, StoreLockedError
 from retrievers.filters import Filter
 from retrievers.store import catalog, changes, documents, opening, writes
+from retrievers.store import sources as cut
 from retrievers.store.care import Care
 from retrievers.store.changes import Entry, Unchanged
 from retrievers.store.codes import Assign, nearest
@@ -147,8 +148,8 @@ class Store(Care):
         return self._catalog.reading().during(documents.get, ids)
 
     def get_sources(self, sources: Sequence[str]) -> list[Document]:
-        """The documents that were cut from any of some sources, in order of insertion."""
-        return self._catalog.reading().during(documents.get_sources, sources)
+        """The documents that were cut from any of some sources, in order of insertion; one of none is its own."""
+        return self._catalog.reading().during(cut.get, sources)
 
     def page(self, filter: Filter | None = None, *, limit: int, after: str | None = None) -> list[Document]:
         """Some of the documents that a filter keeps, in order of insertion.
@@ -206,6 +207,10 @@ class Store(Care):
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents; unknown ids are left out. Returns how many were removed."""
         return self._exclusively("delete", writes.delete, ids)
+
+    def delete_sources(self, sources: Sequence[str]) -> int:
+        """Remove the documents that get_sources finds. Returns how many were removed."""
+        return self._exclusively("delete_sources", writes.delete_sources, sources)
 
     def delete_matching(
         self, filter: Filter | Callable[[Document], bool] | None, ids: Sequence[str] | None = None

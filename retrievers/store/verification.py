@@ -173,7 +173,7 @@ def _verify_catalogue(connection: Connection) -> Iterator[Damage]:
         return
     for key, name in rows:
         try:
-            document = documents.read(connection, [key])[key]
+            document = documents.stored(connection, [key])[key]
             derived = bounded_paths(document.id, document.metadata)
         except (CorruptStoreError, InvalidInputError, KeyError) as error:
             yield Damage("catalog.sqlite", str(error), (str(name),))

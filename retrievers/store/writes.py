@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from retrievers.errors import InvalidInputError, StoreError, StoreLockedError
 from retrievers.filters import Filter
 from retrievers.store import changes, compaction, documents, words
+from retrievers.store import sources as cut
 from retrievers.store.changes import Batch, Unchanged
 from retrievers.store.codes import Assign
 from retrievers.store.connection import Connection, translated
@@ -128,7 +129,7 @@ def _record(
     if replaces:
         stay = {str(one.document.id) for one in batch.entries} | requires
         stay |= {str(one.document.id) for one in unchanged}
-        others = documents.keys_of_sources(connection, replaces)
+        others = cut.keys_of(connection, replaces)
         removed = [key for name, key in others.items() if name not in stay]
         after = changes.delete(connection, writer, after, removed)
         changed |= bool(removed)
@@ -147,6 +148,11 @@ def delete_matching(change: Change, filter: Filter | None, ids: Sequence[str] | 
     return change.commit(_delete_matching, change.state, filter, ids)
 
 
+def delete_sources(change: Change, sources: Sequence[str]) -> int:
+    """Remove the documents that were cut from any of some sources."""
+    return change.commit(_delete_sources, change.state, sources)
+
+
 def delete_seen(change: Change, seen: Mapping[str, bytes]) -> tuple[int, list[str]]:
     """Remove documents of which nothing has changed since somebody decided on them.
 
@@ -160,6 +166,10 @@ def delete_seen(change: Change, seen: Mapping[str, bytes]) -> tuple[int, list[st
 
 def _delete_ids(connection: Connection, state: State, ids: Sequence[str]) -> int:
     return _delete(connection, state, list(documents.keys_of(connection, ids).values()))
+
+
+def _delete_sources(connection: Connection, state: State, sources: Sequence[str]) -> int:
+    return _delete(connection, state, list(cut.keys_of(connection, sources).values()))
 
 
 def _delete_matching(

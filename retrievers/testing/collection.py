@@ -21,10 +21,11 @@ import pytest
 from retrievers.errors import FilterError, InvalidInputError, InvalidTypeError
 from retrievers.testing.computed import ComputedMatrices
 from retrievers.testing.samples import BERLIN, BREAD, METADATA, PARIS, names
+from retrievers.testing.sources import SourcesAndAttachments
 from retrievers.types import Document, Hits, SearchableCollection
 
 
-class CollectionConformance(ComputedMatrices):
+class CollectionConformance(ComputedMatrices, SourcesAndAttachments):
     """What a collection must do, whatever keeps its documents."""
 
     @pytest.fixture

@@ -16,7 +16,6 @@ from retrievers.types.seams import (
     Texts,
 )
 from retrievers.types.values import (
-    NODE_KEY,
     Document,
     EncodedText,
     QuantizedMatrix,
@@ -25,7 +24,6 @@ from retrievers.types.values import (
 )
 
 __all__ = [
-    "NODE_KEY",
     "AsyncSearchableCollection",
     "Condition",
     "Document",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
@@ -12,7 +12,7 @@ import numpy as np
 from retrievers.errors import RetrieversError
 from retrievers.types.boundaries import shortened
 from retrievers.types.evidence import Evidence
-from retrievers.types.values import NODE_KEY, TokenMatrix, Window
+from retrievers.types.values import TokenMatrix, Window
 
 if TYPE_CHECKING:
     from retrievers.display.html import Passage as Drawn
@@ -32,6 +32,7 @@ class Hit:
         metadata: the document's metadata, a copy of its own.
         passage: the best window; None where the text has no tokens.
         position: place among the documents that were given to rerank; None for a search.
+        attachment: what an adapter keeps beside the document, see Document.
     """
 
     id: str | None
@@ -41,6 +42,7 @@ class Hit:
     metadata: dict[str, Any]
     passage: Window | None
     position: int | None = None
+    attachment: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         text = shortened(self.text if self.passage is None else self.passage.text, 60)
@@ -108,8 +110,7 @@ class Hits(list[Hit]):
 
         rows = []
         for hit in self[:MOST_IN_TABLE]:
-            metadata = {key: value for key, value in hit.metadata.items() if key != NODE_KEY}
-            rows.append(HitRow(hit.id, hit.score, hit.normalized_score, metadata, self._passage(hit)))
+            rows.append(HitRow(hit.id, hit.score, hit.normalized_score, hit.metadata, self._passage(hit)))
         return hits_page(self.query, rows, max(len(self) - MOST_IN_TABLE, 0))
 
     def _passage(self, hit: Hit) -> Drawn | None:

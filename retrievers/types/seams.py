@@ -192,12 +192,27 @@ class SearchableCollection(Protocol):
 
 @runtime_checkable
 class KeepsSources(Protocol):
-    """What a collection may have besides, if it knows by Document.source what was cut from what."""
+    """What a collection may have besides, if it looks up by Document.source what was cut from what.
+
+    A document without a source is its own. Every collection returns source and attachment as they were given.
+    """
 
     def add_sources(
         self, documents: Texts, sources: Iterable[str], *, show_progress: bool | None = None
     ) -> list[str]:
         """Store documents that are all there is of some sources; what else was cut from them is removed."""
+        ...
+
+    def get_sources(self, sources: Iterable[str]) -> list[Document]:
+        """Stored documents that were cut from any of some sources, in order of insertion."""
+        ...
+
+    def delete_sources(self, sources: Iterable[str]) -> int:
+        """Remove the documents that get_sources finds. Returns how many were removed."""
+        ...
+
+    def delete_among(self, ids: Iterable[str], filter: DocumentFilter) -> int:
+        """Remove those of the documents with some ids that a filter keeps. Returns how many were removed."""
         ...
 
 

@@ -42,10 +42,6 @@ class EncodedText:
     matrices: Sequence[TokenMatrix | QuantizedMatrix]
 
 
-NODE_KEY = "_node"
-"""Metadata key under which the LlamaIndex adapter keeps what else a node has; the LangChain adapter hides it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Document:
     """A text, the id it is known by, and what else the user keeps beside it.

@@ -171,3 +171,33 @@ def test_links_that_are_followed_lead_to_each_file_once_and_loops_end(tmp_path):
         "one/back",
     }
     assert not next(one for one in found.left_out if one.name == "lost").expected
+
+
+def test_a_folder_that_becomes_a_link_after_the_listing_is_not_read_through(tmp_path):
+    (tmp_path / "named" / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "named" / "deep" / "er" / "a.txt").write_text("A")
+    (tmp_path / "secret" / "er").mkdir(parents=True)
+    (tmp_path / "secret" / "er" / "a.txt").write_text("not for you")
+    [file] = files.scan(tmp_path / "named").files
+    assert files.text_of(file) == "A"
+    (tmp_path / "named" / "deep").rename(tmp_path / "away")
+    link(tmp_path / "named" / "deep", tmp_path / "secret")
+    with pytest.raises(files.UnreadableFileError):
+        files.text_of(file)
+
+
+def test_a_folder_that_becomes_a_link_while_its_parent_is_listed_is_not_walked(tmp_path, monkeypatch):
+    (tmp_path / "named" / "deep").mkdir(parents=True)
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "a.txt").write_text("not for you")
+    take = files._take
+
+    def swap(name, path, *rest):
+        take(name, path, *rest)
+        path.rmdir()
+        link(path, tmp_path / "secret")
+
+    monkeypatch.setattr(files, "_take", swap)
+    found = files.scan(tmp_path / "named")
+    assert (found.files, found.unread) == ([], ["deep"])
+    assert not found.left_out[0].expected

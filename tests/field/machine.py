@@ -44,12 +44,16 @@ texts = st.lists(st.sampled_from(["sun", "moon", "star", "sky", "sea", "river"])
     " ".join
 )
 items = st.dictionaries(ids, st.tuples(texts, st.builds(dict, n=st.integers(0, 3))), min_size=1, max_size=5)
+sources = st.sampled_from(["book", "page"])
+parts = st.lists(st.tuples(texts, st.builds(dict, n=st.integers(0, 3))), max_size=4)
 changes = st.one_of(
     st.tuples(st.just("add"), items),
     st.tuples(st.just("refresh"), st.integers(0, 3)),
     st.tuples(st.just("delete"), st.lists(ids, max_size=4, unique=True)),
     st.tuples(st.just("delete_by_filter"), st.integers(0, 3)),
     st.tuples(st.just("delete_by_function"), st.integers(0, 3)),
+    st.tuples(st.just("replace_source"), st.tuples(sources, st.integers(0, 2), parts)),
+    st.tuples(st.just("delete_source"), sources),
     st.tuples(st.sampled_from(["compact", "optimize"]), st.none()),
 )
 
@@ -104,6 +108,11 @@ class Home:
         self.models = models
 
 
+def nodes(source: str, first: int, cut: list[tuple[str, dict[str, Any]]]) -> Model:
+    """What a document is cut into: nodes whose ids begin with its own, and are partly those of another cut."""
+    return {f"{source}-{first + place}": one for place, one in enumerate(cut)}
+
+
 def changed(model: Model, kind: str, value: Any) -> Model:
     """What a change makes of a model."""
     after = dict(model)
@@ -114,6 +123,11 @@ def changed(model: Model, kind: str, value: Any) -> Model:
     elif kind == "delete":
         for key in value:
             after.pop(key, None)
+    elif kind == "replace_source":
+        new = nodes(*value)
+        after = {key: one for key, one in model.items() if key in new or not key.startswith(value[0])} | new
+    elif kind == "delete_source":
+        after = {key: one for key, one in model.items() if not key.startswith(value)}
     elif kind.startswith("delete_by"):
         after = {key: one for key, one in model.items() if one[1]["n"] != value}
     return after
@@ -214,6 +228,10 @@ class FieldMachine(RuleBasedStateMachine):
             process.send("add", handle=handle, items=value)
         elif kind == "delete":
             process.send("delete", handle=handle, ids=value)
+        elif kind == "replace_source":
+            process.send(kind, handle=handle, source=value[0], items=nodes(*value))
+        elif kind == "delete_source":
+            process.send(kind, handle=handle, source=value)
         elif kind.startswith("delete_by"):
             process.send(kind, handle=handle, number=value)
         else:

@@ -22,6 +22,7 @@ from retrievers import Collection
 from retrievers.errors import RetrieversError
 from retrievers.store import _io
 from retrievers.testing import HashingEncoder
+from retrievers.types import Document
 
 ENCODER = HashingEncoder(dim=16, document_length=4)
 
@@ -77,6 +78,17 @@ class Worker:
 
     def delete_by_function(self, handle: str, number: int) -> int:
         return self.handles[handle].delete(filter=lambda document: document.metadata["n"] == number)
+
+    def replace_source(self, handle: str, source: str, items: dict[str, list[Any]]) -> None:
+        """Store all nodes of a document of LlamaIndex, as an index does that refreshes it."""
+        parts = [
+            Document(text, key, data, source=source, attachment={"nodes": len(items)})
+            for key, (text, data) in items.items()
+        ]
+        self.handles[handle].add_sources(parts, [source], show_progress=False)
+
+    def delete_source(self, handle: str, source: str) -> int:
+        return self.handles[handle].delete_sources([source])
 
     def compact(self, handle: str) -> None:
         self.handles[handle].compact()

@@ -10,6 +10,7 @@ from retrievers.errors import InvalidInputError
 from retrievers.llama_index import LateInteractionVectorStore
 from retrievers.llama_index.nodes import embedded_context, source_id, to_documents, to_node
 from retrievers.testing import HashingEncoder
+from retrievers.types import Document as StoredDocument
 
 EMBED = MetadataMode.EMBED
 
@@ -120,16 +121,11 @@ def test_a_node_is_the_document_of_itself_unless_it_was_cut_from_one():
 
 
 def test_a_document_of_another_framework_becomes_a_text_node_that_embeds_as_it_was_encoded():
-    node = to_node("a", "words", {"lang": "en"})
+    node = to_node(StoredDocument("words", "a", {"lang": "en"}))
     assert isinstance(node, TextNode)
     assert (node.node_id, node.text, node.metadata) == ("a", "words", {"lang": "en"})
     assert node.get_content(metadata_mode=EMBED) == "words"
     assert node.get_content(metadata_mode=MetadataMode.LLM) == "lang: en\n\nwords"
-
-
-def test_the_reserved_metadata_key_is_refused():
-    with pytest.raises(InvalidInputError, match=r"'a' has metadata under '_node'.*rename"):
-        to_documents([TextNode(id_="a", text="words", metadata={"_node": 1})])
 
 
 def test_an_index_node_whose_object_is_not_json_is_refused_with_the_way_out():

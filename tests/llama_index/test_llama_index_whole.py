@@ -116,7 +116,7 @@ def test_a_process_that_was_killed_in_the_middle_is_completed(tmp_path):
         assert texts(collection) == expected(tmp_path, document("bread"))
 
 
-@pytest.mark.parametrize("call", range(1, 12))
+@pytest.mark.parametrize("call", range(1, 11))
 def test_two_at_once_double_nothing_and_the_later_wins_whole(tmp_path, call):
     """The other writer comes, from beginning to end, before a chosen change of this one takes the lock."""
     with (
@@ -133,6 +133,7 @@ def test_two_at_once_double_nothing_and_the_later_wins_whole(tmp_path, call):
 
         one.store.pause = pause
         build(one, document("bread"))
+        assert len(changes) >= call
         later = "bread" if "append" in changes[call - 1 :] else "water"
         assert texts(one) == texts(other) == expected(tmp_path, document(later))
         assert one.verify() == []
