@@ -10,6 +10,9 @@ from langchain_core.documents import Document as LangChainDocument
 
 from retrievers.types import NODE_KEY, Document, Hit
 
+PASSAGES = "passages"
+"""Metadata key of the best windows of a document, where a search asks for them."""
+
 
 def from_hit(hit: Hit, score_key: str | None = None) -> LangChainDocument:
     """A found document, with hit.normalized_score in its metadata only where score_key names the key.
@@ -20,6 +23,16 @@ def from_hit(hit: Hit, score_key: str | None = None) -> LangChainDocument:
     metadata = _shown(hit.metadata)
     if score_key is not None:
         metadata[score_key] = hit.normalized_score
+    if hit.passages:
+        metadata[PASSAGES] = [
+            {
+                "text": one.window.text,
+                "start": one.window.start,
+                "end": one.window.end,
+                "score": one.normalized_score,
+            }
+            for one in hit.passages
+        ]
     return LangChainDocument(page_content=hit.text, id=hit.id, metadata=metadata)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
@@ -16,6 +16,7 @@ from retrievers.collection.asynchronous import asynchronous
 from retrievers.errors import UnsupportedError
 from retrievers.langchain.convert import from_hit, to_document
 from retrievers.langchain.filters import translate
+from retrievers.langchain.options import SearchOptions, chosen
 from retrievers.search.diversity import diversified
 from retrievers.types import AsyncSearchableCollection, Hits, SearchableCollection
 
@@ -59,21 +60,36 @@ class AsyncVectorStore(VectorStore):
         return True
 
     async def asimilarity_search(
-        self, query: str, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """similarity_search without blocking the event loop."""
-        return [from_hit(hit) for hit in await self._asearch(query, k, filter, score_threshold)]
+        return [from_hit(hit) for hit in await self._asearch(query, k, filter, score_threshold, **options)]
 
     async def asimilarity_search_with_score(
-        self, query: str, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[tuple[Document, float]]:
         """similarity_search_with_score without blocking the event loop."""
-        return [(from_hit(hit), hit.score) for hit in await self._asearch(query, k, filter, score_threshold)]
+        return [
+            (from_hit(hit), hit.score)
+            for hit in await self._asearch(query, k, filter, score_threshold, **options)
+        ]
 
     async def _asimilarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, *, filter: Any = None
+        self, query: str, k: int = 4, *, filter: Any = None, **options: Unpack[SearchOptions]
     ) -> list[tuple[Document, float]]:
-        found = await self._asearch(query, k, filter, None)
+        found = await self._asearch(query, k, filter, None, **options)
         return [(from_hit(hit), hit.normalized_score) for hit in found]
 
     async def amax_marginal_relevance_search(
@@ -85,9 +101,10 @@ class AsyncVectorStore(VectorStore):
         *,
         filter: Any = None,
         score_threshold: float | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """max_marginal_relevance_search without blocking the event loop."""
-        found = await self._asearch(query, max(k, fetch_k), filter, score_threshold)
+        found = await self._asearch(query, max(k, fetch_k), filter, score_threshold, **options)
         chosen = await asyncio.to_thread(diversified, self.collection, found, k=k, lambda_mult=lambda_mult)
         return [from_hit(hit) for hit in chosen]
 
@@ -118,9 +135,15 @@ class AsyncVectorStore(VectorStore):
         """As similarity_search_by_vector; the call to make is amax_marginal_relevance_search."""
         return self.similarity_search_by_vector(embedding, k, **kwargs)
 
-    async def _asearch(self, query: str, k: int, filter: Any, score_threshold: float | None) -> Hits:
+    async def _asearch(
+        self, query: str, k: int, filter: Any, score_threshold: float | None, **options: Unpack[SearchOptions]
+    ) -> Hits:
         return await self._awaited.asearch(
-            query, k=k, filter=translate(filter), score_threshold=score_threshold
+            query,
+            k=k,
+            filter=translate(filter),
+            score_threshold=score_threshold,
+            **chosen(options, "asimilarity_search"),
         )
 
     @property

@@ -87,8 +87,9 @@ def scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """From 0 for the least to 1 for the greatest; values that are all equal are 1, or 0 where they are 0."""
     least, greatest = values.min(), values.max()
     if least == greatest:
-        return (values != 0).astype(np.float64)
-    parts: NDArray[np.float64] = (values - least) / (greatest - least)
+        parts: NDArray[np.float64] = (values != 0).astype(np.float64)
+    else:
+        parts = (values - least) / (greatest - least)
     return parts
 
 
