@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from itertools import islice
 
 from retrievers import filters
-from retrievers.collection import evidence, incoming, indexing, matrices, reranking, searching, validate
+from retrievers.collection import evidence, incoming, matrices, questions, reranking, searching, validate
 from retrievers.errors import FilterError, InvalidInputError
 from retrievers.kernels.threads import turn
 from retrievers.store import Store
-from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Texts, TokenMatrix
+from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Query, Texts, TokenMatrix
 
 
 class Reader:
@@ -66,7 +66,7 @@ class Reader:
 
     def search(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -82,7 +82,8 @@ class Reader:
         """The best documents for a question.
 
         Args:
-            query: the question; without tokens it finds nothing.
+            query: the question, which without tokens finds nothing; or its rows, where they were computed elsewhere:
+                an array of floats, (query_tokens, dim).
             k: the most hits to return.
             filter: a dict in the language of retrievers.filters, or a function of a Document; evaluated
                 before scoring, so that k is honoured.
@@ -106,10 +107,11 @@ class Reader:
         Raises:
             InvalidInputError, InvalidTypeError: k, query, threshold or another option cannot be used.
             NoWordsError: words, and the collection has no index of them.
+            ShapeError: a matrix is not (query_tokens, dim).
             FilterError: an unknown operator, or a value of the wrong type.
         """
         [found] = self.search_many(
-            [validate.text(query, "the query")],
+            [query],
             k=k,
             filter=filter,
             ids=ids,
@@ -125,7 +127,7 @@ class Reader:
 
     def search_many(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -139,7 +141,7 @@ class Reader:
         candidates: int | None = None,
     ) -> list[Hits]:
         """search for several questions at once, which reads the token rows once for all of them."""
-        options = searching.checked(k, score_threshold, words, passages, group_by, group_size)
+        wanted = searching.checked(k, score_threshold, words, passages, group_by, group_size)
         engine = {
             "candidates": None if candidates is None else validate.count(candidates, "candidates"),
             "exact": validate.flag(exact, "exact"),
@@ -148,19 +150,23 @@ class Reader:
         }
         condition = condition_of(filter)
         among = None if ids is None else validate.identifiers(ids)
-        texts = validate.queries(queries)
-        asked = self._encode_queries(texts)
+        given = questions.all_checked(queries, self.store.dim)
+        options = searching.with_texts(wanted, given)
+        asked = self._encoded(given)
         # A function of the user's own may search as well: nobody is to wait for it.
         waiting = nullcontext() if callable(condition) else turn()
         with waiting, self.store.read() as view:
-            found = searching.find(view, texts, asked, view.select(condition, among), options, **engine)
+            found = searching.find(
+                view, [one.text for one in given], asked, view.select(condition, among), options, **engine
+            )
             return [
-                self._hits(one, text, matrix) for text, matrix, one in zip(texts, asked, found, strict=True)
+                self._hits(one, question.text, matrix)
+                for question, matrix, one in zip(given, asked, found, strict=True)
             ]
 
     def rerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,
@@ -173,7 +179,7 @@ class Reader:
         text is encoded, and not stored.
 
         Args:
-            query: the question; without tokens it scores nothing, and the order stays.
+            query: the question, or its rows; without tokens it scores nothing, and the order stays.
             documents: texts or Documents, with or without ids; equal ids are no error.
             ids: stored documents, in place of documents.
             top_n: the most hits to return; None returns all.
@@ -187,14 +193,14 @@ class Reader:
             raise InvalidInputError("rerank needs documents or ids, one of the two.")
         top_n = None if top_n is None else validate.count(top_n, "top_n")
         lowest = validate.threshold(score_threshold)
-        text = validate.text(query, "the query")
+        question = questions.checked(query, self.store.dim)
         given = (
             incoming.loose(documents) if documents is not None else self._stored([] if ids is None else ids)
         )
-        [matrix] = self._encode_queries([text])
+        [matrix] = self._encoded([question])
         ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-        return self._hits(kept, text, matrix)
+        return self._hits(kept, question.text, matrix)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
@@ -205,22 +211,22 @@ class Reader:
         with self.store.read() as view:
             return matrices.of_hits(view, given)
 
-    def explain(self, query: str, hit: Hit | str) -> Evidence:
+    def explain(self, query: Query, hit: Hit | str) -> Evidence:
         """Which characters of a document each query token matched, in the document's best window.
 
         The question is encoded, and nothing else: the similarities are those of the stored rows. With token pooling
         the window is encoded again, and the evidence says that it is approximate.
 
         Args:
-            query: the question.
+            query: the question; or its rows, whose tokens have numbers in place of labels.
             hit: a hit of this collection, or a stored document's id.
         Raises:
             InvalidInputError: the document is not stored, or not with that text any more.
         """
-        text = validate.text(query, "the query")
+        question = questions.checked(query, self.store.dim)
         found = hit if isinstance(hit, str) else validate.hit(hit)
-        [matrix] = self._encode_queries([text])
-        return self._evidence(text, matrix, found)
+        [matrix] = self._encoded([question])
+        return self._evidence(question.text, matrix, found)
 
     # Help
 
@@ -258,8 +264,8 @@ class Reader:
             )
         return evidence.explain(self.encoder, query, matrix, document, best, (best.start, best.end))
 
-    def _encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
-        return indexing.encode_queries(self.encoder, texts, self.store.dim)
+    def _encoded(self, asked: Sequence[questions.Question]) -> list[TokenMatrix]:
+        return questions.encoded(lambda: self.encoder, asked, self.store.dim)
 
     def _stored(self, ids: Iterable[str]) -> list[Document]:
         keys = validate.identifiers(ids)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.collection import hits, validate
+from retrievers.collection.questions import Question
+from retrievers.errors import InvalidInputError
 from retrievers.filters.fields import MISSING, lookup
 from retrievers.store import View
 from retrievers.types import Hit, Parts, TokenMatrix
@@ -64,6 +66,22 @@ def checked(
         validate.group(group_by),
         validate.count(group_size, "group_size"),
     )
+
+
+def with_texts(options: Options, given: Sequence[Question]) -> Options:
+    """The options for some questions: where one is given as rows, its words are not known.
+
+    Raises:
+        InvalidInputError: words were asked for all the same.
+    """
+    if all(one.rows is None for one in given):
+        return options
+    if options.words:
+        raise InvalidInputError(
+            f"words is {options.words}, and a question is given as a matrix, whose words nobody knows: give the text, or "
+            "leave words out."
+        )
+    return replace(options, words=0.0)
 
 
 def find(

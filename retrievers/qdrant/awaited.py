@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from retrievers.collection import validate
 from retrievers.collection.searching import checked
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
 from retrievers.qdrant.steps import arun
-from retrievers.types import Document, DocumentFilter, Hits, Metadatas, Names, Texts
+from retrievers.types import Document, DocumentFilter, Hits, Matrices, Metadatas, Names, Query, Texts
 
 
 class Awaited:
@@ -24,10 +24,13 @@ class Awaited:
         *,
         ids: Names = None,
         metadatas: Metadatas = None,
+        matrices: Matrices = None,
+        fingerprint: Mapping[str, Any] | None = None,
         show_progress: bool | None = None,
     ) -> list[str]:
         """As add."""
-        return await arun(self._calls.add(documents, ids, metadatas, show_progress), self._connection.awaited)
+        steps = self._calls.add(documents, ids, metadatas, matrices, fingerprint, show_progress)
+        return await arun(steps, self._connection.awaited)
 
     async def adelete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
         """As delete."""
@@ -41,7 +44,7 @@ class Awaited:
 
     async def asearch(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -57,13 +60,13 @@ class Awaited:
         """As search."""
         wanted = checked(k, score_threshold, words, passages, group_by, group_size)
         options = (wanted, filter, ids, exact, candidates)
-        asked = [validate.text(query, "the query")]
+        asked = [query]
         [found] = await arun(self._calls.search(asked, *options), self._connection.awaited)
         return found
 
     async def asearch_many(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -83,7 +86,7 @@ class Awaited:
 
     async def arerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,
