@@ -78,8 +78,8 @@ def with_texts(options: Options, given: Sequence[Question]) -> Options:
         return options
     if options.words:
         raise InvalidInputError(
-            f"words is {options.words}, and a question is given as a matrix, whose words nobody knows: give the text, or "
-            "leave words out."
+            f"words is {options.words}, and a question is given as a matrix, whose words nobody knows: give the text, "
+            "or leave words out."
         )
     return replace(options, words=0.0)
 

@@ -13,7 +13,10 @@ from llama_index.core.schema import BaseNode, MetadataMode, TextNode
 from llama_index.core.storage.docstore.utils import json_to_doc
 
 from retrievers.errors import InvalidInputError
-from retrievers.types import NODE_KEY, Document
+from retrievers.types import NODE_KEY, Document, Hit
+
+PASSAGES = "passages"
+"""Metadata key of the best windows of a node, where a search asks for them."""
 
 REF_DOC_ID = f"{NODE_KEY}.ref_doc_id"
 """Where a filter finds the id of the document that a node was cut from; a node of none is its own."""
@@ -88,6 +91,22 @@ def to_node(id: str | None, text: str, metadata: Mapping[str, Any]) -> BaseNode:
     if isinstance(data.get("text_resource"), dict):
         data["text_resource"] = {"text": data.pop("text"), **data["text_resource"]}
     return json_to_doc({**kept, DATA_KEY: data})
+
+
+def with_passages(node: BaseNode, hit: Hit) -> BaseNode:
+    """A node of a hit, with its best windows under the metadata key PASSAGES where the search was asked for them."""
+    if hit.passages:
+        node.metadata[PASSAGES] = [
+            {
+                "text": one.window.text,
+                "start": one.window.start,
+                "end": one.window.end,
+                "score": one.normalized_score,
+            }
+            for one in hit.passages
+        ]
+        node.excluded_embed_metadata_keys.append(PASSAGES)
+    return node
 
 
 def is_node(document: Document) -> bool:
