@@ -17,7 +17,7 @@ from langchain_core.vectorstores.base import VectorStoreRetriever
 
 from retrievers.collection.arguments import created, created_by_default
 from retrievers.errors import InvalidInputError, InvalidTypeError
-from retrievers.langchain.convert import from_document, from_hit, to_document
+from retrievers.langchain.convert import from_document, from_hits, to_document
 from retrievers.langchain.filters import translate
 from retrievers.langchain.options import SearchOptions, chosen
 from retrievers.langchain.retriever import StoreRetriever
@@ -119,6 +119,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
         *,
         filter: Any = None,
         score_threshold: float | None = None,
+        evidence_key: str | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """The k documents that match best, best first.
@@ -129,6 +130,8 @@ class LateInteractionVectorStore(AsyncVectorStore):
             filter: a dictionary, a filter of retrievers.filters, or a callable that takes a Document; it is
                 applied before k.
             score_threshold: least relevance score, in [0, 1].
+            evidence_key: key under which the evidence, see Evidence.as_json, is written into the metadata; None
+                writes nothing. The question is not encoded again for it.
             options: `words`, the share of BM25 in the score; `passages`, so many windows of each document under the
                 metadata key `passages`; `group_by`, a metadata key of which no more than `group_size` documents have
                 the same value. See Collection.search.
@@ -136,7 +139,8 @@ class LateInteractionVectorStore(AsyncVectorStore):
             InvalidInputError: k < 1 or a threshold outside [0, 1].
             FilterError: a filter that the language does not have.
         """
-        return [from_hit(hit) for hit in self._search(query, k, filter, score_threshold, **options)]
+        hits = self._search(query, k, filter, score_threshold, **options)
+        return from_hits(self.collection, hits, evidence_key=evidence_key)
 
     def similarity_search_with_score(
         self,
@@ -145,20 +149,27 @@ class LateInteractionVectorStore(AsyncVectorStore):
         *,
         filter: Any = None,
         score_threshold: float | None = None,
+        evidence_key: str | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[tuple[Document, float]]:
-        """As similarity_search, each with its MaxSim, or with the blend where words are asked for: higher is better."""
-        return [
-            (from_hit(hit), hit.score) for hit in self._search(query, k, filter, score_threshold, **options)
-        ]
+        """As similarity_search, each with its MaxSim, or the blend where words are asked for: higher is better."""
+        hits = self._search(query, k, filter, score_threshold, **options)
+        documents = from_hits(self.collection, hits, evidence_key=evidence_key)
+        return [(document, hit.score) for document, hit in zip(documents, hits, strict=True)]
 
     def _similarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, *, filter: Any = None, **options: Unpack[SearchOptions]
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        evidence_key: str | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[tuple[Document, float]]:
         # LangChain derives a relevance from a score alone; MaxSim needs the length of the query too.
-        return [
-            (from_hit(hit), hit.normalized_score) for hit in self._search(query, k, filter, None, **options)
-        ]
+        hits = self._search(query, k, filter, None, **options)
+        documents = from_hits(self.collection, hits, evidence_key=evidence_key)
+        return [(document, hit.normalized_score) for document, hit in zip(documents, hits, strict=True)]
 
     def max_marginal_relevance_search(
         self,
@@ -169,6 +180,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
         *,
         filter: Any = None,
         score_threshold: float | None = None,
+        evidence_key: str | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """The k documents that match well and differ from each other.
@@ -178,7 +190,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
             k: how many at most.
             fetch_k: how many of the best to choose from; k where it is smaller.
             lambda_mult: 1 for relevance alone, 0 for diversity alone.
-            filter, score_threshold, options: as similarity_search.
+            filter, score_threshold, evidence_key, options: as similarity_search.
         """
         hits = search_diverse(
             self.collection,
@@ -190,7 +202,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
             score_threshold=score_threshold,
             **chosen(options, "max_marginal_relevance_search"),
         )
-        return [from_hit(hit) for hit in hits]
+        return from_hits(self.collection, hits, evidence_key=evidence_key)
 
     def _search(
         self, query: str, k: int, filter: Any, score_threshold: float | None, **options: Unpack[SearchOptions]
@@ -276,7 +288,8 @@ class LateInteractionVectorStore(AsyncVectorStore):
 
         Args:
             kwargs: `search_type` ("similarity", "similarity_score_threshold" or "mmr"), `search_kwargs`
-                (`k`, `filter`, `score_threshold`, and for "mmr" `fetch_k` and `lambda_mult`), `tags`, `metadata`.
+                (`k`, `filter`, `score_threshold`, `evidence_key`, and for "mmr" `fetch_k` and `lambda_mult`), `tags`,
+                `metadata`.
         Raises:
             UnknownOptionError: another keyword, here or in search_kwargs.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import length_hint
 from typing import Any
@@ -18,13 +18,14 @@ from retrievers.qdrant import evidence, reading, writing
 from retrievers.qdrant.passages import with_passages
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.searching import search
-from retrievers.qdrant.steps import Compute, Steps
+from retrievers.qdrant.steps import Compute, Step, Steps, run
 from retrievers.store import Entry
 from retrievers.types import (
     Document,
     DocumentFilter,
     EncodedText,
     Encoder,
+    Evidence,
     Hit,
     Hits,
     Matrices,
@@ -32,9 +33,11 @@ from retrievers.types import (
     Names,
     Query,
     Texts,
+    TokenMatrix,
 )
 
 LARGE = 10_000  # windows: beyond that a request asks for no more than there are
+MOST_CANDIDATES = 3000  # unless a search says more
 SIZE_AGE = 60.0  # seconds for which the number of windows is not asked for again
 
 
@@ -45,10 +48,18 @@ class Calls:
         layout: of the collection.
         encoder: the model; None loads the one that wrote the collection when it is first needed.
         candidates: windows that are scored for a question where the search does not say it.
+        answer: the client that waits, for what hits are asked about themselves.
     """
 
-    def __init__(self, layout: Layout, encoder: Encoder | None, candidates: int | None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        encoder: Encoder | None,
+        candidates: int | None,
+        answer: Callable[[Step], Any],
+    ) -> None:
         self.layout = layout
+        self.answer = answer
         self.candidates = candidates
         self._encoder = encoder
         self._size = (0, float("-inf"))
@@ -144,8 +155,9 @@ class Calls:
     ) -> Steps[list[Hits]]:
         if options.words:
             raise UnsupportedError(
-                "a collection on a Qdrant server has no index of words: search without words=, or keep the collection "
-                "in a directory, Collection(path, encoder, words='unicode61')."
+                "a collection on a Qdrant server lets words choose candidates (words=True where it is made), and does not "
+                "blend them into the score: search without words=, or keep the collection in a directory, "
+                "Collection(path, encoder, words='unicode61')."
             )
         candidates = None if candidates is None else validate.count(candidates, "candidates")
         exact = validate.flag(exact, "exact")
@@ -164,8 +176,8 @@ class Calls:
             if max(k, candidates or 0) > LARGE:  # more than there are means all of them
                 most = 1 + (yield from reading.counted(self.layout, True, exact=True))
                 k, candidates = min(k, most), None if candidates is None else min(candidates, most)
-            some = [asked[place] for place in places]
-            answers = yield from search(self.layout, some, k, chosen, among, candidates=candidates)
+            some = [asked[place] for place in places], [given[place].text for place in places]
+            answers = yield from search(self.layout, *some, k, chosen, among, candidates=candidates)
             deeper = []
             for place, answer in zip(places, answers, strict=True):
                 kept = [hit for hit in answer if hit.normalized_score >= options.lowest]
@@ -176,7 +188,7 @@ class Calls:
         if options.passages:
             found = yield from with_passages(self.layout, asked, found, options)
         return [
-            Hits(one, query=question.text, matrix=matrix)
+            self._hits(one, question.text, matrix)
             for question, matrix, one in zip(given, asked, found, strict=True)
         ]
 
@@ -201,7 +213,24 @@ class Calls:
         found = yield from evidence.rerank(self.layout, lambda: self.encoder, matrix, given)
         ranked = sorted(found, key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-        return Hits(kept, query=question.text, matrix=matrix)
+        return self._hits(kept, question.text, matrix, given)
+
+    def _hits(
+        self, found: Iterable[Hit], query: str, matrix: TokenMatrix, given: Sequence[Document] = ()
+    ) -> Hits:
+        """Hits that can be explained without encoding the question again.
+
+        Args:
+            given: the documents that were reranked; none for a search.
+        """
+
+        def explain(hit: Hit) -> Evidence:
+            document = given[hit.position] if given and hit.position is not None else None
+            question = questions.Question(query, matrix)
+            steps = evidence.explain(self.layout, lambda: self.encoder, question, hit, document)
+            return run(steps, self.answer)
+
+        return Hits(found, query=query, matrix=matrix, explain=explain)
 
     def _windows(self) -> Steps[int]:
         """About how many windows are stored, as of the last minute."""
@@ -213,6 +242,10 @@ class Calls:
 
 
 def default_candidates(windows: int) -> int:
-    """Windows that are scored for a question, in a collection of so many."""
-    candidates: int = max(200, round(3 * windows**0.5))
+    """Windows that are scored for a question, in a collection of so many.
+
+    Measured at 5 000 and 20 000 windows this many find .95 to .97 of the ten best (benchmarks/results/qdrant.md). From
+    a million windows on the number stays: each candidate is read from disk and scored (benchmarks/results/scale.md).
+    """
+    candidates: int = min(MOST_CANDIDATES, max(200, round(3 * windows**0.5)))
     return candidates
