@@ -8,7 +8,16 @@ from contextlib import nullcontext
 from itertools import islice
 
 from retrievers import filters
-from retrievers.collection import evidence, incoming, matrices, questions, reranking, searching, validate
+from retrievers.collection import (
+    evidence,
+    hits,
+    incoming,
+    matrices,
+    questions,
+    reranking,
+    searching,
+    validate,
+)
 from retrievers.errors import FilterError, InvalidInputError
 from retrievers.kernels.threads import turn
 from retrievers.store import Store
@@ -92,11 +101,10 @@ class Reader:
                 very many cost little.
             score_threshold: keep hits whose normalized_score, which is MaxSim's, is at least this.
             words: the share of BM25 in the score, from 0 to 1; MaxSim has the rest, each scaled to [0, 1] for the
-                question. 0 searches without words, 1 by words alone; None means the collection's own share, if one
-                was stored, and else 0. Hit.parts has what a score was made of.
+                question (Hit.parts). 1 asks for words alone. None means the collection's own share, or else 0.
             passages: give each hit its best windows as Hit.passages, so many at most, with their scores.
-            group_by: a metadata key (dots reach into nested ones): no more than group_size hits have the same value
-                of it. A document without the key is a group of its own; "source" also means Document.source.
+            group_by: a metadata key: no more than group_size hits have the same value of it. A document without the
+                key is a group of its own; "source" also means Document.source.
             group_size: the most hits of a group.
             exact: score every window even where an optimised collection would prune.
             candidates: windows that a pruned search scores exactly, more for more recall; None lets each query

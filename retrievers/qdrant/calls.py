@@ -155,8 +155,8 @@ class Calls:
     ) -> Steps[list[Hits]]:
         if options.words:
             raise UnsupportedError(
-                "a collection on a Qdrant server lets words choose candidates (words=True where it is made), and does not "
-                "blend them into the score: search without words=, or keep the collection in a directory, "
+                "a collection on a Qdrant server lets words choose candidates (words=True where it is made), and does "
+                "not blend them into the score: search without words=, or keep the collection in a directory, "
                 "Collection(path, encoder, words='unicode61')."
             )
         candidates = None if candidates is None else validate.count(candidates, "candidates")
