@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from itertools import islice
 
-from retrievers import filters
 from retrievers.collection import (
     evidence,
     hits,
@@ -18,7 +17,8 @@ from retrievers.collection import (
     searching,
     validate,
 )
-from retrievers.errors import FilterError, InvalidInputError
+from retrievers.collection.searching import condition_of
+from retrievers.errors import InvalidInputError
 from retrievers.kernels.threads import turn
 from retrievers.store import Store
 from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Query, Texts, TokenMatrix
@@ -312,20 +312,3 @@ class Reader:
         return InvalidInputError(
             f"{validate.shown(ids)} is not in this collection of {len(self.store)} documents."
         )
-
-
-def condition_of(
-    condition: DocumentFilter | None,
-) -> Callable[[Document], bool] | filters.Filter | None:
-    """A function as it is, anything else as a filter; None keeps all.
-
-    Raises:
-        FilterError: see filters.parse; or it is a class, which can be called, but tells nothing of a document.
-    """
-    if isinstance(condition, type):
-        raise FilterError(
-            f"a filter is the class {condition.__name__}: a dict or a function of a Document is needed."
-        )
-    if callable(condition) and not isinstance(condition, filters.Filter):
-        return condition
-    return filters.parse(condition)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrievers import filters
 from retrievers.collection import hits, validate
 from retrievers.collection.questions import Question
-from retrievers.errors import InvalidInputError
+from retrievers.errors import FilterError, InvalidInputError
 from retrievers.filters.fields import MISSING, lookup
 from retrievers.store import View
-from retrievers.types import Hit, Parts, TokenMatrix
+from retrievers.types import Document, DocumentFilter, Hit, Parts, TokenMatrix
 
 FIRST_OF_GROUPS = (
     20  # hits, at least, that are ranked to fill groups from; four times as many each time that they do
@@ -204,3 +205,20 @@ def _with_passages(view: View, found: Sequence[Hit], query: TokenMatrix, options
         parts = hits.passages(documents[key], query, scored, options.passages, options.lowest)
         made.append(replace(hit, passages=parts))
     return made
+
+
+def condition_of(
+    condition: DocumentFilter | None,
+) -> Callable[[Document], bool] | filters.Filter | None:
+    """A function as it is, anything else as a filter; None keeps all.
+
+    Raises:
+        FilterError: see filters.parse; or it is a class, which can be called, but tells nothing of a document.
+    """
+    if isinstance(condition, type):
+        raise FilterError(
+            f"a filter is the class {condition.__name__}: a dict or a function of a Document is needed."
+        )
+    if callable(condition) and not isinstance(condition, filters.Filter):
+        return condition
+    return filters.parse(condition)

@@ -9,8 +9,7 @@ from operator import length_hint
 from typing import Any
 
 from retrievers.collection import computed, incoming, indexing, questions, validate
-from retrievers.collection.reading import condition_of
-from retrievers.collection.searching import FIRST_OF_GROUPS, Options, grouped
+from retrievers.collection.searching import FIRST_OF_GROUPS, Options, condition_of, grouped
 from retrievers.display.progress import Progress
 from retrievers.encoder import LateInteractionEncoder, identity
 from retrievers.errors import InvalidInputError, UnsupportedError
