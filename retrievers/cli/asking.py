@@ -30,6 +30,12 @@ def register(commands: Commands) -> None:
     search.add_argument("--filter", type=json_value, metavar="JSON", help='such as \'{"kind": "markdown"}\'')
     search.add_argument("--threshold", type=float, help="least normalised score, 0 to 1")
     search.add_argument(
+        "--words",
+        type=float,
+        metavar="SHARE",
+        help="share of BM25 in the score, 0 to 1, where words are indexed (default: what the collection has stored)",
+    )
+    search.add_argument(
         "--exact", action="store_true", help="score every window, also where the index could prune"
     )
     search.add_argument(
@@ -63,13 +69,18 @@ def _search(options: argparse.Namespace) -> int:
             k=options.k,
             filter=options.filter,
             score_threshold=options.threshold,
+            words=options.words,
             exact=options.exact,
         )
         found = [collection.explain(options.question, hit) for hit in hits] if options.explain else []
     if options.json:
         for place, hit in enumerate(hits):
             marked = {"highlights": [asdict(one) for one in found[place].highlights()]} if found else {}
-            say_json(asdict(hit) | marked)
+            shown = asdict(hit) | marked
+            for name in ("parts", "passages"):  # as they were before these were asked for
+                if not shown[name]:
+                    del shown[name]
+            say_json(shown)
     elif found:
         say_safe("\n".join(_explained(*one) for one in zip(count(1), hits, found, strict=False)))
     else:

@@ -24,6 +24,15 @@ def asynchronous(collection: SearchableCollection) -> AsyncSearchableCollection:
     return collection if isinstance(collection, AsyncSearchableCollection) else _InThreads(collection)
 
 
+def given(**options: Any) -> dict[str, Any]:
+    """The options of a search that were given: a collection of the user's own need not know the others."""
+    return {
+        name: value
+        for name, value in options.items()
+        if value is not None and (name != "group_size" or options.get("group_by") is not None)
+    }
+
+
 class _InThreads:
     """Each method does what its namesake of SearchableCollection does, in a thread."""
 
@@ -61,9 +70,19 @@ class _InThreads:
         filter: DocumentFilter | None = None,
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
     ) -> Hits:
         return await asyncio.to_thread(
-            self._collection.search, query, k=k, filter=filter, ids=ids, score_threshold=score_threshold
+            self._collection.search,
+            query,
+            k=k,
+            filter=filter,
+            ids=ids,
+            score_threshold=score_threshold,
+            **given(words=words, passages=passages, group_by=group_by, group_size=group_size),
         )
 
     async def arerank(

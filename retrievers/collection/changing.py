@@ -8,7 +8,8 @@ from operator import length_hint
 from typing import Any
 
 from retrievers.collection import computed, incoming, indexing, streaming, validate
-from retrievers.collection.reading import Reader, condition_of
+from retrievers.collection.reading import Reader
+from retrievers.collection.searching import condition_of
 from retrievers.display.progress import Progress
 from retrievers.errors import InvalidInputError
 from retrievers.store import Entry, Unchanged

@@ -37,6 +37,10 @@ class Collection(Changer, MovableStore):
         encoder: the model; None opens a directory with the model that wrote it, and creates nothing. In memory it
             means the default model.
         indexed: metadata keys (dots reach into nested ones) that filters use often, indexed on disk.
+        words: an index of words beside the vectors, for search with words: "unicode61" for words as they are,
+            "porter" for English stems, "trigram" for languages without spaces. It is kept with the collection, and
+            built if a collection that is there has none. None takes what is there.
+        words_weight: the share of words in a search that does not say it, from 0 to 1, kept with the collection too.
         timeout: seconds to wait for another writer.
         device: a GPU that keeps the token rows and searches them, as torch names it ("cuda"); None searches on
             the processor. The encoder has a device of its own.
@@ -45,6 +49,8 @@ class Collection(Changer, MovableStore):
     Raises:
         StoreError: no encoder was given, and there is no collection at the path.
         ModelMismatchError: the directory was written with another encoder.
+        InvalidInputError: the index of words that is there has another tokenizer.
+        UnsupportedError: words, and this Python's SQLite has no FTS5.
         FormatVersionError: the directory was written by a newer version.
         CorruptStoreError: the path holds something else, or damaged files.
     """
@@ -55,6 +61,8 @@ class Collection(Changer, MovableStore):
         encoder: Encoder | None = None,
         *,
         indexed: Sequence[str] = (),
+        words: str | None = None,
+        words_weight: float | None = None,
         timeout: float = 10.0,
         device: str | None = None,
         device_memory: int | None = None,
@@ -65,6 +73,11 @@ class Collection(Changer, MovableStore):
                 directory.absolute()
             )  # a change of the working directory is no change of the collection
         seconds, keys = validate.timeout(timeout), validate.keys(indexed)
+        tokenizer, weight = validate.tokenizer(words), validate.weight(words_weight, "words_weight")
+        if tokenizer is None and weight is not None:
+            raise InvalidInputError(
+                "words_weight needs words=, the tokenizer of the index that it is kept with."
+            )
         self._device = validate.device(device)
         self._device_memory = (
             None if device_memory is None else validate.count(device_memory, "device_memory")
@@ -74,7 +87,14 @@ class Collection(Changer, MovableStore):
         self._encoder = None if encoder is None else validate.encoder(encoder)
         self._encoder_options: Mapping[str, Any] = {}
         fingerprint = None if self._encoder is None else self._encoder.fingerprint
-        self.store = Store(directory, fingerprint=fingerprint, timeout=seconds, indexed=keys, assign=_assign)
+        self.store = Store(
+            directory,
+            fingerprint=fingerprint,
+            timeout=seconds,
+            indexed=keys,
+            words=None if tokenizer is None else (tokenizer, weight),
+            assign=_assign,
+        )
         as_written = getattr(
             self._encoder, "as_written", None
         )  # of ours: a user's own encoder need not have it
@@ -98,7 +118,7 @@ class Collection(Changer, MovableStore):
             encoder_options: for that one, keywords of LateInteractionEncoder that a collection does not store (`token`,
                 `device`, `local_files_only`), or that take the place of stored ones (`precision`, `revision`). They are
                 used when the model is loaded, and a model of other rows is refused then.
-            options: `timeout`, `indexed`, `device` and `device_memory`, as for Collection.
+            options: `timeout`, `indexed`, `words`, `words_weight`, `device` and `device_memory`, as for Collection.
         Raises:
             StoreError: there is no collection at the path.
             ModelMismatchError: the directory was written with another encoder.
@@ -128,7 +148,7 @@ class Collection(Changer, MovableStore):
         Args:
             path: a directory; None keeps everything in memory.
             encoder: the model; None means the one that wrote the directory, or the default model for a new one.
-            options: `timeout`, `indexed`, `device` and `device_memory`, as for Collection.
+            options: `timeout`, `indexed`, `words`, `words_weight`, `device` and `device_memory`, as for Collection.
         """
         directory = validate.directory(path)
         if encoder is None and directory is not None and not Store.exists(directory):
@@ -174,6 +194,24 @@ class Collection(Changer, MovableStore):
 
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
         optimize(self.store, show_progress=shown)
+
+    def index_words(self, words: str | None = None, *, words_weight: float | None = None) -> None:
+        """Index the words of all documents, and of those that are added from now on; what is there is built anew.
+
+        Args:
+            words: the tokenizer, as for Collection; None keeps that of the index that is there, or takes "unicode61".
+            words_weight: the share of words in a search that does not say it, from 0 to 1; None keeps what is there.
+        Raises:
+            UnsupportedError: this Python's SQLite has no FTS5; nothing was changed.
+            CorruptStoreError: a document is damaged; nothing was changed.
+        """
+        self.store.index_words(validate.tokenizer(words), validate.weight(words_weight, "words_weight"))
+
+    @property
+    def words_weight(self) -> float | None:
+        """The share of words in a search that does not say it; None is a search without words."""
+        with self.store.read() as view:
+            return view.word_weight
 
     def compact(self, *, show_progress: bool | None = None) -> None:
         """Give back the space of deleted and replaced documents."""

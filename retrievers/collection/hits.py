@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.store import View
-from retrievers.types import Document, Hit, TokenMatrix, Window
+from retrievers.types import Document, Hit, Passage, TokenMatrix, Window
 
 
 def from_search(
@@ -73,6 +73,29 @@ def from_windows(
         metadata = dict(document.metadata)
         return Hit(document.id, 0.0, 0.0, document.text, metadata, None, position, document.attachment)
     return of_window(document, query, float(scores[best]), spans[best], best, position)
+
+
+def passages(
+    document: Document,
+    query: TokenMatrix,
+    windows: Iterable[tuple[int, tuple[int, int], float]],
+    count: int,
+    lowest: float,
+) -> tuple[Passage, ...]:
+    """The best windows of a document, best first, the earlier of two equal ones.
+
+    Args:
+        query: float32, (query_tokens, dim).
+        windows: number, span in context + text, and MaxSim of each; -inf for a window without tokens.
+        count: the most windows to return.
+        lowest: windows with a smaller normalised score are left out.
+    """
+    best = sorted(windows, key=lambda window: (-window[2], window[0]))[:count]
+    return tuple(
+        Passage(passage_of(document, span, number), score, value)
+        for number, span, score in best
+        if score > -np.inf and (value := normalized(score, query)) >= lowest
+    )
 
 
 def normalized(score: float, query: TokenMatrix) -> float:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from itertools import islice
 
-from retrievers import filters
-from retrievers.collection import evidence, hits, incoming, matrices, questions, reranking, validate
-from retrievers.errors import FilterError, InvalidInputError
+from retrievers.collection import (
+    evidence,
+    hits,
+    incoming,
+    matrices,
+    questions,
+    reranking,
+    searching,
+    validate,
+)
+from retrievers.collection.searching import condition_of
+from retrievers.errors import InvalidInputError
 from retrievers.kernels.threads import turn
 from retrievers.store import Store
 from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Query, Texts, TokenMatrix
@@ -80,6 +89,10 @@ class Reader:
         filter: DocumentFilter | None = None,
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
         exact: bool = False,
         candidates: int | None = None,
     ) -> Hits:
@@ -94,7 +107,13 @@ class Reader:
             ids: search among these documents alone, those of them that the filter keeps; an unknown id is no
                 error, and an empty list finds nothing. The documents are looked up by id, so that a few among
                 very many cost little.
-            score_threshold: keep hits whose normalized_score is at least this.
+            score_threshold: keep hits whose normalized_score, which is MaxSim's, is at least this.
+            words: the share of BM25 in the score, from 0 to 1; MaxSim has the rest, each scaled to [0, 1] for the
+                question (Hit.parts). 1 asks for words alone. None means the collection's own share, or else 0.
+            passages: give each hit its best windows as Hit.passages, so many at most, with their scores.
+            group_by: a metadata key: no more than group_size hits have the same value of it. A document without the
+                key is a group of its own; "source" also means Document.source.
+            group_size: the most hits of a group.
             exact: score every window even where an optimised collection would prune.
             candidates: windows that a pruned search scores exactly, more for more recall; None lets each query
                 take as many as may be among its best. It changes nothing where every window is scored.
@@ -102,7 +121,8 @@ class Reader:
             Best first; equal scores in the order in which the documents were first added. A list that also has
             the question and its rows.
         Raises:
-            InvalidInputError, InvalidTypeError: k, query or threshold cannot be used.
+            InvalidInputError, InvalidTypeError: k, query, threshold or another option cannot be used.
+            NoWordsError: words, and the collection has no index of them.
             ShapeError: a matrix is not (query_tokens, dim).
             FilterError: an unknown operator, or a value of the wrong type.
         """
@@ -112,6 +132,10 @@ class Reader:
             filter=filter,
             ids=ids,
             score_threshold=score_threshold,
+            words=words,
+            passages=passages,
+            group_by=group_by,
+            group_size=group_size,
             exact=exact,
             candidates=candidates,
         )
@@ -125,35 +149,35 @@ class Reader:
         filter: DocumentFilter | None = None,
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
         exact: bool = False,
         candidates: int | None = None,
     ) -> list[Hits]:
         """search for several questions at once, which reads the token rows once for all of them."""
-        from retrievers.search import rank
-
-        k, lowest = validate.count(k, "k"), validate.threshold(score_threshold)
-        candidates = None if candidates is None else validate.count(candidates, "candidates")
-        exact = validate.flag(exact, "exact")
+        wanted = searching.checked(k, score_threshold, words, passages, group_by, group_size)
+        engine = {
+            "candidates": None if candidates is None else validate.count(candidates, "candidates"),
+            "exact": validate.flag(exact, "exact"),
+            "device": self._device,
+            "memory_limit": self._device_memory,
+        }
         condition = condition_of(filter)
         among = None if ids is None else validate.identifiers(ids)
         given = questions.all_checked(queries, self.store.dim)
+        options = searching.with_texts(wanted, given)
         asked = self._encoded(given)
         # A function of the user's own may search as well: nobody is to wait for it.
         waiting = nullcontext() if callable(condition) else turn()
         with waiting, self.store.read() as view:
-            ranked = rank(
-                view,
-                asked,
-                view.select(condition, among),
-                k,
-                exact=exact,
-                candidates=candidates,
-                device=self._device,
-                memory_limit=self._device_memory,
+            found = searching.find(
+                view, [one.text for one in given], asked, view.select(condition, among), options, **engine
             )
             return [
-                self._hits(hits.from_search(view, matrix, found, lowest), one.text, matrix)
-                for one, matrix, found in zip(given, asked, ranked, strict=True)
+                self._hits(one, question.text, matrix)
+                for question, matrix, one in zip(given, asked, found, strict=True)
             ]
 
     def rerank(
@@ -296,20 +320,3 @@ class Reader:
         return InvalidInputError(
             f"{validate.shown(ids)} is not in this collection of {len(self.store)} documents."
         )
-
-
-def condition_of(
-    condition: DocumentFilter | None,
-) -> Callable[[Document], bool] | filters.Filter | None:
-    """A function as it is, anything else as a filter; None keeps all.
-
-    Raises:
-        FilterError: see filters.parse; or it is a class, which can be called, but tells nothing of a document.
-    """
-    if isinstance(condition, type):
-        raise FilterError(
-            f"a filter is the class {condition.__name__}: a dict or a function of a Document is needed."
-        )
-    if callable(condition) and not isinstance(condition, filters.Filter):
-        return condition
-    return filters.parse(condition)

@@ -25,6 +25,7 @@ from retrievers.arguments import (
 )
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError
+from retrievers.store.words import TABLES
 from retrievers.types import Encoder, Hit, Window
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "file",
     "flag",
     "found",
+    "group",
     "hit",
     "identifier",
     "identifiers",
@@ -44,6 +46,8 @@ __all__ = [
     "text",
     "threshold",
     "timeout",
+    "tokenizer",
+    "weight",
 ]
 
 LONGEST = 1e6  # seconds of a timeout: more is as good as for ever, and fits what the system counts in
@@ -117,6 +121,51 @@ def threshold(value: float | None) -> float:
             f"score_threshold is {shown(value)}: normalised scores lie from 0 to 1, so a bound does too."
         )
     return bound
+
+
+def weight(value: float | None, name: str = "words") -> float | None:
+    """The share of words in a search; None leaves it to the collection.
+
+    Raises:
+        InvalidTypeError: it is no number.
+        InvalidInputError: it is outside [0, 1].
+    """
+    if value is None:
+        return None
+    share = number(value, name, "a number from 0 to 1 is needed, the share of words in the score, or None")
+    if not 0 <= share <= 1:
+        raise InvalidInputError(
+            f"{name} is {shown(value)}: the share of words in the score lies from 0 to 1."
+        )
+    return share
+
+
+def tokenizer(value: str | None, name: str = "words") -> str | None:
+    """How an index of words cuts texts.
+
+    Raises:
+        InvalidTypeError: it is no str.
+        InvalidInputError: there is no such tokenizer.
+    """
+    if value is None:
+        return None
+    checked = text(value, name)
+    if checked not in TABLES:
+        raise InvalidInputError(
+            f"{name} is {shown(value)}: give 'unicode61' for words as they are, 'porter' for English stems, or "
+            "'trigram' for languages without spaces."
+        )
+    return checked
+
+
+def group(value: str | None) -> str | None:
+    """The metadata key whose values hits are grouped by."""
+    if value is None:
+        return None
+    checked = text(value, "group_by", PATH_BYTES)
+    if not checked:
+        raise InvalidInputError("group_by is empty: give a metadata key, such as 'source'.")
+    return checked
 
 
 def timeout(value: float) -> float:

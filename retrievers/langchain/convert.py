@@ -11,6 +11,9 @@ from langchain_core.documents import Document as LangChainDocument
 from retrievers.collection.evidence import of_hits
 from retrievers.types import Document, Hit, Hits, SearchableCollection
 
+PASSAGES = "passages"
+"""Metadata key of the best windows of a document, where a search asks for them."""
+
 
 def from_hits(
     collection: SearchableCollection,
@@ -41,6 +44,16 @@ def _from_hit(hit: Hit, score_key: str | None = None) -> LangChainDocument:
     metadata = dict(hit.metadata)
     if score_key is not None:
         metadata[score_key] = hit.normalized_score
+    if hit.passages:
+        metadata[PASSAGES] = [
+            {
+                "text": one.window.text,
+                "start": one.window.start,
+                "end": one.window.end,
+                "score": one.normalized_score,
+            }
+            for one in hit.passages
+        ]
     return LangChainDocument(page_content=hit.text, id=hit.id, metadata=metadata)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypedDict
 
 from pydantic import ConfigDict, PlainValidator, SkipValidation
 
 from retrievers.collection.arguments import checked, refuse
+from retrievers.collection.asynchronous import given
 from retrievers.types import Encoder, SearchableCollection
 
 OpenCollection = Annotated[SearchableCollection, PlainValidator(checked)]
@@ -15,6 +16,28 @@ OpenCollection = Annotated[SearchableCollection, PlainValidator(checked)]
 
 Model = Annotated[Encoder, SkipValidation]
 """A field that holds an encoder; the collection that is made around it looks at it."""
+
+
+class SearchOptions(TypedDict, total=False):
+    """What a search takes besides k, filter and score_threshold; see Collection.search."""
+
+    words: float | None
+    passages: int | None
+    group_by: str | None
+    group_size: int
+
+
+OPTIONS = tuple(SearchOptions.__annotations__)
+
+
+def chosen(options: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The options of a search that were given.
+
+    Raises:
+        UnknownOptionError: one that no search takes.
+    """
+    refuse(options, OPTIONS, where)
+    return given(**options)
 
 
 class Strict:

@@ -15,13 +15,13 @@ from langchain_core.vectorstores.base import VectorStoreRetriever
 from pydantic import Field
 
 from retrievers.collection.arguments import opened, refuse
-from retrievers.collection.asynchronous import asynchronous
+from retrievers.collection.asynchronous import asynchronous, given
 from retrievers.langchain.convert import from_hits
 from retrievers.langchain.filters import translate
-from retrievers.langchain.options import OpenCollection, Strict
+from retrievers.langchain.options import OPTIONS, OpenCollection, Strict
 from retrievers.types import Encoder, Hits, SearchableCollection
 
-OF_A_CALL = ("k", "filter", "score_threshold")
+OF_A_CALL = ("k", "filter", "score_threshold", *OPTIONS)
 OF_THE_FRAMEWORK = ("run_id", "verbose")
 """What BaseRetriever.invoke reads for itself."""
 
@@ -36,7 +36,7 @@ OF_A_SEARCH: Mapping[str, tuple[str, ...]] = {
 class LateInteractionRetriever(Strict, BaseRetriever):
     """The documents of a collection that match a question best, best first.
 
-    `k`, `filter` and `score_threshold` may also be given to one call, `invoke(question, k=1)`, and made
+    Its fields but the collection and `score_key` may also be given to one call, `invoke(question, k=1)`, and made
     configurable: `retriever.configurable_fields(k=ConfigurableField(id="k"))`. Async calls leave the event loop free.
 
     Args:
@@ -69,6 +69,18 @@ class LateInteractionRetriever(Strict, BaseRetriever):
     score_threshold: float | None = Field(default=None, ge=0, le=1)
     """Least normalized score, in [0, 1], of a document that is returned."""
 
+    words: float | None = Field(default=None, ge=0, le=1)
+    """The share of BM25 in the score; None is the collection's own, and 0 searches without words."""
+
+    passages: int | None = Field(default=None, ge=1)
+    """How many windows of each document to give under the metadata key `passages`; None gives none."""
+
+    group_by: str | None = None
+    """A metadata key of which no more than group_size documents have the same value."""
+
+    group_size: int = Field(default=1, ge=1)
+    """The most documents of a group."""
+
     score_key: str | None = None
     """Key under which the normalized score is written into the metadata of each document returned.
 
@@ -95,7 +107,7 @@ class LateInteractionRetriever(Strict, BaseRetriever):
         super().__init__(collection=opened(collection, path, encoder), **options)
 
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
-        """The documents for a question; kwargs are `k`, `filter` and `score_threshold` of this call."""
+        """The documents for a question; kwargs are `k`, `filter`, `words` and so on of this call."""
         refuse(kwargs, (*OF_A_CALL, *OF_THE_FRAMEWORK), "invoke", _ADVICE_OF_A_CALL)
         return super().invoke(input, config, **kwargs)
 
@@ -116,9 +128,14 @@ class LateInteractionRetriever(Strict, BaseRetriever):
         k: int | None = None,
         filter: Any = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int | None = None,
         verbose: bool = False,
     ) -> list[Document]:
-        hits = self.collection.search(query, **self._options(k, filter, score_threshold))
+        options = self._options(k, filter, score_threshold, words, passages, group_by, group_size)
+        hits = self.collection.search(query, **options)
         return self._documents(hits)
 
     async def _aget_relevant_documents(
@@ -129,9 +146,13 @@ class LateInteractionRetriever(Strict, BaseRetriever):
         k: int | None = None,
         filter: Any = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int | None = None,
         verbose: bool = False,
     ) -> list[Document]:
-        options = self._options(k, filter, score_threshold)
+        options = self._options(k, filter, score_threshold, words, passages, group_by, group_size)
         hits = await asynchronous(self.collection).asearch(query, **options)
         return await asyncio.to_thread(self._documents, hits)
 
@@ -139,12 +160,27 @@ class LateInteractionRetriever(Strict, BaseRetriever):
         keys = {"score_key": self.score_key, "evidence_key": self.evidence_key}
         return from_hits(self.collection, hits, **keys)
 
-    def _options(self, k: int | None, filter: Any, threshold: float | None) -> dict[str, Any]:
+    def _options(
+        self,
+        k: int | None,
+        filter: Any,
+        threshold: float | None,
+        words: float | None,
+        passages: int | None,
+        group_by: str | None,
+        group_size: int | None,
+    ) -> dict[str, Any]:
         """Those of Collection.search: of the call where it has them, else of this object."""
         return {
             "k": self.k if k is None else k,
             "filter": translate(self.filter if filter is None else filter),
             "score_threshold": self.score_threshold if threshold is None else threshold,
+            **given(
+                words=self.words if words is None else words,
+                passages=self.passages if passages is None else passages,
+                group_by=self.group_by if group_by is None else group_by,
+                group_size=self.group_size if group_size is None else group_size,
+            ),
         }
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:

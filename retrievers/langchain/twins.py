@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
@@ -16,6 +16,7 @@ from retrievers.collection.asynchronous import asynchronous
 from retrievers.errors import UnsupportedError
 from retrievers.langchain.convert import from_hits, to_document
 from retrievers.langchain.filters import translate
+from retrievers.langchain.options import SearchOptions, chosen
 from retrievers.search.diversity import diversified
 from retrievers.types import AsyncSearchableCollection, Hits, Query, SearchableCollection
 
@@ -66,9 +67,11 @@ class AsyncVectorStore(VectorStore):
         filter: Any = None,
         score_threshold: float | None = None,
         evidence_key: str | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """similarity_search without blocking the event loop."""
-        return await self._documents(await self._asearch(query, k, filter, score_threshold), evidence_key)
+        hits = await self._asearch(query, k, filter, score_threshold, **options)
+        return await self._documents(hits, evidence_key)
 
     async def asimilarity_search_with_score(
         self,
@@ -78,16 +81,23 @@ class AsyncVectorStore(VectorStore):
         filter: Any = None,
         score_threshold: float | None = None,
         evidence_key: str | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[tuple[Document, float]]:
         """similarity_search_with_score without blocking the event loop."""
-        hits = await self._asearch(query, k, filter, score_threshold)
+        hits = await self._asearch(query, k, filter, score_threshold, **options)
         documents = await self._documents(hits, evidence_key)
         return [(document, hit.score) for document, hit in zip(documents, hits, strict=True)]
 
     async def _asimilarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, *, filter: Any = None, evidence_key: str | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        evidence_key: str | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[tuple[Document, float]]:
-        hits = await self._asearch(query, k, filter, None)
+        hits = await self._asearch(query, k, filter, None, **options)
         documents = await self._documents(hits, evidence_key)
         return [(document, hit.normalized_score) for document, hit in zip(documents, hits, strict=True)]
 
@@ -101,9 +111,10 @@ class AsyncVectorStore(VectorStore):
         filter: Any = None,
         score_threshold: float | None = None,
         evidence_key: str | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """max_marginal_relevance_search without blocking the event loop."""
-        found = await self._asearch(query, max(k, fetch_k), filter, score_threshold)
+        found = await self._asearch(query, max(k, fetch_k), filter, score_threshold, **options)
         chosen = await asyncio.to_thread(diversified, self.collection, found, k=k, lambda_mult=lambda_mult)
         return await self._documents(chosen, evidence_key)
 
@@ -162,9 +173,20 @@ class AsyncVectorStore(VectorStore):
         chosen = await asyncio.to_thread(diversified, self.collection, found, k=k, lambda_mult=lambda_mult)
         return await self._documents(chosen, None)
 
-    async def _asearch(self, query: Query, k: int, filter: Any, score_threshold: float | None) -> Hits:
+    async def _asearch(
+        self,
+        query: Query,
+        k: int,
+        filter: Any,
+        score_threshold: float | None,
+        **options: Unpack[SearchOptions],
+    ) -> Hits:
         return await self._awaited.asearch(
-            query, k=k, filter=translate(filter), score_threshold=score_threshold
+            query,
+            k=k,
+            filter=translate(filter),
+            score_threshold=score_threshold,
+            **chosen(options, "asimilarity_search"),
         )
 
     async def _documents(self, hits: Hits, evidence_key: str | None) -> list[Document]:

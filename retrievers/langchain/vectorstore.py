@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -19,6 +19,7 @@ from retrievers.collection.arguments import created, created_by_default
 from retrievers.errors import InvalidInputError, InvalidTypeError
 from retrievers.langchain.convert import from_document, from_hits, to_document
 from retrievers.langchain.filters import translate
+from retrievers.langchain.options import SearchOptions, chosen
 from retrievers.langchain.retriever import StoreRetriever
 from retrievers.langchain.twins import AsyncVectorStore
 from retrievers.search.diversity import search_diverse
@@ -119,6 +120,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
         filter: Any = None,
         score_threshold: float | None = None,
         evidence_key: str | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """The k documents that match best, best first.
 
@@ -130,11 +132,14 @@ class LateInteractionVectorStore(AsyncVectorStore):
             score_threshold: least relevance score, in [0, 1].
             evidence_key: key under which the evidence, see Evidence.as_json, is written into the metadata; None
                 writes nothing. The question is not encoded again for it.
+            options: `words`, the share of BM25 in the score; `passages`, so many windows of each document under the
+                metadata key `passages`; `group_by`, a metadata key of which no more than `group_size` documents have
+                the same value. See Collection.search.
         Raises:
             InvalidInputError: k < 1 or a threshold outside [0, 1].
             FilterError: a filter that the language does not have.
         """
-        hits = self._search(query, k, filter, score_threshold)
+        hits = self._search(query, k, filter, score_threshold, **options)
         return from_hits(self.collection, hits, evidence_key=evidence_key)
 
     def similarity_search_with_score(
@@ -145,17 +150,24 @@ class LateInteractionVectorStore(AsyncVectorStore):
         filter: Any = None,
         score_threshold: float | None = None,
         evidence_key: str | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[tuple[Document, float]]:
-        """As similarity_search, each with its MaxSim: higher is better."""
-        hits = self._search(query, k, filter, score_threshold)
+        """As similarity_search, each with its MaxSim, or the blend where words are asked for: higher is better."""
+        hits = self._search(query, k, filter, score_threshold, **options)
         documents = from_hits(self.collection, hits, evidence_key=evidence_key)
         return [(document, hit.score) for document, hit in zip(documents, hits, strict=True)]
 
     def _similarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, *, filter: Any = None, evidence_key: str | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        evidence_key: str | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[tuple[Document, float]]:
         # LangChain derives a relevance from a score alone; MaxSim needs the length of the query too.
-        hits = self._search(query, k, filter, None)
+        hits = self._search(query, k, filter, None, **options)
         documents = from_hits(self.collection, hits, evidence_key=evidence_key)
         return [(document, hit.normalized_score) for document, hit in zip(documents, hits, strict=True)]
 
@@ -169,6 +181,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
         filter: Any = None,
         score_threshold: float | None = None,
         evidence_key: str | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """The k documents that match well and differ from each other.
 
@@ -177,9 +190,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
             k: how many at most.
             fetch_k: how many of the best to choose from; k where it is smaller.
             lambda_mult: 1 for relevance alone, 0 for diversity alone.
-            filter: as similarity_search.
-            score_threshold: as similarity_search.
-            evidence_key: as similarity_search.
+            filter, score_threshold, evidence_key, options: as similarity_search.
         """
         hits = search_diverse(
             self.collection,
@@ -189,11 +200,20 @@ class LateInteractionVectorStore(AsyncVectorStore):
             lambda_mult=lambda_mult,
             filter=translate(filter),
             score_threshold=score_threshold,
+            **chosen(options, "max_marginal_relevance_search"),
         )
         return from_hits(self.collection, hits, evidence_key=evidence_key)
 
-    def _search(self, query: str, k: int, filter: Any, score_threshold: float | None) -> Hits:
-        return self.collection.search(query, k=k, filter=translate(filter), score_threshold=score_threshold)
+    def _search(
+        self, query: str, k: int, filter: Any, score_threshold: float | None, **options: Unpack[SearchOptions]
+    ) -> Hits:
+        return self.collection.search(
+            query,
+            k=k,
+            filter=translate(filter),
+            score_threshold=score_threshold,
+            **chosen(options, "similarity_search"),
+        )
 
     # ---- making a store or a retriever
 

@@ -22,6 +22,7 @@ from llama_index.core.vector_stores.simple import DEFAULT_VECTOR_STORE
 from retrievers.collection.arguments import created_by_default, refuse
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index import engines
+from retrievers.llama_index.docstore import CollectionDocumentStore
 from retrievers.llama_index.documents import DocumentIndex
 from retrievers.llama_index.embedding import NoEmbedding
 from retrievers.llama_index.retriever import ADVICE, RETRIEVER_OPTIONS, LateInteractionRetriever
@@ -52,7 +53,8 @@ class LateInteractionIndex(DocumentIndex):
         encoder: the model; None means the one that wrote the directory, or the default one.
         collection: a collection that is open already, in place of path and encoder.
         storage_context: its docstore and index store are used, and its vector store too if that is a
-            LateInteractionVectorStore and neither path, encoder nor collection came.
+            LateInteractionVectorStore and neither path, encoder nor collection came. Without one the docstore is a
+            view of the collection's nodes, for BM25Retriever, PrevNextNodePostprocessor and AutoMergingRetriever.
         objects, index_struct, use_async: see VectorStoreIndex.
         store_nodes_override, insert_batch_size, callback_manager: see VectorStoreIndex.
         transformations, show_progress: see VectorStoreIndex.
@@ -141,15 +143,17 @@ class LateInteractionIndex(DocumentIndex):
     def from_vector_store(cls, vector_store: LateInteractionVectorStore, **options: Any) -> Self:  # type: ignore[override]
         """An index over a store; the options are those of LateInteractionIndex."""
         refuse(options, set(_options(cls)) - {"storage_context", "nodes"}, "from_vector_store", _ADVICE)
-        return cls(storage_context=StorageContext.from_defaults(vector_store=vector_store), **options)
+        docstore = CollectionDocumentStore(vector_store)
+        context = StorageContext.from_defaults(docstore=docstore, vector_store=vector_store)
+        return cls(storage_context=context, **options)
 
     def as_retriever(self, **kwargs: Any) -> LateInteractionRetriever:
         """A retriever over this index.
 
         Args:
-            kwargs: `similarity_top_k`, `filters`, `score_threshold`, `vector_store_query_mode`,
-                `mmr_threshold`, `doc_ids`, `node_ids`, `score`, `evidence_key`, `callback_manager`, `object_map`,
-                `objects`, `verbose`: see LateInteractionRetriever.
+            kwargs: `similarity_top_k`, `filters`, `score_threshold`, `vector_store_query_mode`, `mmr_threshold`,
+                `alpha`, `passages`, `group_by`, `group_size`, `doc_ids`, `node_ids`, `score`, `evidence_key`,
+                `callback_manager`, `object_map`, `objects`, `verbose`: see LateInteractionRetriever.
         Raises:
             UnknownOptionError: another keyword.
         """
@@ -230,5 +234,5 @@ def _storage(
         collection, encoder = created_by_default(None, None, encoder), None
     store = LateInteractionVectorStore(collection, path=path, encoder=encoder)
     if context is None:
-        return StorageContext.from_defaults(vector_store=store)
+        return StorageContext.from_defaults(docstore=CollectionDocumentStore(store), vector_store=store)
     return replace(context, vector_stores={**context.vector_stores, DEFAULT_VECTOR_STORE: store})

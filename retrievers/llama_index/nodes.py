@@ -16,6 +16,9 @@ from llama_index.core.storage.docstore.utils import json_to_doc
 from retrievers.errors import InvalidInputError
 from retrievers.types import Document, Hit
 
+PASSAGES = "passages"
+"""Metadata key of the best windows of a node, where a search asks for them."""
+
 NODES, NODE, TEXT = "nodes", "node", "text"  # keys of what is attached to a document
 SPAN = ("start_char_idx", "end_char_idx")  # of a node in the document that it was cut from
 
@@ -93,6 +96,22 @@ def to_node(stored: Document | Hit) -> BaseNode:
     if isinstance(data.get("text_resource"), dict):
         data["text_resource"] = {"text": data.pop("text"), **data["text_resource"]}
     return json_to_doc({**kept, DATA_KEY: data})
+
+
+def with_passages(node: BaseNode, hit: Hit) -> BaseNode:
+    """A node of a hit, with its best windows under the metadata key PASSAGES where the search was asked for them."""
+    if hit.passages:
+        node.metadata[PASSAGES] = [
+            {
+                "text": one.window.text,
+                "start": one.window.start,
+                "end": one.window.end,
+                "score": one.normalized_score,
+            }
+            for one in hit.passages
+        ]
+        node.excluded_embed_metadata_keys.append(PASSAGES)
+    return node
 
 
 def with_evidence(node: BaseNode, key: str, told: Mapping[str, Any]) -> BaseNode:

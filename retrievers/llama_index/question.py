@@ -11,7 +11,7 @@ from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQue
 
 from retrievers.collection import validate
 from retrievers.collection.arguments import refuse
-from retrievers.collection.asynchronous import asynchronous
+from retrievers.collection.asynchronous import asynchronous, given
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index.filters import predicate, translate
 from retrievers.llama_index.sources import cut_from
@@ -21,6 +21,13 @@ from retrievers.types import Hit, Hits, SearchableCollection
 MMR_PREFETCH_FACTOR = 4  # candidates of MMR for each result, as LlamaIndex's own stores have it
 MMR_THRESHOLD = 0.5
 ATTEMPTS = 10  # searches among the nodes of documents that are replaced meanwhile
+HYBRID_WORDS = 0.25  # the share of words in HYBRID, where neither alpha nor the collection says it
+MODES = (
+    VectorStoreQueryMode.DEFAULT,
+    VectorStoreQueryMode.MMR,
+    VectorStoreQueryMode.HYBRID,
+    VectorStoreQueryMode.TEXT_SEARCH,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,11 @@ class Question:
         doc_ids: documents that the nodes must have been cut from.
         node_ids: the nodes to look among.
         score_threshold: least normalized score, in [0, 1].
-        mode: DEFAULT or MMR.
+        mode: DEFAULT, MMR, HYBRID (MaxSim and BM25, blended) or TEXT_SEARCH (BM25 alone). The last two need a
+            collection with an index of words.
+        alpha: the share of MaxSim in HYBRID, from 0 to 1; None leaves it to the collection, and is 0.75 where that
+            has stored none.
+        passages, group_by, group_size: as Collection.search has them.
         mmr_threshold: 1 for relevance alone, 0 for diversity alone; None is 0.5.
         mmr_prefetch_factor: candidates of MMR for each result.
     """
@@ -51,13 +62,18 @@ class Question:
     mode: VectorStoreQueryMode = VectorStoreQueryMode.DEFAULT
     mmr_threshold: float | None = None
     mmr_prefetch_factor: float = MMR_PREFETCH_FACTOR
+    alpha: float | None = None
+    passages: int | None = None
+    group_by: str | None = None
+    group_size: int = 1
 
     def __post_init__(self) -> None:
-        if self.mode not in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
+        if self.mode not in MODES:
             raise InvalidInputError(
-                f"the query mode is {self.mode.value!r}: late interaction has 'default' and 'mmr'. It matches "
-                "words as well as meanings, so that 'default' stands for 'hybrid' and 'text_search' too."
+                f"the query mode is {self.mode.value!r}: give {', '.join(repr(mode.value) for mode in MODES[:-1])} or "
+                f"{MODES[-1].value!r}."
             )
+        validate.weight(self.alpha, "alpha")
 
     def search(self, collection: SearchableCollection) -> Hits:
         """The hits of a collection."""
@@ -92,7 +108,29 @@ class Question:
         fetched = self.top_k
         if self.mode is VectorStoreQueryMode.MMR:
             fetched = max(validate.count(self.top_k, "k"), int(self.top_k * self.mmr_prefetch_factor))
-        return {"k": fetched, "filter": condition, "ids": ids, "score_threshold": self.score_threshold}
+        options = given(
+            words=self._words(collection),
+            passages=self.passages,
+            group_by=self.group_by,
+            group_size=self.group_size,
+        )
+        return {
+            "k": fetched,
+            "filter": condition,
+            "ids": ids,
+            "score_threshold": self.score_threshold,
+            **options,
+        }
+
+    def _words(self, collection: SearchableCollection) -> float | None:
+        """The share of words, as the mode says it; None leaves it to the collection."""
+        if self.mode is VectorStoreQueryMode.TEXT_SEARCH:
+            return 1.0
+        if self.mode is not VectorStoreQueryMode.HYBRID:
+            return None
+        if self.alpha is not None:
+            return 1.0 - float(self.alpha)
+        return getattr(collection, "words_weight", None) or HYBRID_WORDS
 
     def _still(self, collection: SearchableCollection, options: Mapping[str, Any], found: Hits) -> bool:
         """Whether the documents have the nodes that were looked among, or enough were found all the same.
@@ -148,12 +186,19 @@ def asked(query: VectorStoreQuery, options: Mapping[str, Any]) -> Question:
         mode=VectorStoreQueryMode(query.mode),
         mmr_threshold=query.mmr_threshold if threshold is None else threshold,
         mmr_prefetch_factor=options.get("mmr_prefetch_factor", MMR_PREFETCH_FACTOR),
+        alpha=query.alpha,
+        passages=options.get("passages"),
+        group_by=options.get("group_by"),
+        group_size=options.get("group_size", 1),
     )
 
 
-OF_A_QUERY = ("score_threshold", "mmr_threshold", "mmr_prefetch_factor", "score")
+OF_A_QUERY = (
+    *("score_threshold", "mmr_threshold", "mmr_prefetch_factor", "score"),
+    *("passages", "group_by", "group_size"),
+)
 
 _ADVICE = {
     name: f"the VectorStoreQuery has it, VectorStoreQuery({name}=…)."
-    for name in ("filters", "doc_ids", "node_ids", "similarity_top_k", "mode")
+    for name in ("filters", "doc_ids", "node_ids", "similarity_top_k", "mode", "alpha")
 }

@@ -20,7 +20,7 @@ from retrievers.collection.evidence import of_hits
 from retrievers.errors import InvalidInputError, InvalidTypeError
 from retrievers.llama_index.component import scale, score_of
 from retrievers.llama_index.filters import translate
-from retrievers.llama_index.nodes import to_node, with_evidence
+from retrievers.llama_index.nodes import to_node, with_evidence, with_passages
 from retrievers.llama_index.question import Question
 from retrievers.llama_index.vector_store import LateInteractionVectorStore
 from retrievers.types import Encoder, Hits, SearchableCollection
@@ -43,7 +43,12 @@ class LateInteractionRetriever(BaseRetriever):
         similarity_top_k: the most nodes to return.
         filters: applied before similarity_top_k.
         score_threshold: least normalized score, in [0, 1], of a node that is returned.
-        vector_store_query_mode: "default" or "mmr".
+        vector_store_query_mode: "default", "mmr", "hybrid" (MaxSim and BM25 blended: the scores are the blend, in
+            [0, 1]) or "text_search" (BM25 alone). The last two need a collection with an index of words.
+        alpha: the share of MaxSim in "hybrid", from 0 to 1; None is what the collection has stored, or 0.75.
+        passages: so many windows of each node under its metadata key `passages`; None gives none.
+        group_by: a metadata key of which no more than group_size nodes have the same value.
+        group_size: the most nodes of a group.
         mmr_threshold: 1 for relevance alone, 0 for diversity alone.
         doc_ids: only nodes that were cut from these documents; None means all, an empty list none.
         node_ids: only these nodes; None means all, an empty list none.
@@ -72,6 +77,10 @@ class LateInteractionRetriever(BaseRetriever):
         score_threshold: float | None = None,
         vector_store_query_mode: VectorStoreQueryMode | str = VectorStoreQueryMode.DEFAULT,
         mmr_threshold: float | None = None,
+        alpha: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
         doc_ids: list[str] | None = None,
         node_ids: list[str] | None = None,
         score: str = "normalized",
@@ -106,6 +115,8 @@ class LateInteractionRetriever(BaseRetriever):
         self.score_threshold = score_threshold
         self._mode = VectorStoreQueryMode(vector_store_query_mode)
         self._mmr_threshold = mmr_threshold
+        self._alpha = alpha
+        self._passages, self._group_by, self._group_size = passages, group_by, group_size
         self._doc_ids = doc_ids
         self._node_ids = node_ids
         super().__init__(callback_manager, object_map, objects, verbose)
@@ -134,10 +145,14 @@ class LateInteractionRetriever(BaseRetriever):
             score_threshold=self.score_threshold,
             mode=self._mode,
             mmr_threshold=self._mmr_threshold,
+            alpha=self._alpha,
+            passages=self._passages,
+            group_by=self._group_by,
+            group_size=self._group_size,
         )
 
     def _scored(self, hits: Hits) -> list[NodeWithScore]:
-        nodes = [to_node(hit) for hit in hits]
+        nodes = [with_passages(to_node(hit), hit) for hit in hits]
         if self._evidence_key is not None:
             told = of_hits(self.collection, hits)
             nodes = [
@@ -155,6 +170,10 @@ RETRIEVER_OPTIONS = (
     "score_threshold",
     "vector_store_query_mode",
     "mmr_threshold",
+    "alpha",
+    "passages",
+    "group_by",
+    "group_size",
     "doc_ids",
     "node_ids",
     "score",
@@ -175,6 +194,6 @@ ADVICE: Mapping[str, str] = {
     "ids": "give node_ids= or doc_ids=.",
     "vector_store_kwargs": "give score_threshold=, mmr_threshold=, score= and evidence_key= themselves.",
     "embed_model": "late interaction asks for no embedding model; the model is the collection's encoder.",
-    "alpha": "there is no hybrid mode to weigh.",
+    "words": "give vector_store_query_mode='hybrid' and alpha=, which is 1 - words.",
 }
 """What the names of other retrievers are called here."""

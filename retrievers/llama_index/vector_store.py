@@ -21,7 +21,7 @@ from retrievers.collection.asynchronous import asynchronous
 from retrievers.errors import InvalidInputError
 from retrievers.llama_index.component import Component, Score, scale, score_of
 from retrievers.llama_index.filters import predicate, translate
-from retrievers.llama_index.nodes import to_documents, to_node
+from retrievers.llama_index.nodes import to_documents, to_node, with_passages
 from retrievers.llama_index.question import Question, asked
 from retrievers.llama_index.sources import delete_among, delete_cut_from
 from retrievers.types import Document, Encoder, Hits, SearchableCollection
@@ -155,12 +155,14 @@ class LateInteractionVectorStore(Component, BasePydanticVectorStore):
         Args:
             query: its `query_str` is the question. `filters`, `doc_ids` and `node_ids` are applied before
                 `similarity_top_k`. No `doc_ids` (an empty list) find nothing; no `node_ids` mean all, because
-                LlamaIndex's own index sends them so for a store that keeps texts. The mode is DEFAULT or MMR. An
+                LlamaIndex's own index sends them so for a store that keeps texts. The mode is DEFAULT, MMR,
+                HYBRID (with `alpha`) or TEXT_SEARCH. An
                 empty question finds nothing, unless it comes with filters or ids: then the first nodes that match,
                 with similarity 0, for VectorIndexAutoRetriever asks so where a filter says it all.
             kwargs: `score_threshold`, the least normalized score, in [0, 1]; `mmr_threshold`, 1 for relevance
                 alone, 0 for diversity alone; `mmr_prefetch_factor`, candidates of MMR for each result; `score`, the
-                scale of the similarities, "normalized" or "maxsim".
+                scale of the similarities, "normalized" or "maxsim"; `passages`, `group_by` and `group_size`, as
+                Collection.search has them.
         Raises:
             InvalidInputError: no query_str, another mode, or similarity_top_k < 1.
             UnknownOptionError: another argument.
@@ -240,7 +242,7 @@ OF_ADD = ("show_progress",)
 
 def _result(hits: Hits, score: Score) -> VectorStoreQueryResult:
     return VectorStoreQueryResult(
-        nodes=[to_node(hit) for hit in hits],
+        nodes=[with_passages(to_node(hit), hit) for hit in hits],
         similarities=[score_of(hit, score) for hit in hits],
         ids=[str(hit.id) for hit in hits],
     )

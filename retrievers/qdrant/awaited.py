@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from retrievers.collection.searching import checked
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
 from retrievers.qdrant.steps import arun
@@ -49,11 +50,16 @@ class Awaited:
         filter: DocumentFilter | None = None,
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
         exact: bool = False,
         candidates: int | None = None,
     ) -> Hits:
         """As search."""
-        options = (k, filter, ids, score_threshold, exact, candidates)
+        wanted = checked(k, score_threshold, words, passages, group_by, group_size)
+        options = (wanted, filter, ids, exact, candidates)
         asked = [query]
         [found] = await arun(self._calls.search(asked, *options), self._connection.awaited)
         return found
@@ -66,11 +72,16 @@ class Awaited:
         filter: DocumentFilter | None = None,
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
         exact: bool = False,
         candidates: int | None = None,
     ) -> list[Hits]:
         """As search_many."""
-        options = (k, filter, ids, score_threshold, exact, candidates)
+        wanted = checked(k, score_threshold, words, passages, group_by, group_size)
+        options = (wanted, filter, ids, exact, candidates)
         return await arun(self._calls.search(queries, *options), self._connection.awaited)
 
     async def arerank(

@@ -9,11 +9,12 @@ from operator import length_hint
 from typing import Any
 
 from retrievers.collection import computed, incoming, indexing, questions, validate
-from retrievers.collection.reading import condition_of
+from retrievers.collection.searching import FIRST_OF_GROUPS, Options, condition_of, grouped
 from retrievers.display.progress import Progress
 from retrievers.encoder import LateInteractionEncoder, identity
-from retrievers.errors import InvalidInputError
+from retrievers.errors import InvalidInputError, UnsupportedError
 from retrievers.qdrant import evidence, reading, writing
+from retrievers.qdrant.passages import with_passages
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.searching import search
 from retrievers.qdrant.steps import Compute, Step, Steps, run
@@ -145,14 +146,18 @@ class Calls:
     def search(
         self,
         queries: Iterable[Query],
-        k: int,
+        options: Options,
         filter: DocumentFilter | None,
         ids: Iterable[str] | None,
-        score_threshold: float | None,
         exact: bool,
         candidates: int | None,
     ) -> Steps[list[Hits]]:
-        k, lowest = validate.count(k, "k"), validate.threshold(score_threshold)
+        if options.words:
+            raise UnsupportedError(
+                "a collection on a Qdrant server lets words choose candidates (words=True where it is made), and does "
+                "not blend them into the score: search without words=, or keep the collection in a directory, "
+                "Collection(path, encoder, words='unicode61')."
+            )
         candidates = None if candidates is None else validate.count(candidates, "candidates")
         exact = validate.flag(exact, "exact")
         chosen = condition_of(filter)
@@ -163,13 +168,26 @@ class Calls:
             candidates = None
         elif candidates is None:
             candidates = self.candidates or default_candidates((yield from self._windows()))
-        if max(k, candidates or 0) > LARGE:  # more than there are means all of them
-            most = 1 + (yield from reading.counted(self.layout, True, exact=True))
-            k, candidates = min(k, most), None if candidates is None else min(candidates, most)
-        texts = [question.text for question in given]
-        found = yield from search(self.layout, asked, texts, k, chosen, among, candidates=candidates)
+        k = options.k if options.group_by is None else max(4 * options.k, FIRST_OF_GROUPS)
+        found: list[list[Hit]] = [[] for _ in given]
+        places = list(range(len(given)))
+        while places:
+            if max(k, candidates or 0) > LARGE:  # more than there are means all of them
+                most = 1 + (yield from reading.counted(self.layout, True, exact=True))
+                k, candidates = min(k, most), None if candidates is None else min(candidates, most)
+            some = [asked[place] for place in places], [given[place].text for place in places]
+            answers = yield from search(self.layout, *some, k, chosen, among, candidates=candidates)
+            deeper = []
+            for place, answer in zip(places, answers, strict=True):
+                kept = [hit for hit in answer if hit.normalized_score >= options.lowest]
+                found[place] = kept if options.group_by is None else grouped(kept, options, {})
+                if options.group_by is not None and len(found[place]) < options.k and len(kept) == k:
+                    deeper.append(place)
+            k, places = 4 * k, deeper
+        if options.passages:
+            found = yield from with_passages(self.layout, asked, found, options)
         return [
-            self._hits((hit for hit in one if hit.normalized_score >= lowest), question.text, matrix)
+            self._hits(one, question.text, matrix)
             for question, matrix, one in zip(given, asked, found, strict=True)
         ]
 

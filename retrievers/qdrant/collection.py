@@ -10,6 +10,7 @@ from typing import Any
 from qdrant_client import QdrantClient
 
 from retrievers.collection import questions, validate
+from retrievers.collection.searching import checked
 from retrievers.errors import InvalidInputError
 from retrievers.qdrant import evidence, reading
 from retrievers.qdrant.awaited import Awaited
@@ -184,16 +185,25 @@ class QdrantCollection(Awaited, BySource, MovablePoints):
         filter: DocumentFilter | None = None,
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
         exact: bool = False,
         candidates: int | None = None,
     ) -> Hits:
         """The best documents for a question. See Collection.search.
 
         Args:
+            words: refused above 0: here words may choose candidates, and are not blended into the score.
+            passages, group_by, group_size: as Collection.search has them; a group is a value of the metadata.
             exact: score every window; without it the pooled vectors choose the candidates.
             candidates: windows that are scored, more for more recall; None means the collection's own number.
+        Raises:
+            UnsupportedError: words.
         """
-        options = (k, filter, ids, score_threshold, exact, candidates)
+        wanted = checked(k, score_threshold, words, passages, group_by, group_size)
+        options = (wanted, filter, ids, exact, candidates)
         [found] = run(self._calls.search([query], *options), self._connection)
         return found
 
@@ -205,11 +215,16 @@ class QdrantCollection(Awaited, BySource, MovablePoints):
         filter: DocumentFilter | None = None,
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
         exact: bool = False,
         candidates: int | None = None,
     ) -> list[Hits]:
         """search for several questions at once, in one request."""
-        options = (k, filter, ids, score_threshold, exact, candidates)
+        wanted = checked(k, score_threshold, words, passages, group_by, group_size)
+        options = (wanted, filter, ids, exact, candidates)
         return run(self._calls.search(queries, *options), self._connection)
 
     def rerank(

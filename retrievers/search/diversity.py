@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,7 @@ def search_diverse(
     filter: DocumentFilter | None = None,
     ids: Iterable[str] | None = None,
     score_threshold: float | None = None,
+    **options: Any,
 ) -> Hits:
     """The hits of a collection by maximal marginal relevance, in the order chosen.
 
@@ -76,11 +78,12 @@ def search_diverse(
         k: the most hits to return.
         fetch_k: how many of the best hits to choose from; k where it is smaller.
         lambda_mult, filter, ids, score_threshold: as maximal_marginal_relevance and Collection.search.
+        options: `words`, `passages`, `group_by` and `group_size`, as Collection.search.
     Raises:
         InvalidInputError, FilterError: as both of them.
     """
     found = collection.search(
-        query, k=max(k, fetch_k), filter=filter, ids=ids, score_threshold=score_threshold
+        query, k=max(k, fetch_k), filter=filter, ids=ids, score_threshold=score_threshold, **options
     )
     return diversified(collection, found, k=k, lambda_mult=lambda_mult)
 

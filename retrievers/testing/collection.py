@@ -18,7 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrievers.errors import FilterError, InvalidInputError, InvalidTypeError
+from retrievers.errors import (
+    FilterError,
+    InvalidInputError,
+    InvalidTypeError,
+    NoWordsError,
+    UnsupportedError,
+)
 from retrievers.testing.computed import ComputedMatrices
 from retrievers.testing.samples import BERLIN, BREAD, METADATA, PARIS, names
 from retrievers.testing.sources import SourcesAndAttachments
@@ -198,6 +204,48 @@ class CollectionConformance(ComputedMatrices, SourcesAndAttachments):
         assert hit.passage.number == 0
         [match] = collection.explain("same", hit).matches
         assert hit.passage.start <= match.start < hit.passage.end
+
+    def test_words_are_blended_or_refused_by_name(self, filled: SearchableCollection) -> None:
+        try:
+            found = filled.search("capital of Germany", k=2, words=0.5)
+        except (NoWordsError, UnsupportedError):
+            return
+        assert names(found) == ["b", "a"]
+        assert found[0].parts is not None
+        assert found[0].parts.bm25 > 0
+        assert found[0].normalized_score == found[0].parts.normalized_maxsim == pytest.approx(1, abs=0.02)
+        assert names(filled.search("flour", words=1)) == ["c"]
+
+    def test_passages_are_the_best_windows_or_are_refused_by_name(
+        self, collection: SearchableCollection
+    ) -> None:
+        words = [f"word{number}" for number in range(150)]  # three windows of 64 words
+        collection.add([" ".join(words)], ids=["long"])
+        try:
+            [hit] = collection.search("word140 word149 word3", k=1, passages=2)
+        except UnsupportedError:
+            return
+        assert [passage.window.number for passage in hit.passages] == [2, 0]
+        assert hit.passages[0].window == hit.passage
+        assert hit.passages[0].score == pytest.approx(hit.score, abs=1e-4)
+        assert hit.passages[1].normalized_score == pytest.approx(hit.passages[1].score / 3, abs=1e-4)
+        [hit] = collection.search("word140 word149", k=1, passages=9, score_threshold=0.9)
+        assert [passage.window.number for passage in hit.passages] == [2]
+
+    def test_groups_have_no_more_hits_than_they_may_or_are_refused_by_name(
+        self, filled: SearchableCollection
+    ) -> None:
+        try:
+            found = filled.search("capital of Germany", k=3, group_by="topic")
+        except UnsupportedError:
+            return
+        assert names(found) == ["b", "c"]
+        assert names(filled.search("capital of Germany", k=3, group_by="topic", group_size=2)) == [
+            "b",
+            "a",
+            "c",
+        ]
+        assert len(filled.search("capital of Germany", k=3, group_by="nowhere")) == 3
 
     # Reranking, evidence, matrices
 

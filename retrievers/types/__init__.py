@@ -1,7 +1,7 @@
 """What travels between the stages, and the two seams that others may build on: Encoder and SearchableCollection."""
 
 from retrievers.types.evidence import Evidence, Highlight, Match, Snippet, TokenKind
-from retrievers.types.hits import Hit, Hits
+from retrievers.types.hits import Hit, Hits, Parts, Passage
 from retrievers.types.seams import (
     AsyncSearchableCollection,
     Condition,
@@ -39,6 +39,8 @@ __all__ = [
     "Matrices",
     "Metadatas",
     "Names",
+    "Parts",
+    "Passage",
     "QuantizedMatrix",
     "Query",
     "SearchableCollection",

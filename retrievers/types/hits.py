@@ -20,19 +20,52 @@ if TYPE_CHECKING:
 MOST_IN_REPR, MOST_IN_TABLE, MOST_UNFOLDED = 10, 20, 300  # hits, hits, characters of a passage
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a score that blends vectors and words was made of.
+
+    Attributes:
+        maxsim: MaxSim of the query and the document's best window.
+        normalized_maxsim: maxsim / number of query vectors, clamped to [0, 1].
+        bm25: of the words of the question and the document's best window for them; 0 where none matches.
+    """
+
+    maxsim: float
+    normalized_maxsim: float
+    bm25: float
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One of the best windows of a document.
+
+    Attributes:
+        window: its text, its place in the document's text and its number.
+        score: MaxSim of the query and the window.
+        normalized_score: score / number of query vectors, clamped to [0, 1].
+    """
+
+    window: Window
+    score: float
+    normalized_score: float
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """A document that a query found.
 
     Attributes:
         id: the document's id; None for a text without one that was only reranked.
-        score: MaxSim of the query and the document's best window; higher is better.
-        normalized_score: score / number of query vectors, clamped to [0, 1].
+        score: MaxSim of the query and the document's best window; higher is better. In a search with words it is the
+            blend, in [0, 1].
+        normalized_score: MaxSim / number of query vectors, clamped to [0, 1].
         text: the document's whole text.
         metadata: the document's metadata, a copy of its own.
         passage: the best window; None where the text has no tokens.
         position: place among the documents that were given to rerank; None for a search.
         attachment: what an adapter keeps beside the document, see Document.
+        parts: what the score was made of in a search with words; None where it is MaxSim.
+        passages: the best windows, best first, as many as the search was asked for.
     """
 
     id: str | None
@@ -43,6 +76,8 @@ class Hit:
     passage: Window | None
     position: int | None = None
     attachment: Mapping[str, Any] | None = None
+    parts: Parts | None = None
+    passages: tuple[Passage, ...] = ()
 
     def __repr__(self) -> str:
         text = shortened(self.text if self.passage is None else self.passage.text, 60)

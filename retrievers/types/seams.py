@@ -134,8 +134,15 @@ class SearchableCollection(Protocol):
         filter: DocumentFilter | None = None,
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
     ) -> Hits:
-        """The best documents for a question, of those that the filter keeps and ids names."""
+        """The best documents for a question, of those that the filter keeps and ids names.
+
+        A collection that cannot serve `words`, `passages` or `group_by` raises an UnsupportedError for it.
+        """
         ...
 
     def search_many(
@@ -146,6 +153,10 @@ class SearchableCollection(Protocol):
         filter: DocumentFilter | None = None,
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
     ) -> list[Hits]:
         """search for several questions at once."""
         ...
@@ -244,6 +255,10 @@ class AsyncSearchableCollection(Protocol):
         filter: DocumentFilter | None = None,
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
+        words: float | None = None,
+        passages: int | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
     ) -> Hits: ...
     async def arerank(
         self,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import restricted
+from benchmarks import restricted, words
 from benchmarks.search import report, scale
 from benchmarks.search.client import Client, WorkerError
 from benchmarks.search.contenders import BRUTE, OURS, Contender
@@ -112,6 +112,15 @@ def _collection(passages: Passages, tmp_path: Path) -> Path:
 
     Exact().build(passages, len(passages), tmp_path / "all")
     return tmp_path / "all"
+
+
+def test_words_are_measured_beside_plain_search(tmp_path: Path) -> None:
+    times = words.measure(str(tmp_path), windows=30, rounds=2)
+    assert {kind: len(each) for kind, each in times.items()} == {
+        "plain": 2,
+        "FTS5 by itself": 2,
+        "words=0.25": 2,
+    }
 
 
 def test_restricted_questions_are_measured_in_turns(tmp_path: Path) -> None:

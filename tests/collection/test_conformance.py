@@ -11,12 +11,12 @@ from retrievers.testing import CollectionConformance, HashingEncoder
 class TestOnDisk(CollectionConformance):
     @pytest.fixture
     def collection(self, tmp_path):
-        with Collection(tmp_path / "collection", HashingEncoder()) as collection:
+        with Collection(tmp_path / "collection", HashingEncoder(), words="porter") as collection:
             yield collection
 
 
 class TestInMemory(CollectionConformance):
     @pytest.fixture
     def collection(self):
-        with Collection(None, HashingEncoder()) as collection:
+        with Collection(None, HashingEncoder(), words="unicode61") as collection:
             yield collection

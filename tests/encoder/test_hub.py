@@ -322,7 +322,7 @@ def test_no_network_and_nothing_cached(hub, tmp_path):
 
 
 def test_offline_and_nothing_cached(hub, monkeypatch):
-    with pytest.raises(ModelNotFoundError, match="local_files_only=True .*--offline.* keeps from asking"):
+    with pytest.raises(ModelNotFoundError, match=r"local_files_only=True .*--offline.* keeps from asking"):
         load(local_files_only=True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelNotFoundError, match="HF_HUB_OFFLINE keeps from asking"):

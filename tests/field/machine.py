@@ -269,7 +269,7 @@ class FieldMachine(RuleBasedStateMachine):
         if handle not in self.opened:
             return
         home, path = self.opened[handle]
-        for do, arguments in (("get", {}), ("search", {"query": query})):
+        for do, arguments in (("get", {}), ("search", {"query": query}), ("words", {"query": query})):
             answer = self.tell(handle, do, **arguments)
             if "ok" not in answer:
                 assert home.path != path, answer
@@ -285,6 +285,9 @@ class FieldMachine(RuleBasedStateMachine):
                 home.models = [found]
             for key, text, data, *_ in answer["ok"]:
                 assert any(model.get(key) == (text, data) for model in home.models)
+            if do == "words":  # all documents that have one of the words, and no others
+                having = {key for key, (text, _) in found.items() if set(text.split()) & set(query.split())}
+                assert {key for key, *_ in answer["ok"]} == having
             if (
                 do == "search"
                 and any(text == query for text, _ in home.models[0].values())

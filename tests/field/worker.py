@@ -60,7 +60,7 @@ class Worker:
 
     def open(self, handle: str, path: str) -> None:
         self.close(handle)
-        self.handles[handle] = Collection(path, ENCODER)
+        self.handles[handle] = Collection(path, ENCODER, words="unicode61")
 
     def close(self, handle: str) -> None:
         if handle in self.handles:
@@ -98,6 +98,10 @@ class Worker:
 
     def get(self, handle: str) -> list[list[Any]]:
         return [[one.id, one.text, dict(one.metadata)] for one in self.handles[handle].get()]
+
+    def words(self, handle: str, query: str) -> list[list[Any]]:
+        found = self.handles[handle].search(query, k=100, words=1.0)
+        return [[hit.id, hit.text, hit.metadata, hit.normalized_score] for hit in found]
 
     def search(self, handle: str, query: str) -> list[list[Any]]:
         found = self.handles[handle].search(query, k=3)

@@ -109,7 +109,8 @@ def build(directory: Path) -> list[Path]:
     paths = []
     for name in ("plain", "optimized", "compacted"):
         rng = random.Random(name)
-        collection = Collection(directory / name, ENCODER, indexed=["n"])
+        words = None if name == "plain" else "unicode61"
+        collection = Collection(directory / name, ENCODER, indexed=["n"], words=words)
         for batch in range(4):
             documents = []
             for number in range(7):
@@ -434,8 +435,35 @@ def settings(catalogue: Catalogue) -> Damage:
     return Damage(f"fingerprint {new[:80]}", None)
 
 
+def index_of_words(catalogue: Catalogue) -> Damage:
+    """A value of the index of words, in the tables of FTS5 or in ours: nothing but a search with words reads it."""
+    rng = catalogue.rng
+    if not catalogue.rows("SELECT 1 FROM sqlite_master WHERE name = 'words'"):
+        return texts(catalogue)
+    table, column = rng.choice(
+        [
+            *[("words_data", "block")] * 4,
+            *(("words_data", "id"), ("words_idx", "pgno"), ("words_idx", "term"), ("words_docsize", "sz")),
+            *(("words_docsize", "id"), ("words_config", "v"), ("word_rows", "first"), ("word_rows", "spans")),
+            *(("word_rows", "key"), ("word_rows", "checksum"), ("word_index", "last")),
+        ]
+    )
+    [old] = rng.choice(catalogue.rows(f"SELECT {column} FROM {table}"))
+    new = odd(rng, old)
+    if isinstance(old, bytes) and rng.random() < 0.8:
+        changed = bytearray(old)
+        for _ in range(rng.choice([1, 2, 9])):
+            if changed:
+                changed[rng.randrange(len(changed))] = rng.randrange(256)
+        new = bytes(changed[: rng.choice([len(changed), len(changed), rng.randrange(len(changed) + 1)])])
+    catalogue.rows(f"UPDATE OR IGNORE {table} SET {column} = ? WHERE {column} IS ?", new, old)
+    return Damage(f"{table}.{column} = {new[:40] if isinstance(new, (bytes, str)) else new!r}")
+
+
 KINDS: tuple[Callable[[Catalogue], Damage], ...] = (
     texts,
+    index_of_words,
+    index_of_words,
     metadata,
     metadata,
     metadata_and_fields,
@@ -554,7 +582,7 @@ class Round:
             hits = self.ask("filtered search", lambda one, f=filter: search(one, f))
             for one in (hit for some in (hits or {}).values() for hit in some):
                 assert one[0] not in self.untouched or keeps(filter, self.sound[one[0]]), f"{filter}: {one}"
-        for name in ("info", "verify", "get", "explain"):
+        for name in ("info", "verify", "get", "explain", "words"):
             self.ask(f"whole {name}", CALLS[name])
         return found is not None
 
@@ -578,7 +606,7 @@ class Round:
             if key not in gone and key not in OWN.get(name, ()):
                 assert after.get(key) == before[key], f"{name} changed {key}"
         if answer is None:
-            assert after == before or name in ("optimize", "compact"), (
+            assert after == before or name in ("optimize", "compact", "index words"), (
                 f"{name} was refused and changed something"
             )
         if readable:
@@ -602,6 +630,7 @@ CALLS: dict[str, Callable[[Collection], Any]] = {
     "verify": lambda one: one.verify(),
     "get": lambda one: one.get(),
     "explain": explain,
+    "words": lambda one: [one.search(query, k=100, words=0.5, passages=1) for query in QUERIES],
 }
 CHANGES: dict[str, Callable[[Collection], Any]] = {
     "add": lambda one: one.add(["sun and rain"], ids=["d1"], show_progress=False),
@@ -611,6 +640,7 @@ CHANGES: dict[str, Callable[[Collection], Any]] = {
         [Document("sun", "new", source="s1")], ["s1"], show_progress=False
     ),
     "compact": lambda one: one.compact() or True,
+    "index words": lambda one: one.index_words() or True,
     "optimize": lambda one: one.optimize(show_progress=False) or True,
 }
 OWN = {"add": ["d1"], "update": ["d3"]}

@@ -37,7 +37,8 @@ def build(directory: Path) -> list[Path]:
     for name in ("plain", "optimized", "compacted", "empty"):
         rng = random.Random(name)
         path = directory / name
-        collection = Collection(path, ENCODER, indexed=["n"])
+        words = None if name == "plain" else "porter"
+        collection = Collection(path, ENCODER, indexed=["n"], words=words)
         for batch in range(0 if name == "empty" else 4):
             keys = [f"d{batch * 5 + n}" for n in range(7)]
             texts = [" ".join(rng.choices(WORDS, k=rng.randrange(14))) for _ in keys]
@@ -72,6 +73,19 @@ def use(path: Path) -> Answers:
         collection.close()
 
 
+def ask_words(path: Path) -> None:
+    """A search with words, which has no checksum to go by: a hit is a document as it is stored."""
+    collection = Collection(path, ENCODER, timeout=1)
+    try:
+        for query in QUERIES:
+            for words in (0.5, 1.0):
+                hits = collection.search(query, k=100, words=words, passages=2)
+                stored = {one.id: one.text for one in collection.get([str(hit.id) for hit in hits])}
+                assert all(stored[hit.id] == hit.text and 0 <= hit.score <= 1 for hit in hits)
+    finally:
+        collection.close()
+
+
 def care(path: Path) -> None:
     """What repairs: verify and info must not fail in another way than readers do."""
     collection = Collection(path, ENCODER, timeout=1)
@@ -90,6 +104,7 @@ def write(path: Path) -> None:
         collection.add(["sun and rain"], ids=["d1"], show_progress=False)
         collection.delete(["d2"])
         collection.compact()
+        collection.index_words()
     finally:
         collection.close()
 
@@ -165,6 +180,12 @@ COLUMNS = (
     *(("paths", name) for name in ["path", "name", "indexed"]),
     *(("fields", name) for name in ["path", "key", "value", "indexed"]),
     ("settings", "value"),
+    *(("words_data", name) for name in ["id", "block", "block", "block"]),
+    *(("words_idx", name) for name in ["segid", "term", "pgno"]),
+    *(("words_docsize", name) for name in ["id", "sz"]),
+    *(("words_config", name) for name in ["k", "v"]),
+    *(("word_rows", name) for name in ["key", "first", "spans", "checksum"]),
+    *(("word_index", name) for name in ["tokenizer", "weight", "last"]),
 )
 SCHEMAS = (
     "CREATE TRIGGER t AFTER UPDATE ON state BEGIN DELETE FROM documents; END",
@@ -271,6 +292,7 @@ def rounds(sound: list[Path], directory: Path, seeds: range) -> Counter[str]:
         try:
             answers = attempt(lambda p=path: use(p), counts, "search")
             assert answers is None or right(answers, expected[source]) or _created_anew(path), "wrong hits"
+            attempt(lambda p=path: ask_words(p), counts, "words")
             attempt(lambda p=path: care(p), counts, "verify")
             if seed % 3 == 0:
                 attempt(lambda p=path: write(p), counts, "write")

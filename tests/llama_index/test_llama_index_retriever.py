@@ -78,8 +78,8 @@ def test_doc_ids_node_ids_and_modes_reach_the_store(animals):
     ] == ["eel"]
     mmr = LateInteractionRetriever(animals, vector_store_query_mode="mmr", mmr_threshold=0.0)
     assert len(mmr.retrieve("The")) == 2
-    with pytest.raises(InvalidInputError, match=r"'hybrid'.*'default' and 'mmr'"):
-        LateInteractionRetriever(animals, vector_store_query_mode="hybrid").retrieve("The")
+    with pytest.raises(InvalidInputError, match=r"'sparse'.*'default', 'mmr'"):
+        LateInteractionRetriever(animals, vector_store_query_mode="sparse").retrieve("The")
 
 
 async def test_aretrieve_gives_what_retrieve_gives(animals):

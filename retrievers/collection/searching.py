@@ -1,0 +1,224 @@
+"""What a search does once its question is encoded: rank, blend with words, group, and cut passages."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers import filters
+from retrievers.collection import hits, validate
+from retrievers.collection.questions import Question
+from retrievers.errors import FilterError, InvalidInputError
+from retrievers.filters.fields import MISSING, lookup
+from retrievers.store import View
+from retrievers.types import Document, DocumentFilter, Hit, Parts, TokenMatrix
+
+FIRST_OF_GROUPS = (
+    20  # hits, at least, that are ranked to fill groups from; four times as many each time that they do
+)
+SOURCE = "source"  # the key that also means Document.source, where the metadata have no such key
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked for, checked.
+
+    Attributes:
+        k: the most hits.
+        lowest: the least normalised score.
+        words: the share of words; None is the collection's own.
+        passages: the windows of each hit that come back; 0 for none.
+        group_by: the metadata key whose values hits are grouped by, or None.
+        group_size: the most hits of a group.
+    """
+
+    k: int
+    lowest: float
+    words: float | None
+    passages: int
+    group_by: str | None
+    group_size: int
+
+
+def checked(
+    k: int,
+    score_threshold: float | None,
+    words: float | None,
+    passages: int | None,
+    group_by: str | None,
+    group_size: int,
+) -> Options:
+    """The options of a search, if they can be used.
+
+    Raises:
+        InvalidInputError, InvalidTypeError: they cannot.
+    """
+    return Options(
+        validate.count(k, "k"),
+        validate.threshold(score_threshold),
+        validate.weight(words),
+        0 if passages is None else validate.count(passages, "passages"),
+        validate.group(group_by),
+        validate.count(group_size, "group_size"),
+    )
+
+
+def with_texts(options: Options, given: Sequence[Question]) -> Options:
+    """The options for some questions: where one is given as rows, its words are not known.
+
+    Raises:
+        InvalidInputError: words were asked for all the same.
+    """
+    if all(one.rows is None for one in given):
+        return options
+    if options.words:
+        raise InvalidInputError(
+            f"words is {options.words}, and a question is given as a matrix, whose words nobody knows: give the text, "
+            "or leave words out."
+        )
+    return replace(options, words=0.0)
+
+
+def find(
+    view: View,
+    texts: Sequence[str],
+    queries: Sequence[TokenMatrix],
+    selected: NDArray[np.int64] | None,
+    options: Options,
+    **engine: Any,
+) -> list[list[Hit]]:
+    """The hits of each question, best first.
+
+    Args:
+        view: what is searched.
+        texts: the questions.
+        queries: their matrices, float32, (query_tokens_i, dim).
+        selected: int64, ascending: positions of the windows to search; None for all.
+        engine: exact, candidates, device and memory_limit, as retrievers.search.rank has them.
+    """
+
+    def ranked(places: Sequence[int], k: int) -> list[list[Hit]]:
+        some = [texts[place] for place in places], [queries[place] for place in places]
+        return _ranked(view, *some, selected, replace(options, k=k), **engine)
+
+    if options.group_by is None:
+        found = ranked(range(len(queries)), options.k)
+    else:
+        found = [[] for _ in queries]
+        depth, asked = max(4 * options.k, FIRST_OF_GROUPS), list(range(len(queries)))
+        while asked:
+            deeper = []
+            for place, answer in zip(asked, ranked(asked, depth), strict=True):
+                groups = _sources(view, answer) if options.group_by == SOURCE else {}
+                found[place] = grouped(answer, options, groups)
+                if len(found[place]) < options.k and len(answer) == depth:
+                    deeper.append(place)
+            depth, asked = 4 * depth, deeper
+    if options.passages:
+        found = [
+            _with_passages(view, answer, query, options) for answer, query in zip(found, queries, strict=True)
+        ]
+    return found
+
+
+def grouped(found: Sequence[Hit], options: Options, sources: Mapping[str, str | None]) -> list[Hit]:
+    """The first k hits of which no more than group_size have the same value of the metadata key.
+
+    A hit without the key is a group of its own.
+
+    Args:
+        sources: Document.source of hits whose metadata have no key `source`, by id.
+    """
+    counts: Counter[str] = Counter()
+    kept: list[Hit] = []
+    for hit in found:
+        value = lookup(hit.metadata, str(options.group_by))
+        if value is MISSING:
+            value = sources.get(str(hit.id)) or MISSING
+        if value is not MISSING:
+            name = json.dumps(value, sort_keys=True)
+            counts[name] += 1
+            if counts[name] > options.group_size:
+                continue
+        kept.append(hit)
+        if len(kept) == options.k:
+            break
+    return kept
+
+
+def _sources(view: View, found: Sequence[Hit]) -> dict[str, str | None]:
+    """Document.source of the hits whose metadata have no key of that name, by id."""
+    named = [str(hit.id) for hit in found if lookup(hit.metadata, SOURCE) is MISSING]
+    return {str(document.id): document.source for document in view.get(named)}
+
+
+def _ranked(
+    view: View,
+    texts: Sequence[str],
+    queries: Sequence[TokenMatrix],
+    selected: NDArray[np.int64] | None,
+    options: Options,
+    **engine: Any,
+) -> list[list[Hit]]:
+    """The k best documents of each question, with words or without."""
+    from retrievers.search import rank  # compiles the kernels
+    from retrievers.search.fusion import blend
+
+    weight = view.word_weight if options.words is None else options.words
+    if not weight:
+        rankings = rank(view, queries, selected, options.k, **engine)
+        return [
+            hits.from_search(view, query, ranking, options.lowest)
+            for query, ranking in zip(queries, rankings, strict=True)
+        ]
+    lowest = options.lowest if options.lowest > 0 else -np.inf  # a normalised score is never below 0
+    made = []
+    blended = blend(view, texts, queries, selected, options.k, weight, lowest=lowest, **engine)
+    for query, found in zip(queries, blended, strict=True):
+        plain = hits.from_search(view, query, [(one.position, one.maxsim) for one in found], -np.inf)
+        made.append(
+            [
+                replace(hit, score=one.score, parts=Parts(hit.score, hit.normalized_score, one.bm25))
+                for hit, one in zip(plain, found, strict=True)
+            ]
+        )
+    return made
+
+
+def _with_passages(view: View, found: Sequence[Hit], query: TokenMatrix, options: Options) -> list[Hit]:
+    from retrievers.search import score
+
+    ids = [str(hit.id) for hit in found]
+    windows, documents = view.positions_of(ids), {str(one.id): one for one in view.get(ids)}
+    made = []
+    for key, hit in zip(ids, found, strict=True):
+        positions = windows[key]
+        [scores] = score(view.rows, view.scales, view.starts[positions], view.ends[positions], [query])
+        spans = [(int(first), int(last)) for first, last in view.spans(positions)]
+        scored = zip(range(len(spans)), spans, scores.tolist(), strict=True)
+        parts = hits.passages(documents[key], query, scored, options.passages, options.lowest)
+        made.append(replace(hit, passages=parts))
+    return made
+
+
+def condition_of(
+    condition: DocumentFilter | None,
+) -> Callable[[Document], bool] | filters.Filter | None:
+    """A function as it is, anything else as a filter; None keeps all.
+
+    Raises:
+        FilterError: see filters.parse; or it is a class, which can be called, but tells nothing of a document.
+    """
+    if isinstance(condition, type):
+        raise FilterError(
+            f"a filter is the class {condition.__name__}: a dict or a function of a Document is needed."
+        )
+    if callable(condition) and not isinstance(condition, filters.Filter):
+        return condition
+    return filters.parse(condition)

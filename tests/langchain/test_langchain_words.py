@@ -1,0 +1,83 @@
+"""Words, passages and groups through LangChain's store and retriever."""
+
+import pytest
+
+from retrievers import Collection
+from retrievers.errors import NoWordsError, UnknownOptionError
+from retrievers.langchain import LateInteractionRetriever, LateInteractionVectorStore
+from retrievers.testing import HashingEncoder
+
+
+@pytest.fixture
+def worded(planets):
+    with Collection(None, HashingEncoder(document_length=4), words="porter") as collection:
+        store = LateInteractionVectorStore(collection)
+        store.add_documents(planets)
+        yield store
+
+
+QUESTION = "which planets have rings and storms"
+
+
+def ids(documents):
+    return [document.id for document in documents]
+
+
+def test_the_store_passes_words_passages_and_groups_on(worded):
+    hits = worded.collection.search(QUESTION, k=3, words=0.5, group_by="kind", passages=2)
+    options = {"words": 0.5, "group_by": "kind", "passages": 2}
+    found = worded.similarity_search_with_score(QUESTION, k=3, **options)
+    assert [(document.id, score) for document, score in found] == [(hit.id, hit.score) for hit in hits]
+    assert len(found) == 2
+    document = worded.similarity_search(QUESTION, k=1, passages=2)[0]
+    assert [part["text"] for part in document.metadata["passages"]] == [
+        document.page_content[part["start"] : part["end"]] for part in document.metadata["passages"]
+    ]
+    assert len(document.metadata["passages"]) == 2
+    relevant = worded.similarity_search_with_relevance_scores(QUESTION, k=3, words=0.5)
+    assert [score for _, score in relevant] == [
+        hit.normalized_score for hit in worded.collection.search(QUESTION, k=3, words=0.5)
+    ]
+    assert len(worded.max_marginal_relevance_search(QUESTION, k=2, words=0.5, group_by="kind")) == 2
+    assert "passages" not in worded.similarity_search(QUESTION, k=1)[0].metadata
+
+
+async def test_async_calls_take_them_too(worded):
+    options = {"k": 3, "words": 0.9, "passages": 1}
+    assert await worded.asimilarity_search(QUESTION, **options) == worded.similarity_search(
+        QUESTION, **options
+    )
+    assert await worded.amax_marginal_relevance_search(QUESTION, k=2, words=0.9) == (
+        worded.max_marginal_relevance_search(QUESTION, k=2, words=0.9)
+    )
+    retriever = LateInteractionRetriever(collection=worded.collection, k=3, words=0.9, group_by="kind")
+    assert await retriever.ainvoke(QUESTION) == retriever.invoke(QUESTION)
+
+
+def test_the_retriever_has_them_as_fields_and_for_a_call(worded):
+    words_alone = worded.collection.search("storms", words=1)
+    assert [hit.id for hit in words_alone] == ["jupiter"]
+    retriever = LateInteractionRetriever(collection=worded.collection, words=1.0)
+    assert ids(retriever.invoke("storms")) == ["jupiter"]
+    assert len(retriever.invoke("storms", words=0.25)) == 4
+    assert len(retriever.invoke("storms", words=0.0, group_by="kind")) == 2
+    assert len(retriever.invoke("storms", words=0.0, group_by="kind", group_size=2, passages=1)) == 4
+    theirs = worded.as_retriever(search_kwargs={"k": 4, "words": 1.0})
+    assert ids(theirs.invoke("storms")) == ["jupiter"]
+    assert len(theirs.invoke("storms", words=0.25)) == 4
+    diverse = worded.as_retriever(search_type="mmr", search_kwargs={"k": 2, "words": 0.5, "group_by": "kind"})
+    assert len(diverse.invoke(QUESTION)) == 2
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        LateInteractionRetriever(collection=worded.collection, words=1.5)
+
+
+def test_unknown_options_and_missing_words_are_named(worded, store):
+    for call in (
+        worded.similarity_search,
+        worded.similarity_search_with_score,
+        worded.max_marginal_relevance_search,
+    ):
+        with pytest.raises(UnknownOptionError, match="words"):
+            call(QUESTION, word=0.5)
+    with pytest.raises(NoWordsError, match="index_words"):
+        store.similarity_search(QUESTION, words=0.5)
