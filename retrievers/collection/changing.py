@@ -10,7 +10,7 @@ from retrievers.collection import incoming, indexing, validate
 from retrievers.collection.reading import Reader, condition_of
 from retrievers.display.progress import Progress
 from retrievers.errors import InvalidInputError
-from retrievers.store import Unchanged
+from retrievers.store import Entry, Unchanged
 from retrievers.types import Document, DocumentFilter, Metadatas, Names, Texts
 
 BATCH_DOCUMENTS = 256  # documents that one transaction of add commits: what an interruption can cost
@@ -93,7 +93,7 @@ class Changer(Reader):
         if lost:
             # Another writer has replaced or removed these meanwhile: once they are encoded they cannot be lost again.
             again = [(one, indexing.content_hash(one)) for one in batch if one.id in lost]
-            self.store.append(list(indexing.entries(self.encoder, again)))
+            self.store.append(self._entries(again))
 
     def _append(self, batch: Sequence[Document], advance: Callable[..., Any], **conditions: Any) -> list[str]:
         """Encode what is not stored yet, and append a batch. Conditions and result are those of Store.append."""
@@ -103,8 +103,16 @@ class Changer(Reader):
         advance(len(stored))
         missing = [pair for pair in pairs if known.get(str(pair[0].id)) != pair[1]]
         # A model that nothing needs is not loaded.
-        entries = list(indexing.entries(self.encoder, missing, advance)) if missing else []
+        entries = self._entries(missing, advance) if missing else []
         return self.store.append(entries, stored, **conditions)
+
+    def _entries(
+        self,
+        documents: Sequence[tuple[Document, bytes]],
+        advance: Callable[..., Any] = lambda count, *, tokens: None,
+    ) -> list[Entry]:
+        counted = self.store.counts_tokens()
+        return list(indexing.entries(self.encoder, documents, counted=counted, advance=advance))
 
     def update(self, ids: Iterable[str], metadatas: Iterable[Mapping[str, Any]]) -> None:
         """Give stored documents other metadata, all in one commit. Their texts stay, and nothing is encoded.

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from retrievers.errors import ShapeError
+from retrievers.errors import InvalidInputError, ShapeError
 from retrievers.kernels.rows import MOST
 from retrievers.store import Entry
-from retrievers.types import Document, Encoder, TokenMatrix
+from retrievers.types import CountsTokens, Document, Encoder, TokenMatrix
 
 
 def content_hash(document: Document) -> bytes:
@@ -26,12 +26,15 @@ def content_hash(document: Document) -> bytes:
 def entries(
     encoder: Encoder,
     documents: Sequence[tuple[Document, bytes]],
+    *,
+    counted: bool = False,
     advance: Callable[..., Any] = lambda count, *, tokens: None,
 ) -> Iterator[Entry]:
     """Encode documents: the windows of all of them together, so that the encoder can sort these by length.
 
     Args:
         documents: with their content hashes.
+        counted: whether entries name the tokens that their documents have.
         advance: called after each document with 1, and the number of its token rows as `tokens`.
     Raises:
         ShapeError: the encoder gave a matrix that cannot be stored.
@@ -40,10 +43,28 @@ def entries(
     spans = [encoder.split(text) for text in whole]
     windows = (text[start:end] for text, parts in zip(whole, spans, strict=True) for start, end in parts)
     matrices = iter(encoder.encode_documents(windows))
-    for (document, digest), parts in zip(documents, spans, strict=True):
+    tokens = token_ids(encoder, whole, spans) if counted else None
+    for place, ((document, digest), parts) in enumerate(zip(documents, spans, strict=True)):
         made = [checked(next(matrices), encoder.dim) for _ in parts]
-        yield Entry(document, digest, parts, made)
+        yield Entry(document, digest, parts, made, None if tokens is None else tokens[place])
         advance(1, tokens=sum(len(matrix) for matrix in made))
+
+
+def token_ids(
+    encoder: Encoder, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]]
+) -> list[set[int]]:
+    """Numbers of the tokens in the windows of each text.
+
+    Raises:
+        InvalidInputError: the encoder does not number its tokens.
+    """
+    if not isinstance(encoder, CountsTokens):
+        raise InvalidInputError(
+            f"{type(encoder).__name__} does not number its tokens: query_ids and document_ids are needed to count them."
+        )
+    windows = [text[start:end] for text, parts in zip(texts, spans, strict=True) for start, end in parts]
+    found = iter(encoder.document_ids(windows))
+    return [{token for _ in parts for token in next(found)} for parts in spans]
 
 
 def encode_queries(encoder: Encoder, texts: Sequence[str], dim: int) -> list[TokenMatrix]:

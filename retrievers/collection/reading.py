@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from itertools import islice
 
 from retrievers import filters
-from retrievers.collection import evidence, hits, incoming, indexing, matrices, reranking, validate
+from retrievers.collection import evidence, hits, incoming, indexing, matrices, reranking, validate, weighing
 from retrievers.errors import FilterError, InvalidInputError
 from retrievers.kernels.threads import turn
 from retrievers.store import Store
@@ -131,6 +131,7 @@ class Reader:
         # A function of the user's own may search as well: nobody is to wait for it.
         waiting = nullcontext() if callable(condition) else turn()
         with waiting, self.store.read() as view:
+            asked = weighing.weighted(view, self.encoder, texts, asked)
             ranked = rank(
                 view,
                 asked,
@@ -180,6 +181,8 @@ class Reader:
             incoming.loose(documents) if documents is not None else self._stored([] if ids is None else ids)
         )
         [matrix] = self._encode_queries([text])
+        with self.store.read() as view:
+            [matrix] = weighing.weighted(view, self.encoder, [text], [matrix])
         ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
         return self._hits(kept, text, matrix)
@@ -208,6 +211,8 @@ class Reader:
         text = validate.text(query, "the query")
         found = hit if isinstance(hit, str) else validate.hit(hit)
         [matrix] = self._encode_queries([text])
+        with self.store.read() as view:
+            [matrix] = weighing.weighted(view, self.encoder, [text], [matrix])
         return self._evidence(text, matrix, found)
 
     # Help

@@ -28,7 +28,13 @@ def _to_2(connection: Connection) -> None:
         connection.run(statement)
 
 
-STEPS: dict[int, Callable[[Connection], None]] = {1: _to_2}
+def _to_3(connection: Connection) -> None:
+    """Tables for the tokens that documents have; none are counted until somebody asks for it."""
+    for statement in tables.TOKEN_COUNTS:
+        connection.run(statement)
+
+
+STEPS: dict[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3}
 """What leads from a version to the next one."""
 
 

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, StoreLockedError
 from retrievers.filters import Filter
-from retrievers.store import backup, catalog, changes, documents, opening, verification, writes
+from retrievers.store import (
+    catalog,
+    changes,
+    documents,
+    opening,
+    writes,
+)
+from retrievers.store.care import Cared
 from retrievers.store.changes import Entry, Unchanged
 from retrievers.store.codes import Assign, nearest
 from retrievers.store.connection import Connection, translated
@@ -23,7 +30,6 @@ from retrievers.store.memory import MemoryCatalog
 from retrievers.store.schema import State, read_state
 from retrievers.store.snapshot import Snapshot, load
 from retrievers.store.tokens import DiskFiles, Files, MemoryFiles, MissingFileError
-from retrievers.store.verification import Damage, Info
 from retrievers.store.view import View
 from retrievers.types import Document
 
@@ -32,7 +38,7 @@ NOTHING: Mapping[str, bytes] = MappingProxyType({})
 Result = TypeVar("Result")
 
 
-class Store:
+class Store(Cared):
     """One collection's documents and token rows.
 
     Threads may share a store; forked children may go on using it, each for itself.
@@ -45,6 +51,7 @@ class Store:
         fingerprint: of the encoder, with "model" and "dim"; None opens an existing directory only.
         timeout: seconds to wait for another writer.
         indexed: metadata keys whose values are indexed, from now on and for good.
+        counts_tokens: whether a collection that is created here counts the tokens of its documents.
         assign: finds the centroids of new rows once the store has codes; codes.nearest by default.
     Raises:
         ModelMismatchError: another encoder wrote the directory.
@@ -63,6 +70,7 @@ class Store:
         fingerprint: Mapping[str, Any] | None,
         timeout: float = 10.0,
         indexed: Sequence[str] = (),
+        counts_tokens: bool = False,
         assign: Assign = nearest,
     ) -> None:
         self.path = path
@@ -78,7 +86,9 @@ class Store:
             directory = Directory(path)
             self._files, self._catalog = DiskFiles(directory), catalog.DiskCatalog(directory, timeout)
         try:
-            self.fingerprint: dict[str, Any] = opening.open_or_create(self._catalog, self._files, fingerprint)
+            self.fingerprint: dict[str, Any] = opening.open_or_create(
+                self._catalog, self._files, fingerprint, counts_tokens
+            )
             self.dim = int(self.fingerprint["dim"])
             if missing := opening.missing_indexes(self._catalog, indexed):
                 self._exclusively("index", writes.add_indexes, missing)
@@ -264,44 +274,12 @@ class Store:
         """
         self._exclusively("update", writes.update, metadatas)
 
-    def migrate(self) -> bool:
-        """Bring the format up to date, as any other write does. Returns whether it was older."""
-        return self._exclusively("migrate", writes.migrate)
-
-    # Care
-
-    def backup(self, path: Path) -> None:
-        """Copy the last commit into a new directory, while other threads and processes go on writing.
-
-        The directory gets its name when the copy is whole: one that is killed leaves nothing there.
-
-        Raises:
-            StoreError: the path exists, or the system refuses; nothing is left of the copy.
-        """
-        path = backup.free(path)
-        with self.read() as view:
-            view.back_up(path, self.timeout)
-
-    def verify(self, advance: Callable[[int], Any] = lambda count: None) -> list[Damage]:
-        """Read everything and compare it with its checksums; an empty list is a sound store.
-
-        Args:
-            advance: called with the number of windows that were compared.
-        """
-        with translated(self._catalog.place):
-            return self._catalog.reading().during(verification.verify, self._files, self.dim, advance)
-
-    def info(self) -> Info:
-        """Model, counts, sizes and share of dead rows."""
-        with translated(self._catalog.place):
-            return self._catalog.reading().during(verification.info, self._files, self.fingerprint)
+    # Help
 
     def close(self) -> None:
         """Release files and connections; what is inside read() in another thread ends undisturbed."""
         self._snapshot = None
         self._catalog.close()
-
-    # Help
 
     def _newest(self) -> State:
         """The last commit; under the writer's lock, nothing changes it."""

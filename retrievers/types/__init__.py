@@ -5,6 +5,7 @@ from retrievers.types.hits import Hit, Hits
 from retrievers.types.seams import (
     AsyncSearchableCollection,
     Condition,
+    CountsTokens,
     DocumentFilter,
     Encoder,
     KeepsSources,
@@ -18,12 +19,14 @@ from retrievers.types.values import (
     Document,
     TokenMatrix,
     Window,
+    row_weights,
 )
 
 __all__ = [
     "NODE_KEY",
     "AsyncSearchableCollection",
     "Condition",
+    "CountsTokens",
     "Document",
     "DocumentFilter",
     "Encoder",
@@ -41,4 +44,5 @@ __all__ = [
     "TokenKind",
     "TokenMatrix",
     "Window",
+    "row_weights",
 ]

@@ -13,7 +13,21 @@ if TYPE_CHECKING:
     pass
 
 TokenMatrix = NDArray[np.float32]
-"""float32, (tokens, dim): one row of length 1 a token."""
+"""float32, (tokens, dim): one row a token, of length 1; the rows of a question may have weights, their lengths."""
+
+WEIGHTLESS = 1e-3  # by which the length of a row may differ from 1 that has no weight
+
+
+def row_weights(query: TokenMatrix) -> TokenMatrix:
+    """The weight of each row of a question, float32, (query_tokens,): its length, which is 1 but for rounding if it
+    has none.
+
+    Args:
+        query: float32, (query_tokens, dim).
+    """
+    lengths = np.linalg.norm(query, axis=1)
+    return np.ones_like(lengths) if (np.abs(lengths - 1) <= WEIGHTLESS).all() else lengths
+
 
 NODE_KEY = "_node"
 """Metadata key under which the LlamaIndex adapter keeps what else a node has; the LangChain adapter hides it."""

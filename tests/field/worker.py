@@ -23,7 +23,7 @@ from retrievers.errors import RetrieversError
 from retrievers.store import _io
 from retrievers.testing import HashingEncoder
 
-ENCODER = HashingEncoder(dim=16, document_length=4)
+ENCODER = HashingEncoder(dim=16, document_length=4, query_weights=["length", "idf"])
 
 
 class Fault:

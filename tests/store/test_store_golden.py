@@ -22,10 +22,11 @@ from retrievers.types import Document
 from tests.store.rows import entry
 
 GOLDEN = Path(__file__).parent / "golden"
-NEWEST = GOLDEN / "format-2"
+NEWEST = GOLDEN / "format-3"
 FINGERPRINT = {"model": "golden", "dim": 6, "revision": "é"}
 TABLES = ("settings", "state", "batches", "dead", "documents", "texts", "metadata", "paths", "fields")
 NEW_IN_2 = ("extras",)
+NEW_IN_3 = ("token_ids", "token_counts")
 METADATA = {
     "lang": "en",
     "year": -12,
@@ -44,7 +45,7 @@ def rows(*values):
 
 def write(path):
     """Every kind of change, with values whose bytes can be worked out on paper."""
-    store = Store(path, fingerprint=FINGERPRINT, indexed=["lang"])
+    store = Store(path, fingerprint=FINGERPRINT, indexed=["lang"], counts_tokens=True)
     store.append(
         [
             Entry(
@@ -52,18 +53,20 @@ def write(path):
                 b"0123456789abcdef",
                 [(0, 5), (6, 14)],
                 [rows([1, 0, 0, 0, 0, 0], [0, -1, 0.5, 0, 0, 0]), rows([0, 0, 0, 0, 0, 0.25])],
+                {7, 0, 300, 70_000},
             ),
-            Entry(Document("Second.", "b"), b"b" * 16, [(0, 7)], [rows([0, 0, 1, 0, 0, 0])]),
-            Entry(Document("", "empty", {"lang": "de"}), b"c" * 16, [], []),
+            Entry(Document("Second.", "b"), b"b" * 16, [(0, 7)], [rows([0, 0, 1, 0, 0, 0])], {7}),
+            Entry(Document("", "empty", {"lang": "de"}), b"c" * 16, [], [], set()),
         ]
     )
     store.delete(["b"])
     store.compact()
     store.write_codes(np.eye(3, 6, dtype=np.float32), np.array([0, 2, 1], np.uint16))
-    store.append([Entry(Document("Second.", "b"), b"d" * 16, [(0, 7)], [rows([0, 0.5, 0, 0, 0, 0])])])
     store.append(
-        [Entry(Document("Third.", "a", {"lang": "fr"}), b"e" * 16, [(0, 6)], [rows([-1, 0, 0, 0, 0, 1])])]
+        [Entry(Document("Second.", "b"), b"d" * 16, [(0, 7)], [rows([0, 0.5, 0, 0, 0, 0])], {0, 127, 300})]
     )
+    third = Document("Third.", "a", {"lang": "fr"})
+    store.append([Entry(third, b"e" * 16, [(0, 6)], [rows([-1, 0, 0, 0, 0, 1])], {300, 70_000})])
     beside = Document("Third.", "a", {"lang": "fr"}, "", "whole é", {"_type": "node", "n": [1, None]})
     store.append(
         [],
@@ -84,14 +87,14 @@ def dump(path):
         schema = sorted(
             row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
         )
-        names = TABLES if header[1] == 1 else TABLES + NEW_IN_2
+        names = (TABLES, TABLES + NEW_IN_2, TABLES + NEW_IN_2 + NEW_IN_3)[header[1] - 1]
         tables = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in names}  # noqa: S608
     finally:
         connection.close()
     return header, schema, tables
 
 
-@pytest.fixture(params=["format-1", "format-2"])
+@pytest.fixture(params=["format-1", "format-2", "format-3"])
 def golden(request, tmp_path):
     return Path(shutil.copytree(GOLDEN / request.param, tmp_path / request.param))
 
@@ -107,7 +110,7 @@ def contents(path):
 
 def test_the_golden_collection_is_read(golden):
     store = Store(golden, fingerprint=FINGERPRINT)
-    new = golden.name == "format-2"
+    new = golden.name != "format-1"
     beside = ("whole é", {"_type": "node", "n": [1, None]}) if new else (None, None)
     with store.read() as view:
         assert view.matching(None) == [
@@ -140,8 +143,8 @@ def test_its_files_are_what_the_format_says(golden):
         "<18f", *(float(n in (0, 7, 14)) for n in range(18))
     )
     header, _, tables = dump(golden)
-    new = golden.name == "format-2"
-    assert header == [0x4D617853, 2 if new else 1]
+    new = golden.name != "format-1"
+    assert header == [0x4D617853, int(golden.name[-1])]
     assert json.loads(dict(tables["settings"])["fingerprint"]) == FINGERPRINT
     centroids = zlib.crc32((golden / "centroids-000001.f32").read_bytes())
     assert tables["state"] == [(1, 7 if new else 6, 2, 5, 4, 2, 4, 3, 2, 2, 1, 3, centroids)]
@@ -164,6 +167,19 @@ def test_its_files_are_what_the_format_says(golden):
             (1, "whole é", attached, lengths_checksum("a", "whole é", attached)),
             (3, None, "{}", lengths_checksum("empty", "{}")),
         ]
+    if golden.name == "format-3":
+        assert dict(tables["settings"])["token_counts"] == "kept"
+        # 300 is 2 * 128 + 44. Between it and 70 000 there are 69 699 = 4 * 16 384 + 32 * 128 + 67.
+        blobs = {
+            1: ("a", bytes([44 | 128, 2, 67 | 128, 32 | 128, 4])),
+            3: ("empty", b""),
+            4: ("b", bytes([0, 126, 44 | 128, 1])),
+        }
+        assert tables["token_ids"] == [
+            (key, blob, zlib.crc32(struct.pack("<Q", len(name)) + name.encode() + blob))
+            for key, (name, blob) in blobs.items()
+        ]
+        assert tables["token_counts"] == [(0, 1), (127, 1), (300, 2), (70_000, 1)]
 
 
 def lengths_checksum(*texts):
@@ -261,7 +277,7 @@ def test_a_write_that_fails_leaves_the_older_format(old, monkeypatch):
 def test_a_handle_says_so_when_another_process_migrates_beyond_it(golden):
     store = Store(golden, fingerprint=FINGERPRINT)
     with sqlite3.connect(golden / "catalog.sqlite") as newer:
-        newer.execute("PRAGMA user_version = 3")
+        newer.execute("PRAGMA user_version = 4")
     newer.close()
     for call in (lambda: len(store), lambda: store.get(["a"]), lambda: store.delete(["a"]), store.compact):
         with pytest.raises(FormatVersionError, match="pip install --upgrade"):
