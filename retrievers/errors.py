@@ -27,7 +27,11 @@ class UnknownOptionError(InvalidTypeError, InvalidInputError):
 
 
 class UnsupportedError(RetrieversError, NotImplementedError):
-    """A framework has a method that late interaction has no meaning for; the message names the one to call."""
+    """What was asked for cannot be had here; the message says why, and what can."""
+
+
+class NoWordsError(InvalidInputError):
+    """A search asks for words, and the collection has no index of them; the message names the call that builds it."""
 
 
 class FilterError(InvalidInputError):

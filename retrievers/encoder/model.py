@@ -63,9 +63,8 @@ class LateInteractionEncoder(Encoder):
         trust_remote_code: run code that comes with the checkpoint.
         prompts: in place of the checkpoint's: {"query": …, "document": …}.
         mean_weight: λ of t' = normalise(t + λ · m): each row t gets a share of m, the normalised mean of its
-            window's or question's rows. None takes the model's own, which is 0 for trained checkpoints.
-        query_weights: what weighs a question's rows, "length" of the hidden state, "idf" of the token in the
-            collection, or both; [] nothing. None takes the model's own, [] for trained checkpoints.
+            window's or question's rows. None takes the model's own for both, 0 and [] for trained checkpoints.
+        query_weights: what weighs a question's rows, "length" of the hidden state and "idf" of the token, or [].
         pack_weights: on a processor, keep a second copy of the weights in the order in which oneDNN reads them.
         model_kwargs: for transformers' model.
         processor_kwargs: for transformers' tokenizer.
@@ -269,11 +268,11 @@ class LateInteractionEncoder(Encoder):
         return self._preprocess.query_rows(text) if text.strip() else []
 
     def query_ids(self, text: str) -> list[int]:
-        """Number of the token of each row of encode_queries([text]) in the vocabulary."""
+        """Number of the token of each row of encode_queries([text])."""
         return self._preprocess.ids([text], "query")[0] if text.strip() else []
 
     def document_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Numbers of the tokens of each text that have rows, before any pooling of these."""
+        """Numbers of the tokens of each text that have rows."""
         filled = iter(self._preprocess.ids([text for text in texts if text.strip()], "document"))
         return [next(filled) if text.strip() else [] for text in texts]
 
@@ -315,7 +314,7 @@ class LateInteractionEncoder(Encoder):
         return passes.forward(self.model, batch, task, self._pooling, weighted="length" in weights)
 
     def _probe(self) -> tuple[int, bool]:
-        """Dimensions of a row, and whether padding leaves the rows of a text what they are: see passes.same."""
+        """Dimensions of a row, and whether a text's rows are the same without padding: see passes.same."""
         features = self._preprocess([PROBE], "document")
         length = len(features[0]["input_ids"])
         alone, padded = (self._forward(features, "document", length + more)[0] for more in (0, LENGTH_STEP))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError, InvalidInputError, ShapeError
 from retrievers.kernels.rows import MOST, quantize, row_bytes
+from retrievers.store import words
 from retrievers.store.codes import Assign
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State
@@ -183,7 +184,7 @@ def record(
     Returns:
         The state to commit.
     """
-    number = state.last_batch + 1
+    number, index = state.last_batch + 1, words.opened(connection)
     after = replace(state, tokens=state.tokens + len(batch.rows), last_batch=number)
     for entry, windows in zip(batch.entries, batch.windows, strict=True):
         tokens = int(windows["tokens"].sum())
@@ -193,15 +194,21 @@ def record(
         if found:
             key = found[0][0]
             after = _bury(connection, after, found[0], number - 1)
+            if index is not None:
+                index.remove(key)
             writer.replace(key, entry.document, entry.content_hash, len(windows), tokens, entry.token_ids)
         else:
             key = after.last_key + 1
             after = replace(after, last_key=key, documents=after.documents + 1)
             writer.insert(key, entry.document, entry.content_hash, len(windows), tokens, entry.token_ids)
+        if index is not None:
+            index.put(key, entry.document, entry.windows)
         windows["key"] = key
         after = replace(
             after, live_windows=after.live_windows + len(windows), live_tokens=after.live_tokens + tokens
         )
+    if index is not None:
+        index.finish()
     blob = np.concatenate([np.zeros(0, WINDOW), *batch.windows]).tobytes()
     connection.run(
         "INSERT INTO batches VALUES (?, ?, ?, ?, ?)",
@@ -225,9 +232,12 @@ def delete(connection: Connection, writer: Writer, state: State, keys: Sequence[
     Returns:
         The state to commit.
     """
+    index = words.opened(connection)
     for key in keys:
         found = connection.rows("SELECT key, windows, tokens FROM documents WHERE key = ?", [key])
         state = replace(_bury(connection, state, found[0], state.last_batch), documents=state.documents - 1)
+        if index is not None:
+            index.remove(key)
         writer.delete(key)
     return state
 

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from retrievers.errors import CorruptStoreError
 from retrievers.kernels.rows import row_bytes
+from retrievers.store import words
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State, write_state
 from retrievers.store.snapshot import WINDOW, Columns, load_columns
@@ -108,6 +109,7 @@ def switch(connection: Connection, written: Written) -> None:
     connection.run("DELETE FROM batches")
     connection.run("DELETE FROM dead")
     connection.run_many("INSERT INTO batches VALUES (?, ?, ?, ?, ?)", written.batches)
+    words.compact(connection)
     write_state(connection, written.state)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from retrievers.errors import CorruptStoreError, StoreError
-from retrievers.store import documents, schema
+from retrievers.store import documents, schema, words
 from retrievers.store.catalog import DiskCatalog
 from retrievers.store.connection import Connection
 from retrievers.store.directory import CATALOG
@@ -47,6 +47,12 @@ def open_or_create(
 def missing_indexes(catalog: Catalog, names: Sequence[str]) -> list[str]:
     """Those of some paths whose values are not indexed yet."""
     return sorted(set(names) - catalog.reading().during(documents.indexed_paths)) if names else []
+
+
+def lacks_words(catalog: Catalog, tokenizer: str, weight: float | None) -> bool:
+    """Whether the collection has no index of words with this tokenizer, and this weight if there is one."""
+    found = catalog.reading().during(words.read)
+    return found is None or found.tokenizer != tokenizer or weight not in (None, found.weight)
 
 
 def _create(

@@ -11,11 +11,11 @@ from typing import Any
 
 from retrievers.encoder import identity
 from retrievers.errors import CorruptStoreError, FormatVersionError, InvalidInputError
-from retrievers.store import tables, token_counts
+from retrievers.store import tables, token_counts, word_checks, words
 from retrievers.store.connection import Connection
 
 APPLICATION_ID = 0x4D617853  # "MaxS", in the header of the SQLite file
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 COLLECTION = "collection"  # the setting that tells one collection from every other
 LARGEST_DIM = 1 << 16
 
@@ -204,9 +204,15 @@ def check(connection: Connection, place: str) -> dict[str, Any]:
     version = check_version(connection, place)
     # Tables that differ in anything are refused: a view or a trigger could run for ever or answer at will.
     found = connection.rows(
-        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+        "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
     )
-    if sorted(str(row[0]) for row in found) != sorted(tables.of(version)):
+    statements = sorted(str(sql) for _, name, sql in found if name not in word_checks.SHADOWS)
+    expected = sorted(tables.of(version))
+    with_words = [sorted((*expected, *words.tables(name))) for name in words.TABLES] if version >= 3 else []
+    shadows = [row for row in found if row[1] in word_checks.SHADOWS]
+    if not (statements == expected and not shadows) and not (
+        statements in with_words and word_checks.are_ours(connection, shadows)
+    ):
         raise CorruptStoreError(f"{place} has other tables than format {version} has.")
     rows = connection.rows("SELECT value FROM settings WHERE name = 'fingerprint'")
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError
 from retrievers.kernels.rows import MOST, row_bytes
+from retrievers.store import words
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State
 from retrievers.store.tokens import Files, checksum, code_names, token_names
@@ -63,6 +64,7 @@ class Snapshot:
         scales: float32, (tokens,).
         codes: uint16, (tokens,), or None.
         centroids: float32, (K, dim), or None.
+        words: the index of words, or None.
         selections: positions of windows by filter, the most recently used last.
     """
 
@@ -72,6 +74,7 @@ class Snapshot:
     scales: NDArray[np.float32]
     codes: NDArray[np.uint16] | None
     centroids: NDArray[np.float32] | None
+    words: words.Words | None = None
     selections: OrderedDict[Any, NDArray[np.int64]] = field(default_factory=OrderedDict)
 
 
@@ -98,7 +101,10 @@ def load(connection: Connection, files: Files, dim: int, state: State, previous:
         scales = files.read(names[1], np.float32, (state.tokens,))
         _check_ends(rows, scales, columns)
     codes, centroids = _load_codes(files, dim, state, previous)
-    return Snapshot(state, columns, rows, scales, codes, centroids)
+    index = words.read(connection)
+    if index is not None and previous is not None and previous.words is not None:
+        index.earlier = previous.words.rows
+    return Snapshot(state, columns, rows, scales, codes, centroids, index)
 
 
 def load_columns(connection: Connection, state: State, previous: Snapshot | None = None) -> Columns:

@@ -6,26 +6,19 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, StoreLockedError
 from retrievers.filters import Filter
-from retrievers.store import (
-    catalog,
-    changes,
-    documents,
-    opening,
-    writes,
-)
-from retrievers.store.care import Cared
+from retrievers.store import catalog, changes, documents, opening, writes
+from retrievers.store.care import Care
 from retrievers.store.changes import Entry, Unchanged
 from retrievers.store.codes import Assign, nearest
 from retrievers.store.connection import Connection, translated
 from retrievers.store.directory import Directory
-from retrievers.store.lock import Hold
 from retrievers.store.memory import MemoryCatalog
 from retrievers.store.schema import State, read_state
 from retrievers.store.snapshot import Snapshot, load
@@ -35,10 +28,9 @@ from retrievers.types import Document
 
 ATTEMPTS = 100  # compactions that may overtake one opening of the files
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
-Result = TypeVar("Result")
 
 
-class Store(Cared):
+class Store(Care):
     """One collection's documents and token rows.
 
     Threads may share a store; forked children may go on using it, each for itself.
@@ -52,9 +44,12 @@ class Store(Cared):
         timeout: seconds to wait for another writer.
         indexed: metadata keys whose values are indexed, from now on and for good.
         counts_tokens: whether a collection that is created here counts the tokens of its documents.
+        words: the tokenizer of an index of words, which is built if none is there, and the share of words in a search
+            that does not say it, or None.
         assign: finds the centroids of new rows once the store has codes; codes.nearest by default.
     Raises:
         ModelMismatchError: another encoder wrote the directory.
+        InvalidInputError: the index of words that is there has another tokenizer.
         FormatVersionError: a newer version wrote it.
         CorruptStoreError: the path holds something else, or damaged files.
         StoreError: there is no collection, or the system refuses.
@@ -71,6 +66,7 @@ class Store(Cared):
         timeout: float = 10.0,
         indexed: Sequence[str] = (),
         counts_tokens: bool = False,
+        words: tuple[str, float | None] | None = None,
         assign: Assign = nearest,
     ) -> None:
         self.path = path
@@ -92,6 +88,8 @@ class Store(Cared):
             self.dim = int(self.fingerprint["dim"])
             if missing := opening.missing_indexes(self._catalog, indexed):
                 self._exclusively("index", writes.add_indexes, missing)
+            if words is not None and opening.lacks_words(self._catalog, *words):
+                self._exclusively("index words", writes.open_words, *words)
         except BaseException:
             self._catalog.close()
             raise
@@ -176,14 +174,6 @@ class Store(Cared):
 
     # Write
 
-    def writing(self) -> Hold:
-        """Keep other writers out for several changes in a row; each is still committed by itself.
-
-        Raises:
-            StoreLockedError: another writer did not finish within the timeout.
-        """
-        return self._catalog.lock.hold(self.timeout)
-
     def append(
         self,
         entries: Sequence[Entry],
@@ -255,17 +245,6 @@ class Store(Cared):
             "write_codes", writes.write_codes, np.ascontiguousarray(centroids, np.float32), codes
         )
 
-    def compact(self, advance: Callable[[int], Any] = lambda count: None) -> None:
-        """Give back the space of dead rows, in files of a new generation; readers go on with the old ones.
-
-        Args:
-            advance: called with the number of windows that were copied.
-        Raises:
-            CorruptStoreError: a live row is damaged; the message names the document. Nothing was changed.
-        """
-        if self._exclusively("compact", writes.compact, advance):
-            self._catalog.shrink()
-
     def update(self, metadatas: Mapping[str, Mapping[str, Any]]) -> None:
         """Give stored documents other metadata, by id, all in one commit; their texts stay.
 
@@ -273,8 +252,6 @@ class Store(Cared):
             InvalidInputError: an id is not stored; nothing was changed.
         """
         self._exclusively("update", writes.update, metadatas)
-
-    # Help
 
     def close(self) -> None:
         """Release files and connections; what is inside read() in another thread ends undisturbed."""
@@ -284,14 +261,6 @@ class Store(Cared):
     def _newest(self) -> State:
         """The last commit; under the writer's lock, nothing changes it."""
         return self._catalog.reading().during(read_state)
-
-    def _exclusively(self, name: str, change: Callable[..., Result], *arguments: Any) -> Result:
-        """Make a change under the writer's lock."""
-        self.pause(name)
-        result: Result = self.writing().during(
-            writes.run, self._catalog, self._files, self.dim, change, *arguments
-        )
-        return result
 
 
 def _go_on(name: str) -> None:

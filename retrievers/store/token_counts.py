@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.store.connection import Connection
 
-SINCE = 3  # version of the format that has the tables
+SINCE = 4  # version of the format that has the tables
 COUNTED = "token_counts"  # the setting that says that every document is counted
 MOST = 1 << 31  # above every number of a vocabulary
 

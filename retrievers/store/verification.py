@@ -12,7 +12,7 @@ import numpy as np
 from retrievers.encoder import identity
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.kernels.rows import MOST, possible, row_bytes
-from retrievers.store import documents, schema, token_counts
+from retrievers.store import documents, schema, token_counts, word_checks, words
 from retrievers.store.connection import Connection
 from retrievers.store.snapshot import Columns, differing_documents, fits_totals, load_columns, spans_fit
 from retrievers.store.tokens import Files, checksum, code_names, token_names
@@ -49,6 +49,9 @@ class Info:
         generation: number of compactions, counted from 1.
         format_version: of the files.
         optimized: whether search can prune.
+        words: the tokenizer of the index of words; None where there is no such index.
+        words_weight: the share of words in a search that does not say it; None is a search without words.
+        words_bytes: of the index of words.
         model_kind: where the model came from: "hub", "directory" or "package"; None where it is not known.
         model_commit: of a model from a hub; None for any other.
         documents_digest: of all that shapes the rows of documents, sha256, hexadecimal: an encoder with another one is
@@ -79,6 +82,9 @@ class Info:
     question_options: str | None = None
     counts_tokens: bool = False
     token_ids_bytes: int = 0
+    words: str | None = None
+    words_weight: float | None = None
+    words_bytes: int = 0
 
     def _repr_html_(self) -> str:
         """The values below one another, as a notebook draws them."""
@@ -94,6 +100,7 @@ class Info:
                 "search",
                 "optimised: it can skip windows" if self.optimized else "exact: it scores every window",
             ),
+            *([("words", f"{self.words}, {self.words_bytes / 1e6:,.1f} MB")] if self.words else []),
             ("files", f"format {self.format_version}, generation {self.generation}"),
         ]
         return facts("Collection", pairs)
@@ -103,6 +110,7 @@ def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -
     """Counts and sizes as the last commit left them."""
     state = schema.read_state(connection)
     names = [*token_names(state.generation), *(code_names(state.codes) if state.codes else ())]
+    index = words.read(connection)
     [[pages]], [[page]] = connection.rows("PRAGMA page_count"), connection.rows("PRAGMA page_size")
     return Info(
         str(fingerprint.get("model")),
@@ -123,6 +131,9 @@ def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -
         question_options=identity.in_words(fingerprint, "questions"),
         counts_tokens=token_counts.are_kept(connection),
         token_ids_bytes=token_counts.size(connection),
+        words=None if index is None else index.tokenizer,
+        words_weight=None if index is None else index.weight,
+        words_bytes=word_checks.size(connection),
     )
 
 
@@ -150,6 +161,7 @@ def verify(
     found += _verify_windows(connection, state, columns, known)
     found += _verify_rows(files, dim, state, columns, known, advance)
     found += _verify_codes(connection, files, dim, state)
+    found += [Damage("catalog.sqlite", problem) for problem in word_checks.problems(connection, columns)]
     return found
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.errors import CorruptStoreError, StoreClosedError
+from retrievers.errors import CorruptStoreError, NoWordsError, StoreClosedError
 from retrievers.filters import Filter
 from retrievers.filters.fields import encode
 from retrievers.filters.language import Combine, Compare
 from retrievers.kernels.rows import possible
-from retrievers.store import backup, documents, token_counts
+from retrievers.store import backup, bm25, documents, token_counts
 from retrievers.store.connection import Connection
 from retrievers.store.snapshot import SELECTIONS, Snapshot, spans_fit
 from retrievers.store.tokens import checksum
@@ -36,6 +36,7 @@ class View:
         codes: uint16, (tokens,), the centroid of each row, or None before optimize.
         centroids: float32, (K, dim), or None.
         version: number of the commit.
+        word_weight: the share of words in a search that does not say it; None is a search without words.
     """
 
     def __init__(self, connection: Connection, snapshot: Snapshot, dim: int) -> None:
@@ -52,6 +53,7 @@ class View:
         self.codes = snapshot.codes
         self.centroids = snapshot.centroids
         self.version = snapshot.state.version
+        self.word_weight = None if snapshot.words is None else snapshot.words.weight
 
     def __len__(self) -> int:
         return self._snapshot.state.documents
@@ -171,6 +173,28 @@ class View:
     def token_counts(self, tokens: Iterable[int]) -> dict[int, int] | None:
         """In how many documents each token occurs; None where the collection does not count them."""
         return token_counts.read(self._sound(), tokens)
+
+    def word_scores(self, question: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """BM25 of the windows that have a word of a question (bm25.scores).
+
+        Returns:
+            Positions of the windows, int64, ascending, and their scores, float32, above 0.
+        Raises:
+            NoWordsError: the collection has no index of words.
+            UnsupportedError: this SQLite has no FTS5.
+            CorruptStoreError: the index is damaged.
+        """
+        index = self._snapshot.words
+        if index is None:
+            raise NoWordsError(
+                "this collection has no index of words: build it once, collection.index_words(), or give words= where "
+                "a collection is made."
+            )
+        return bm25.scores(self._sound(), index, question, self.documents)
+
+    def windows_of(self, keys: Iterable[int]) -> NDArray[np.int64]:
+        """Positions of the windows of some documents, ascending."""
+        return self._positions(list(keys))
 
     def back_up(self, path: Path, timeout: float) -> None:
         """Copy this commit into a new directory (backup.write)."""

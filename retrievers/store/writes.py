@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, StoreError, StoreLockedError
 from retrievers.filters import Filter
-from retrievers.store import changes, compaction, documents
+from retrievers.store import changes, compaction, documents, words
 from retrievers.store.changes import Batch, Unchanged
 from retrievers.store.codes import Assign
 from retrievers.store.connection import Connection, translated
 from retrievers.store.opening import Catalog
 from retrievers.store.schema import FORMAT_VERSION, State, read_state, write_state
+from retrievers.store.snapshot import load_columns
 from retrievers.store.token_counts import TokenCounts
 from retrievers.store.tokens import Files, checksum, code_names, token_names
 from retrievers.store.writer import Writer, index_paths
@@ -268,6 +269,39 @@ def _count_tokens(connection: Connection, state: State, token_ids: Mapping[str, 
     for name, key in keys.items():
         counts.put(key, name, token_ids[name])
     counts.finish()
+    write_state(connection, replace(state, version=state.version + 1))
+
+
+def index_words(change: Change, tokenizer: str | None, weight: float | None) -> None:
+    """Index the words of all documents, in place of an index that is there."""
+    change.commit(_index_words, change.state, tokenizer, weight)
+
+
+def _index_words(connection: Connection, state: State, tokenizer: str | None, weight: float | None) -> None:
+    words.build(connection, load_columns(connection, state), tokenizer, weight)
+    write_state(connection, replace(state, version=state.version + 1))
+
+
+def open_words(change: Change, tokenizer: str, weight: float | None) -> None:
+    """Index the words where no index is there; give one that is there the weight, if there is one.
+
+    Raises:
+        InvalidInputError: the index that is there has another tokenizer.
+    """
+    found = change.catalog.reading().during(words.read)
+    if found is None:
+        index_words(change, tokenizer, weight)
+    elif found.tokenizer != tokenizer:
+        raise InvalidInputError(
+            f"the index of words has the tokenizer {found.tokenizer!r}, and words is {tokenizer!r}: leave words out, "
+            f"or build the index anew, collection.index_words({tokenizer!r})."
+        )
+    elif weight not in (None, found.weight):
+        change.commit(_set_weight, change.state, weight)
+
+
+def _set_weight(connection: Connection, state: State, weight: float) -> None:
+    words.set_weight(connection, weight)
     write_state(connection, replace(state, version=state.version + 1))
 
 

@@ -61,7 +61,7 @@ def test_the_score_is_the_weighted_sum_and_the_normalized_one_the_weighted_mean(
         assert hit.score == pytest.approx(float(weights @ best), abs=1e-3)
         mean = float(weights @ best) / weights.sum()
         assert hit.normalized_score == pytest.approx(min(max(mean, 0), 1), abs=1e-3)
-    assert [hit.id for hit in hits][0] == "c"
+    assert hits[0].id == "c"
     assert np.linalg.norm(hits.matrix, axis=1) == pytest.approx(weights, rel=1e-4)
 
 
@@ -179,7 +179,9 @@ def test_diversity_looks_at_the_weighted_mean(collection):
     hits = collection.search(QUESTION, k=9)
     for hit in hits:
         [rows] = collection.matrices([hit])
-        assert mean_maxsim(hits.matrix, rows) == pytest.approx(hit.normalized_score, abs=1e-3) or hit.score < 0
+        assert (
+            mean_maxsim(hits.matrix, rows) == pytest.approx(hit.normalized_score, abs=1e-3) or hit.score < 0
+        )
     assert [hit.id for hit in search_diverse(collection, QUESTION, k=4, lambda_mult=1)] == [
         hit.id for hit in hits
     ]

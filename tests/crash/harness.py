@@ -14,6 +14,7 @@ import argparse
 import errno
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -35,6 +36,7 @@ from retrievers.types import Document
 
 DIM = 8
 FINGERPRINT = {"model": "crash", "dim": DIM}
+WORDS = ("unicode61", None)
 CALLS = (
     *(
         "open_file",
@@ -190,6 +192,8 @@ def compare(path: Path, models: Sequence[Model], swept: bool = False) -> Model:
             view.fetch(view.documents.tolist())
             if view.codes is not None:
                 assert len(view.codes) == len(view.rows)
+            if store.info().words is not None:
+                _compare_words(view, positions, model)
         assert store.verify() == []
         if swept:
             assert set(os.listdir(path)) == expected_names(store)
@@ -197,6 +201,21 @@ def compare(path: Path, models: Sequence[Model], swept: bool = False) -> Model:
     finally:
         store.close()
     return model
+
+
+def _compare_words(view, positions: dict[str, np.ndarray], model: Model) -> None:
+    """Each document is found by its name, in the windows that have it and in no other's."""
+    for name, revision in model.items():
+        found = {int(window) for window in view.word_scores(name)[0]}
+        of_it = positions[name].tolist()
+        assert found <= set(of_it), f"{name} is found in windows of others"
+        spans = view.spans(positions[name])
+        text = document(name, revision).text
+        assert found == {
+            window
+            for window, (first, last) in zip(of_it, spans.tolist(), strict=True)
+            if name in re.findall(r"\w+", text[first:last])
+        }
 
 
 def _revisions(documents: Sequence[Document]) -> list[int]:
@@ -259,7 +278,7 @@ def child(
         try:
             os.close(reading)
             prepare()
-            store = Store(path, fingerprint=FINGERPRINT, counts_tokens=True)
+            store = Store(path, fingerprint=FINGERPRINT, words=WORDS, counts_tokens=True)
             os.write(writing, b"o")
             for change in made:
                 apply(store, change)
@@ -346,6 +365,7 @@ def every_step_of_a_migration(directory: Path, counts: Counter[str]) -> None:
         store = Store(path, fingerprint=OLD_FINGERPRINT)
         store.delete(["empty"])
         store.compact()
+        store.index_words()
         store.close()
 
     def contents(path: Path) -> tuple[int, list[str]]:
@@ -391,7 +411,7 @@ def calls_of_script(path: Path) -> list[str]:
     saved = {name: getattr(_io, name) for name in CALLS}
     try:
         fault.install()
-        store = Store(path, fingerprint=FINGERPRINT)
+        store = Store(path, fingerprint=FINGERPRINT, words=WORDS)
         for change in SCRIPT:
             apply(store, change)
         store.close()

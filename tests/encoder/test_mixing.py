@@ -119,9 +119,7 @@ def test_of_a_collection_of_before_the_options_are_off(plain):
 
     stored = dict(plain.fingerprint)
     stored["options"] = {
-        key: value
-        for key, value in stored["options"].items()
-        if key not in ("mean_weight", "query_weights")
+        key: value for key, value in stored["options"].items() if key not in ("mean_weight", "query_weights")
     }
     options = reopening(stored, owned=True)
     assert (options["mean_weight"], list(options["query_weights"])) == (0, [])

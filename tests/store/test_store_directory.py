@@ -64,7 +64,7 @@ def test_a_fingerprint_without_a_sensible_dim_is_refused(path, dim):
 
 
 def test_a_newer_format_is_refused_with_the_command_that_helps(path):
-    sql(filled(path), "PRAGMA user_version = 3")
+    sql(filled(path), "PRAGMA user_version = 99")
     with pytest.raises(FormatVersionError, match="pip install --upgrade"):
         Store(path, fingerprint=None)
 

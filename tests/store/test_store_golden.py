@@ -22,11 +22,13 @@ from retrievers.types import Document
 from tests.store.rows import entry
 
 GOLDEN = Path(__file__).parent / "golden"
-NEWEST = GOLDEN / "format-3"
+NEWEST = GOLDEN / "format-4"
 FINGERPRINT = {"model": "golden", "dim": 6, "revision": "é"}
 TABLES = ("settings", "state", "batches", "dead", "documents", "texts", "metadata", "paths", "fields")
 NEW_IN_2 = ("extras",)
-NEW_IN_3 = ("token_ids", "token_counts")
+NEW_IN_3 = ("word_rows", "word_index")
+NEW_IN_4 = ("token_ids", "token_counts")
+FORMATS = ("format-1", "format-2", "format-3", "format-4")
 METADATA = {
     "lang": "en",
     "year": -12,
@@ -45,7 +47,7 @@ def rows(*values):
 
 def write(path):
     """Every kind of change, with values whose bytes can be worked out on paper."""
-    store = Store(path, fingerprint=FINGERPRINT, indexed=["lang"], counts_tokens=True)
+    store = Store(path, fingerprint=FINGERPRINT, indexed=["lang"], words=("porter", 0.25), counts_tokens=True)
     store.append(
         [
             Entry(
@@ -84,24 +86,29 @@ def dump(path):
         header = [
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         ]
+        # What FTS5 keeps under the names words_… is its own, and differs between its versions.
         schema = sorted(
-            row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+            row[0]
+            for row in connection.execute(
+                "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'words!_%' ESCAPE '!'"
+            )
         )
-        names = (TABLES, TABLES + NEW_IN_2, TABLES + NEW_IN_2 + NEW_IN_3)[header[1] - 1]
+        names = TABLES + NEW_IN_2 * (header[1] > 1) + NEW_IN_3 * (header[1] > 2) + NEW_IN_4 * (header[1] > 3)
+        names = [name for name in names if any(f"TABLE {name} " in sql for sql in schema)]
         tables = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in names}  # noqa: S608
     finally:
         connection.close()
     return header, schema, tables
 
 
-@pytest.fixture(params=["format-1", "format-2", "format-3"])
+@pytest.fixture(params=FORMATS)
 def golden(request, tmp_path):
     return Path(shutil.copytree(GOLDEN / request.param, tmp_path / request.param))
 
 
-@pytest.fixture
-def old(tmp_path):
-    return Path(shutil.copytree(GOLDEN / "format-1", tmp_path / "old"))
+@pytest.fixture(params=FORMATS[:-1])
+def old(request, tmp_path):
+    return Path(shutil.copytree(GOLDEN / request.param, tmp_path / request.param))
 
 
 def contents(path):
@@ -147,7 +154,23 @@ def test_its_files_are_what_the_format_says(golden):
     assert header == [0x4D617853, int(golden.name[-1])]
     assert json.loads(dict(tables["settings"])["fingerprint"]) == FINGERPRINT
     centroids = zlib.crc32((golden / "centroids-000001.f32").read_bytes())
-    assert tables["state"] == [(1, 7 if new else 6, 2, 5, 4, 2, 4, 3, 2, 2, 1, 3, centroids)]
+    assert tables["state"] == [
+        (
+            1,
+            {"format-1": 6, "format-2": 7, "format-3": 8, "format-4": 8}[golden.name],
+            2,
+            5,
+            4,
+            2,
+            4,
+            3,
+            2,
+            2,
+            1,
+            3,
+            centroids,
+        )
+    ]
     assert tables["dead"] == [(2, 1, 3)]
     number, count, windows, checksum, codes = tables["batches"][0]
     assert (number, count, checksum) == (2, 3, zlib.crc32(windows))
@@ -167,7 +190,7 @@ def test_its_files_are_what_the_format_says(golden):
             (1, "whole é", attached, lengths_checksum("a", "whole é", attached)),
             (3, None, "{}", lengths_checksum("empty", "{}")),
         ]
-    if golden.name == "format-3":
+    if golden.name == "format-4":
         assert dict(tables["settings"])["token_counts"] == "kept"
         # 300 is 2 * 128 + 44. Between it and 70 000 there are 69 699 = 4 * 16 384 + 32 * 128 + 67.
         blobs = {
@@ -180,6 +203,32 @@ def test_its_files_are_what_the_format_says(golden):
             for key, (name, blob) in blobs.items()
         ]
         assert tables["token_counts"] == [(0, 1), (127, 1), (300, 2), (70_000, 1)]
+
+
+def test_the_words_are_what_the_format_says():
+    """The rows of the index are windows: 1 and 2 of document a, which was replaced, 3 and 4 of b, 5 of a again."""
+    _, schema, tables = dump(NEWEST)
+    assert (
+        "CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='porter unicode61 remove_diacritics 2')"
+        in schema
+    )
+    assert tables["word_index"] == [(1, "porter", 0.25, 5)]
+    assert tables["word_rows"] == [
+        (key, first, spans, zlib.crc32(struct.pack("<qq", key, first) + spans))
+        for key, first, spans in [(1, 5, struct.pack("<2i", 0, 6)), (4, 4, struct.pack("<2i", 0, 7))]
+    ]
+    connection = sqlite3.connect(f"file:{NEWEST / 'catalog.sqlite'}?immutable=1", uri=True)
+    for word, rows in {
+        "third": [5],
+        "second": [4],
+        "seconds": [4],
+        "first": [],
+        "text": [],
+        "context": [],
+    }.items():
+        found = connection.execute("SELECT rowid FROM words WHERE words MATCH ?", [word]).fetchall()
+        assert [row for (row,) in found] == rows
+    connection.close()
 
 
 def lengths_checksum(*texts):
@@ -222,13 +271,14 @@ def test_the_same_changes_give_the_same_collection(tmp_path):
 
 
 def test_opening_and_reading_an_older_format_changes_no_byte(old):
-    before = contents(old)
+    before, extras = contents(old), old.name != "format-1"
     store = Store(old, fingerprint=FINGERPRINT, indexed=["lang"])
     with store.read() as view:
         assert [one.id for one in view.matching(parse({"lang": "de"}))] == ["empty"]
-        assert view.get(["a"])[0].attachment is None
-    assert store.get_sources(["whole"]) == []
-    assert store.info().format_version == 1
+        assert (view.get(["a"])[0].attachment is None) != extras
+    assert len(store.get_sources(["whole é"])) == extras
+    assert store.info().format_version == int(old.name[-1])
+    assert store.info().words is None
     assert store.verify() == []
     store.close()
     assert contents(old) == before
@@ -240,6 +290,7 @@ CHANGES = {
     "compact": lambda store: store.compact(),
     "optimize": lambda store: store.write_codes(np.eye(2, 6, dtype=np.float32), np.zeros(5, np.uint16)),
     "migrate": lambda store: store.migrate(),
+    "index words": lambda store: store.index_words("porter"),
 }
 
 
@@ -248,7 +299,9 @@ def test_the_first_write_brings_the_format_up_to_date(old, change):
     store, reader = Store(old, fingerprint=FINGERPRINT), Store(old, fingerprint=None)
     CHANGES[change](store)
     header, schema, tables = dump(old)
-    assert (header, schema) == dump(NEWEST)[:2]
+    newest = dump(NEWEST)
+    assert header == newest[0]
+    assert schema == [sql for sql in newest[1] if change == "index words" or "word" not in sql]
     assert re.fullmatch("[0-9a-f]{32}", dict(tables["settings"])["collection"])
     assert store.verify() == []
     beside = Document("Second.", "b", {}, "", "whole", {"x": 1})
@@ -256,6 +309,23 @@ def test_the_first_write_brings_the_format_up_to_date(old, change):
     assert reader.get_sources(["whole"]) == [beside]
     reader.close()
     store.close()
+
+
+def test_a_collection_of_format_3_keeps_its_words_and_counts_tokens_when_it_is_asked_to(tmp_path):
+    path = shutil.copytree(GOLDEN / "format-3", tmp_path / "third")
+    before = dump(path)[2]
+    store = Store(path, fingerprint=FINGERPRINT)
+    with store.read() as view:
+        assert view.token_counts([300]) is None
+    store.count_tokens({"a": {300, 70_000}, "b": {0, 127, 300}, "empty": set()})
+    with store.read() as view:
+        assert view.token_counts([300, 5]) == {300: 2}
+    assert store.verify() == []
+    store.close()
+    header, schema, tables = dump(path)
+    assert (header, schema) == dump(NEWEST)[:2]
+    assert {name: tables[name] for name in NEW_IN_4} == {name: dump(NEWEST)[2][name] for name in NEW_IN_4}
+    assert tables["word_rows"] == before["word_rows"]
 
 
 def test_a_write_that_fails_leaves_the_older_format(old, monkeypatch):
@@ -277,7 +347,7 @@ def test_a_write_that_fails_leaves_the_older_format(old, monkeypatch):
 def test_a_handle_says_so_when_another_process_migrates_beyond_it(golden):
     store = Store(golden, fingerprint=FINGERPRINT)
     with sqlite3.connect(golden / "catalog.sqlite") as newer:
-        newer.execute("PRAGMA user_version = 4")
+        newer.execute("PRAGMA user_version = 5")
     newer.close()
     for call in (lambda: len(store), lambda: store.get(["a"]), lambda: store.delete(["a"]), store.compact):
         with pytest.raises(FormatVersionError, match="pip install --upgrade"):
