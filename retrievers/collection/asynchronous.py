@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from retrievers.types import (
     AsyncSearchableCollection,
     DocumentFilter,
     Hits,
+    Matrices,
     Metadatas,
     Names,
+    Query,
     SearchableCollection,
     Texts,
 )
@@ -33,10 +36,18 @@ class _InThreads:
         *,
         ids: Names = None,
         metadatas: Metadatas = None,
+        matrices: Matrices = None,
+        fingerprint: Mapping[str, Any] | None = None,
         show_progress: bool | None = None,
     ) -> list[str]:
         return await asyncio.to_thread(
-            self._collection.add, documents, ids=ids, metadatas=metadatas, show_progress=show_progress
+            self._collection.add,
+            documents,
+            ids=ids,
+            metadatas=metadatas,
+            matrices=matrices,
+            fingerprint=fingerprint,
+            show_progress=show_progress,
         )
 
     async def adelete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
@@ -44,7 +55,7 @@ class _InThreads:
 
     async def asearch(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -57,7 +68,7 @@ class _InThreads:
 
     async def arerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import length_hint
 from typing import Any
 
-from retrievers.collection import incoming, indexing, validate
+from retrievers.collection import computed, incoming, indexing, streaming, validate
 from retrievers.collection.reading import Reader, condition_of
 from retrievers.display.progress import Progress
 from retrievers.errors import InvalidInputError
 from retrievers.store import Entry, Unchanged
-from retrievers.types import Document, DocumentFilter, Metadatas, Names, Texts
+from retrievers.types import Document, DocumentFilter, EncodedText, Matrices, Metadatas, Names, Texts
 
 BATCH_DOCUMENTS = 256  # documents that one transaction of add commits: what an interruption can cost
 
@@ -25,6 +25,8 @@ class Changer(Reader):
         *,
         ids: Names = None,
         metadatas: Metadatas = None,
+        matrices: Matrices = None,
+        fingerprint: Mapping[str, Any] | None = None,
         show_progress: bool | None = None,
     ) -> list[str]:
         """Encode and store documents. A document whose id is stored already takes the place of the stored one.
@@ -37,6 +39,12 @@ class Changer(Reader):
             documents: texts, or Documents.
             ids: one for each document, or None to have them made up.
             metadatas: JSON objects, one for each document.
+            matrices: what the model made of each document, where that was computed elsewhere; then nothing is encoded.
+                One for each document: an array of floats, (tokens, dim), whose rows have length 1, for a document that
+                is one window; or an EncodedText, with the span and the matrix of each window. Other rows than the
+                stored ones replace them, also where the text is the same.
+            fingerprint: `encoder.fingerprint` of the model that made the matrices; None says that it was the
+                collection's own.
             show_progress: a progress bar; None shows it in a notebook, and where standard error is a terminal.
         Returns:
             The ids, in the order of the documents.
@@ -44,16 +52,21 @@ class Changer(Reader):
             InvalidInputError, InvalidTypeError: see retrievers.collection.incoming. What has a length is checked
                 whole before anything is changed; an iterator is checked and stored batch by batch, and the error's
                 `added` is the number of documents that are stored.
+            ShapeError: a matrix is not (tokens, dim).
+            ModelMismatchError: another model made the matrices.
             StoreLockedError: another writer did not finish within the timeout.
             StoreError: the disk is full or cannot be written; the batches before are safe.
         """
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
-        batches = incoming.batches(documents, ids, metadatas, size=BATCH_DOCUMENTS)
+        computed.check_fingerprint(self.store.fingerprint, fingerprint, matrices)
+        batches = computed.batches(
+            documents, ids, metadatas, matrices, size=BATCH_DOCUMENTS, dim=self.store.dim
+        )
         total = length_hint(documents) or None
         added: list[str] = []
         with Progress(total, "Indexing", "documents", shown) as progress:
-            for batch in batches:
-                self._add_batch(batch, progress.advance)
+            for batch, made in batches:
+                self._add_batch(batch, made, progress.advance)
                 added += [str(document.id) for document in batch]
         return added
 
@@ -88,31 +101,52 @@ class Changer(Reader):
             if again:
                 self.add(again, show_progress=show_progress)
 
-    def _add_batch(self, batch: Sequence[Document], advance: Callable[..., Any]) -> None:
-        lost = set(self._append(batch, advance))
+    def _add_batch(
+        self, batch: Sequence[Document], made: Sequence[EncodedText] | None, advance: Callable[..., Any]
+    ) -> None:
+        lost = set(self._append(batch, advance, made))
         if lost:
             # Another writer has replaced or removed these meanwhile: once they are encoded they cannot be lost again.
             again = [(one, indexing.content_hash(one)) for one in batch if one.id in lost]
-            self.store.append(self._entries(again))
+            self.store.append(self._entries(again, batch, made, ignore))
 
-    def _append(self, batch: Sequence[Document], advance: Callable[..., Any], **conditions: Any) -> list[str]:
-        """Encode what is not stored yet, and append a batch. Conditions and result are those of Store.append."""
+    def _append(
+        self,
+        batch: Sequence[Document],
+        advance: Callable[..., Any],
+        made: Sequence[EncodedText] | None = None,
+        **conditions: Any,
+    ) -> list[str]:
+        """Encode what is not stored yet, and append a batch. Conditions and result are those of Store.append.
+
+        Args:
+            made: what a model made of each document; None encodes them.
+        """
         known = self.store.content_hashes([str(document.id) for document in batch])
+        if made is not None and known:
+            known = streaming.of_equal_rows(self.store, known, computed.by_id(batch, made))
         pairs = [(document, indexing.content_hash(document)) for document in batch]
         stored = [Unchanged(*pair) for pair in pairs if known.get(str(pair[0].id)) == pair[1]]
         advance(len(stored))
         missing = [pair for pair in pairs if known.get(str(pair[0].id)) != pair[1]]
-        # A model that nothing needs is not loaded.
-        entries = self._entries(missing, advance) if missing else []
-        return self.store.append(entries, stored, **conditions)
+        return self.store.append(self._entries(missing, batch, made, advance), stored, **conditions)
 
     def _entries(
         self,
-        documents: Sequence[tuple[Document, bytes]],
-        advance: Callable[..., Any] = lambda count, *, tokens: None,
+        pairs: Sequence[tuple[Document, bytes]],
+        batch: Sequence[Document],
+        made: Sequence[EncodedText] | None,
+        advance: Callable[..., Any],
     ) -> list[Entry]:
-        counted = self.store.counts_tokens()
-        return list(indexing.entries(self.encoder, documents, counted=counted, advance=advance))
+        """Documents of a batch, with their content hashes, as entries: encoded unless a model did that already."""
+        if made is not None:
+            return self._counted(list(computed.entries(pairs, computed.by_id(batch, made), advance)))
+        # A model that nothing needs is not loaded.
+        return self._counted(list(indexing.entries(self.encoder, pairs, advance))) if pairs else []
+
+    def _counted(self, entries: list[Entry]) -> list[Entry]:
+        """Entries with the tokens that their documents have, where the collection counts them."""
+        return indexing.counted(self.encoder, entries) if entries and self.store.counts_tokens() else entries
 
     def update(self, ids: Iterable[str], metadatas: Iterable[Mapping[str, Any]]) -> None:
         """Give stored documents other metadata, all in one commit. Their texts stay, and nothing is encoded.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from retrievers.collection import copying, indexing, validate, weighing
 from retrievers.collection.changing import Changer
+from retrievers.collection.moving import MovableStore
 from retrievers.display.progress import Progress, wanted
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import CorruptStoreError, InvalidInputError, InvalidTypeError, StoreClosedError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 PAGE = 1000  # documents whose tokens are counted together
 
 
-class Collection(Changer):
+class Collection(Changer, MovableStore):
     """Documents that are found by late interaction, in a directory or in memory.
 
     Threads may share one collection; other processes may read and write the same directory.

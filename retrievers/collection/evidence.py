@@ -113,13 +113,22 @@ def _tokens(encoder: Encoder, window: str) -> Sequence[Span] | None:
 
 
 def _names(encoder: Encoder, query: str, count: int) -> list[tuple[str, TokenKind]]:
-    """Label and kind of each row of a question; all are words where the encoder does not tell them apart."""
+    """Label and kind of each row of a question; all are words where the encoder does not tell them apart.
+
+    A question of which only the rows are known has an empty text: its rows have numbers.
+    """
+    if not query.strip():
+        return _numbered(count)
     if isinstance(encoder, LateInteractionEncoder):
         return encoder.query_rows(query)
     try:
         return [(label, "word") for label in encoder.query_tokens(query)]
     except NotImplementedError:
-        return [(f"token {number}", "word") for number in range(1, count + 1)]
+        return _numbered(count)
+
+
+def _numbered(count: int) -> list[tuple[str, TokenKind]]:
+    return [(f"token {number}", "word") for number in range(1, count + 1)]
 
 
 def _in_text(span: Span, shift: int, length: int) -> Span:

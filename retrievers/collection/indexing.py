@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -26,15 +27,12 @@ def content_hash(document: Document) -> bytes:
 def entries(
     encoder: Encoder,
     documents: Sequence[tuple[Document, bytes]],
-    *,
-    counted: bool = False,
     advance: Callable[..., Any] = lambda count, *, tokens: None,
 ) -> Iterator[Entry]:
     """Encode documents: the windows of all of them together, so that the encoder can sort these by length.
 
     Args:
         documents: with their content hashes.
-        counted: whether entries name the tokens that their documents have.
         advance: called after each document with 1, and the number of its token rows as `tokens`.
     Raises:
         ShapeError: the encoder gave a matrix that cannot be stored.
@@ -43,11 +41,21 @@ def entries(
     spans = [encoder.split(text) for text in whole]
     windows = (text[start:end] for text, parts in zip(whole, spans, strict=True) for start, end in parts)
     matrices = iter(encoder.encode_documents(windows))
-    tokens = token_ids(encoder, whole, spans) if counted else None
-    for place, ((document, digest), parts) in enumerate(zip(documents, spans, strict=True)):
+    for (document, digest), parts in zip(documents, spans, strict=True):
         made = [checked(next(matrices), encoder.dim) for _ in parts]
-        yield Entry(document, digest, parts, made, None if tokens is None else tokens[place])
+        yield Entry(document, digest, parts, made)
         advance(1, tokens=sum(len(matrix) for matrix in made))
+
+
+def counted(encoder: Encoder, entries: Sequence[Entry]) -> list[Entry]:
+    """Entries with the tokens that their documents have, for a collection that counts them.
+
+    Raises:
+        InvalidInputError: the encoder does not number its tokens.
+    """
+    whole = [one.document.context + one.document.text for one in entries]
+    found = token_ids(encoder, whole, [one.windows for one in entries])
+    return [replace(one, token_ids=some) for one, some in zip(entries, found, strict=True)]
 
 
 def token_ids(

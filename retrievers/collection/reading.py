@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from itertools import islice
 
 from retrievers import filters
-from retrievers.collection import evidence, hits, incoming, indexing, matrices, reranking, validate, weighing
+from retrievers.collection import evidence, hits, incoming, matrices, questions, reranking, validate, weighing
 from retrievers.errors import FilterError, InvalidInputError
 from retrievers.kernels.threads import turn
-from retrievers.store import Store
-from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Texts, TokenMatrix
+from retrievers.store import Store, View
+from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Query, Texts, TokenMatrix
 
 
 class Reader:
@@ -66,7 +66,7 @@ class Reader:
 
     def search(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -78,7 +78,8 @@ class Reader:
         """The best documents for a question.
 
         Args:
-            query: the question; without tokens it finds nothing.
+            query: the question, which without tokens finds nothing; or its rows, where they were computed elsewhere:
+                an array of floats, (query_tokens, dim).
             k: the most hits to return.
             filter: a dict in the language of retrievers.filters, or a function of a Document; evaluated
                 before scoring, so that k is honoured.
@@ -94,10 +95,11 @@ class Reader:
             the question and its rows.
         Raises:
             InvalidInputError, InvalidTypeError: k, query or threshold cannot be used.
+            ShapeError: a matrix is not (query_tokens, dim).
             FilterError: an unknown operator, or a value of the wrong type.
         """
         [found] = self.search_many(
-            [validate.text(query, "the query")],
+            [query],
             k=k,
             filter=filter,
             ids=ids,
@@ -109,7 +111,7 @@ class Reader:
 
     def search_many(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -126,12 +128,12 @@ class Reader:
         exact = validate.flag(exact, "exact")
         condition = condition_of(filter)
         among = None if ids is None else validate.identifiers(ids)
-        texts = validate.queries(queries)
-        asked = self._encode_queries(texts)
+        given = questions.all_checked(queries, self.store.dim)
+        asked = self._encoded(given)
         # A function of the user's own may search as well: nobody is to wait for it.
         waiting = nullcontext() if callable(condition) else turn()
         with waiting, self.store.read() as view:
-            asked = weighing.weighted(view, self.encoder, texts, asked)
+            asked = self._weighted(view, given, asked)
             ranked = rank(
                 view,
                 asked,
@@ -143,13 +145,13 @@ class Reader:
                 memory_limit=self._device_memory,
             )
             return [
-                self._hits(hits.from_search(view, matrix, found, lowest), text, matrix)
-                for text, matrix, found in zip(texts, asked, ranked, strict=True)
+                self._hits(hits.from_search(view, matrix, found, lowest), one.text, matrix)
+                for one, matrix, found in zip(given, asked, ranked, strict=True)
             ]
 
     def rerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,
@@ -162,7 +164,7 @@ class Reader:
         text is encoded, and not stored.
 
         Args:
-            query: the question; without tokens it scores nothing, and the order stays.
+            query: the question, or its rows; without tokens it scores nothing, and the order stays.
             documents: texts or Documents, with or without ids; equal ids are no error.
             ids: stored documents, in place of documents.
             top_n: the most hits to return; None returns all.
@@ -176,16 +178,16 @@ class Reader:
             raise InvalidInputError("rerank needs documents or ids, one of the two.")
         top_n = None if top_n is None else validate.count(top_n, "top_n")
         lowest = validate.threshold(score_threshold)
-        text = validate.text(query, "the query")
+        question = questions.checked(query, self.store.dim)
         given = (
             incoming.loose(documents) if documents is not None else self._stored([] if ids is None else ids)
         )
-        [matrix] = self._encode_queries([text])
+        asked = self._encoded([question])
         with self.store.read() as view:
-            [matrix] = weighing.weighted(view, self.encoder, [text], [matrix])
+            [matrix] = self._weighted(view, [question], asked)
         ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-        return self._hits(kept, text, matrix)
+        return self._hits(kept, question.text, matrix)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
@@ -196,24 +198,24 @@ class Reader:
         with self.store.read() as view:
             return matrices.of_hits(view, given)
 
-    def explain(self, query: str, hit: Hit | str) -> Evidence:
+    def explain(self, query: Query, hit: Hit | str) -> Evidence:
         """Which characters of a document each query token matched, in the document's best window.
 
         The question is encoded, and nothing else: the similarities are those of the stored rows. With token pooling
         the window is encoded again, and the evidence says that it is approximate.
 
         Args:
-            query: the question.
+            query: the question; or its rows, whose tokens have numbers in place of labels.
             hit: a hit of this collection, or a stored document's id.
         Raises:
             InvalidInputError: the document is not stored, or not with that text any more.
         """
-        text = validate.text(query, "the query")
+        question = questions.checked(query, self.store.dim)
         found = hit if isinstance(hit, str) else validate.hit(hit)
-        [matrix] = self._encode_queries([text])
+        asked = self._encoded([question])
         with self.store.read() as view:
-            [matrix] = weighing.weighted(view, self.encoder, [text], [matrix])
-        return self._evidence(text, matrix, found)
+            [matrix] = self._weighted(view, [question], asked)
+        return self._evidence(question.text, matrix, found)
 
     # Help
 
@@ -251,8 +253,17 @@ class Reader:
             )
         return evidence.explain(self.encoder, query, matrix, document, best, (best.start, best.end))
 
-    def _encode_queries(self, texts: Sequence[str]) -> list[TokenMatrix]:
-        return indexing.encode_queries(self.encoder, texts, self.store.dim)
+    def _encoded(self, asked: Sequence[questions.Question]) -> list[TokenMatrix]:
+        return questions.encoded(lambda: self.encoder, asked, self.store.dim)
+
+    def _weighted(
+        self, view: View, given: Sequence[questions.Question], matrices: Sequence[TokenMatrix]
+    ) -> list[TokenMatrix]:
+        """Rows of questions with the weights that the collection gives them; rows that came as such keep theirs."""
+        texts = [one.text if one.rows is None else "" for one in given]
+        if not any(text.strip() for text in texts):
+            return list(matrices)
+        return weighing.weighted(view, self.encoder, texts, matrices)
 
     def _stored(self, ids: Iterable[str]) -> list[Document]:
         keys = validate.identifiers(ids)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.collection import hits, indexing
-from retrievers.kernels.rows import quantize
+from retrievers.kernels.rows import stored_form
 from retrievers.store import Store, View
 from retrievers.types import Document, Encoder, Hit, TokenMatrix
 
@@ -85,7 +85,8 @@ def encoded(
     pairs = [(documents[place], b"") for place in places]  # nothing is stored, so that no hash is needed
     entries = list(indexing.entries(encoder, pairs))
     matrices = [np.zeros((0, dim), np.float32), *(matrix for entry in entries for matrix in entry.matrices)]
-    rows, scales = quantize(np.concatenate(matrices))
+    parts = [stored_form(matrix) for matrix in matrices]
+    rows, scales = (np.concatenate(column) for column in zip(*parts, strict=True))
     bounds = np.cumsum([len(matrix) for matrix in matrices], dtype=np.int64)
     [scores] = score_windows(rows, scales, bounds[:-1], bounds[1:], [query])
     spans = [span for entry in entries for span in entry.windows]

@@ -33,13 +33,13 @@ __all__ = [
     "directory",
     "encoder",
     "encoder_options",
+    "file",
     "flag",
     "found",
     "hit",
     "identifier",
     "identifiers",
     "keys",
-    "queries",
     "shown",
     "text",
     "threshold",
@@ -58,7 +58,7 @@ ENCODER = (
     "query_tokens",
 )
 
-# Ids and questions
+# Ids and hits
 
 
 def identifier(value: object, name: str = "an id") -> str:
@@ -76,14 +76,6 @@ def identifiers(values: Iterable[str]) -> list[str]:
     return [
         identifier(value, f"the id at place {place}")
         for place, value in enumerate(each(values, "ids", "document"))
-    ]
-
-
-def queries(values: Iterable[str]) -> list[str]:
-    """A list of questions; one bare str is a mistake, not a list of its characters."""
-    return [
-        text(value, f"the query at place {place}")
-        for place, value in enumerate(each(values, "queries", "question"))
     ]
 
 
@@ -261,3 +253,15 @@ def directory(path: str | PathLike[str] | None) -> Path | None:
                 f"path is {shown(given)} of {len(given)} characters, which is longer than the file system permits."
             ) from None
     return Path(given)
+
+
+def file(path: str | PathLike[str]) -> Path:
+    """A file's path.
+
+    Raises:
+        InvalidTypeError, InvalidInputError: as directory; and None is none.
+    """
+    place = directory(path)
+    if place is None:
+        raise InvalidTypeError("path is None: a str or a Path is needed.")
+    return place

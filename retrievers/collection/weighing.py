@@ -27,7 +27,7 @@ def weighted(
     Args:
         view: what is searched: its documents are counted.
         encoder: of the questions.
-        texts: the questions.
+        texts: the questions; a blank one keeps the rows that it has.
         matrices: float32, (query_tokens, dim), as the encoder made them.
     Raises:
         ShapeError: the encoder numbers other tokens than it has rows for.
@@ -37,18 +37,22 @@ def weighted(
     if not counting(encoder) or not isinstance(encoder, CountsTokens):
         return list(matrices)
     numbers = [
-        encoder.query_ids(text) if len(matrix) else [] for text, matrix in zip(texts, matrices, strict=True)
+        encoder.query_ids(text) if len(matrix) and text.strip() else []
+        for text, matrix in zip(texts, matrices, strict=True)
     ]
     counts = view.token_counts({token for some in numbers for token in some})
     if counts is None:
         return list(matrices)
     made = []
     for some, matrix in zip(numbers, matrices, strict=True):
+        if not some:
+            made.append(matrix)
+            continue
         if len(some) != len(matrix):
             raise ShapeError(f"the encoder numbers {len(some)} tokens of a question of {len(matrix)} rows.")
         found = np.array([counts.get(token, 0) for token in some], np.float64)
         rare = np.sqrt(np.log1p((len(view) - found + 0.5) / (found + 0.5)))
         weights = rare * row_weights(matrix)
-        factors = rare / max(float(weights.mean()), 1e-12) if len(some) else rare
+        factors = rare / max(float(weights.mean()), 1e-12)
         made.append(matrix * factors.astype(np.float32)[:, None])
     return made

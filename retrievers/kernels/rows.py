@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.types import TokenMatrix
+from retrievers.types import QuantizedMatrix, TokenMatrix
 
 ZERO = 128  # the byte that stands for 0: processors multiply unsigned bytes by signed ones, so int8 is stored + 128
 LARGEST = 127  # magnitude of an element, so that a stored byte is never 0
@@ -35,6 +35,13 @@ def quantize(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], NDArray[np.float32
     """
     scales = (np.abs(matrix).max(axis=1, initial=LEAST) / LARGEST).astype(np.float32)
     return _rounded(matrix, scales[:, None]), scales
+
+
+def stored_form(matrix: TokenMatrix | QuantizedMatrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Rows and scales of a matrix, as quantize gives them; one that is stored so already stays byte for byte."""
+    if isinstance(matrix, QuantizedMatrix):
+        return matrix.rows, matrix.scales
+    return quantize(matrix)
 
 
 def quantize_together(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], float]:

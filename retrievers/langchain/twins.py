@@ -1,4 +1,4 @@
-"""What the vector store has besides: the async twins of its methods, and what it refuses to search by."""
+"""What the vector store has besides: the async twins of its methods, and the search by a matrix."""
 
 # mypy: disable-error-code="override"
 # VectorStore takes any keyword everywhere; here each is named, so that a misspelt one is an error.
@@ -17,7 +17,7 @@ from retrievers.errors import UnsupportedError
 from retrievers.langchain.convert import from_hit, to_document
 from retrievers.langchain.filters import translate
 from retrievers.search.diversity import diversified
-from retrievers.types import AsyncSearchableCollection, Hits, SearchableCollection
+from retrievers.types import AsyncSearchableCollection, Hits, Query, SearchableCollection
 
 
 class AsyncVectorStore(VectorStore):
@@ -91,34 +91,61 @@ class AsyncVectorStore(VectorStore):
         chosen = await asyncio.to_thread(diversified, self.collection, found, k=k, lambda_mult=lambda_mult)
         return [from_hit(hit) for hit in chosen]
 
-    def similarity_search_by_vector(self, embedding: Any, k: int = 4, **kwargs: Any) -> list[Document]:
-        """Not to be had: a question is one vector a token here.
+    def similarity_search_by_vector(
+        self, embedding: Any, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+    ) -> list[Document]:
+        """The k documents that match best, by the rows of a question that was encoded elsewhere.
 
+        Args:
+            embedding: one vector a token: an array or a list of lists of floats, (query_tokens, dim).
+            k: how many at most.
+            filter: as similarity_search.
+            score_threshold: as similarity_search.
         Raises:
-            UnsupportedError: always; the message says what to call.
+            UnsupportedError: it is a single vector, as embedding models make; the message says what to call.
+            ShapeError: it is a matrix of another shape.
         """
-        raise UnsupportedError(
-            "late interaction searches by a text, which it encodes as one vector a token, and not by a single "
-            "vector: call similarity_search(question)."
-        )
+        options = {"k": k, "filter": translate(filter), "score_threshold": score_threshold}
+        return [from_hit(hit) for hit in self.collection.search(_matrix(embedding), **options)]
 
-    async def asimilarity_search_by_vector(self, embedding: Any, k: int = 4, **kwargs: Any) -> list[Document]:
-        """As similarity_search_by_vector."""
-        return self.similarity_search_by_vector(embedding, k, **kwargs)
+    async def asimilarity_search_by_vector(
+        self, embedding: Any, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+    ) -> list[Document]:
+        """similarity_search_by_vector without blocking the event loop."""
+        found = await self._asearch(_matrix(embedding), k, filter, score_threshold)
+        return [from_hit(hit) for hit in found]
 
     def max_marginal_relevance_search_by_vector(
-        self, embedding: Any, k: int = 4, **kwargs: Any
+        self,
+        embedding: Any,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
     ) -> list[Document]:
-        """As similarity_search_by_vector; the call to make is max_marginal_relevance_search."""
-        return self.similarity_search_by_vector(embedding, k, **kwargs)
+        """As max_marginal_relevance_search, by the rows of a question; see similarity_search_by_vector."""
+        options = {"k": max(k, fetch_k), "filter": translate(filter), "score_threshold": score_threshold}
+        found = self.collection.search(_matrix(embedding), **options)
+        return [from_hit(hit) for hit in diversified(self.collection, found, k=k, lambda_mult=lambda_mult)]
 
     async def amax_marginal_relevance_search_by_vector(
-        self, embedding: Any, k: int = 4, **kwargs: Any
+        self,
+        embedding: Any,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
     ) -> list[Document]:
-        """As similarity_search_by_vector; the call to make is amax_marginal_relevance_search."""
-        return self.similarity_search_by_vector(embedding, k, **kwargs)
+        """max_marginal_relevance_search_by_vector without blocking the event loop."""
+        found = await self._asearch(_matrix(embedding), max(k, fetch_k), filter, score_threshold)
+        chosen = await asyncio.to_thread(diversified, self.collection, found, k=k, lambda_mult=lambda_mult)
+        return [from_hit(hit) for hit in chosen]
 
-    async def _asearch(self, query: str, k: int, filter: Any, score_threshold: float | None) -> Hits:
+    async def _asearch(self, query: Query, k: int, filter: Any, score_threshold: float | None) -> Hits:
         return await self._awaited.asearch(
             query, k=k, filter=translate(filter), score_threshold=score_threshold
         )
@@ -126,3 +153,19 @@ class AsyncVectorStore(VectorStore):
     @property
     def _awaited(self) -> AsyncSearchableCollection:
         return asynchronous(self.collection)
+
+
+def _matrix(embedding: Any) -> Any:
+    """What is to be a matrix, as it came.
+
+    Raises:
+        UnsupportedError: it is a single vector.
+    """
+    first = next(iter(embedding), None) if isinstance(embedding, (list, tuple)) else None
+    single = getattr(embedding, "ndim", 2) == 1 or isinstance(first, (int, float))
+    if single:
+        raise UnsupportedError(
+            "late interaction searches by one vector a token, and not by a single vector: give a matrix, "
+            "(query_tokens, dim), as encoder.encode_queries([question])[0] is, or call similarity_search(question)."
+        )
+    return embedding

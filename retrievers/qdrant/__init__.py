@@ -11,8 +11,10 @@ except ImportError as error:
         'retrievers.qdrant needs qdrant-client: pip install "maxsim-retrievers[qdrant]"'
     ) from error
 
+from retrievers.collection.transfer import Copied
 from retrievers.qdrant.collection import QdrantCollection
+from retrievers.qdrant.transfer import pull, push
 
-__all__ = ["QdrantCollection"]
+__all__ = ["Copied", "QdrantCollection", "pull", "push"]
 
 del _client

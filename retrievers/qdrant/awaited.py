@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from retrievers.collection import validate
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
 from retrievers.qdrant.steps import arun
-from retrievers.types import Document, DocumentFilter, Hits, Metadatas, Names, Texts
+from retrievers.types import Document, DocumentFilter, Hits, Matrices, Metadatas, Names, Query, Texts
 
 
 class Awaited:
@@ -23,10 +23,13 @@ class Awaited:
         *,
         ids: Names = None,
         metadatas: Metadatas = None,
+        matrices: Matrices = None,
+        fingerprint: Mapping[str, Any] | None = None,
         show_progress: bool | None = None,
     ) -> list[str]:
         """As add."""
-        return await arun(self._calls.add(documents, ids, metadatas, show_progress), self._connection.awaited)
+        steps = self._calls.add(documents, ids, metadatas, matrices, fingerprint, show_progress)
+        return await arun(steps, self._connection.awaited)
 
     async def adelete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
         """As delete."""
@@ -40,7 +43,7 @@ class Awaited:
 
     async def asearch(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -51,13 +54,13 @@ class Awaited:
     ) -> Hits:
         """As search."""
         options = (k, filter, ids, score_threshold, exact, candidates)
-        asked = [validate.text(query, "the query")]
+        asked = [query]
         [found] = await arun(self._calls.search(asked, *options), self._connection.awaited)
         return found
 
     async def asearch_many(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -72,7 +75,7 @@ class Awaited:
 
     async def arerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,

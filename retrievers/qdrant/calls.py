@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from operator import length_hint
+from typing import Any
 
-from retrievers.collection import incoming, indexing, validate
+from retrievers.collection import computed, incoming, indexing, questions, validate
 from retrievers.collection.reading import condition_of
 from retrievers.display.progress import Progress
 from retrievers.encoder import LateInteractionEncoder, identity
@@ -15,7 +17,19 @@ from retrievers.qdrant import evidence, reading, writing
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.searching import search
 from retrievers.qdrant.steps import Compute, Steps
-from retrievers.types import Document, DocumentFilter, Encoder, Hits, Metadatas, Names, Texts
+from retrievers.store import Entry
+from retrievers.types import (
+    Document,
+    DocumentFilter,
+    EncodedText,
+    Encoder,
+    Hits,
+    Matrices,
+    Metadatas,
+    Names,
+    Query,
+    Texts,
+)
 
 LARGE = 10_000  # windows: beyond that a request asks for no more than there are
 SIZE_AGE = 60.0  # seconds for which the number of windows is not asked for again
@@ -46,23 +60,45 @@ class Calls:
         return self._encoder
 
     def add(
-        self, documents: Texts, ids: Names, metadatas: Metadatas, show_progress: bool | None
+        self,
+        documents: Texts,
+        ids: Names,
+        metadatas: Metadatas,
+        matrices: Matrices,
+        fingerprint: Mapping[str, Any] | None,
+        show_progress: bool | None,
     ) -> Steps[list[str]]:
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
-        batches = incoming.batches(documents, ids, metadatas, size=writing.BATCH_DOCUMENTS)
-        encoder = yield Compute(lambda: self.encoder)
-        numbers = yield from writing.places(self.layout)
+        computed.check_fingerprint(self.layout.fingerprint, fingerprint, matrices)
+        batches = computed.batches(
+            documents, ids, metadatas, matrices, size=writing.BATCH_DOCUMENTS, dim=self.layout.dim
+        )
+        numbers: Iterator[int] | None = None
         total = length_hint(documents) or None
         added: list[str] = []
         with Progress(total, "Indexing", "documents", shown) as progress:
             while True:
-                batch: list[Document] = yield Compute(
-                    lambda: next(batches, [])
-                )  # the user's iterator may wait
+                # The user's iterator may wait.
+                batch, made = yield Compute(lambda: next(batches, ([], None)))
                 if not batch:
                     return added
-                yield from writing.add(self.layout, encoder, batch, numbers, progress.advance)
+                if numbers is None:
+                    numbers = yield from writing.places(self.layout)
+                entries = partial(self._entries, batch, made)
+                yield from writing.add(self.layout, batch, made, entries, numbers, progress.advance)
                 added += [str(document.id) for document in batch]
+
+    def _entries(
+        self,
+        batch: Sequence[Document],
+        made: Sequence[EncodedText] | None,
+        pairs: Sequence[tuple[Document, bytes]],
+    ) -> Iterator[Entry]:
+        """Documents of a batch, with their content hashes, as entries: encoded unless a model did that already."""
+        if made is not None:
+            yield from computed.entries(pairs, computed.by_id(batch, made))
+        elif pairs:  # a model that nothing needs is not loaded
+            yield from indexing.entries(self.encoder, pairs)
 
     def delete(self, ids: Iterable[str] | None, filter: DocumentFilter | None) -> Steps[int]:
         if (ids is None) == (filter is None):
@@ -96,7 +132,7 @@ class Calls:
 
     def search(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         k: int,
         filter: DocumentFilter | None,
         ids: Iterable[str] | None,
@@ -109,8 +145,8 @@ class Calls:
         exact = validate.flag(exact, "exact")
         chosen = condition_of(filter)
         among = None if ids is None else validate.identifiers(ids)
-        texts = validate.queries(queries)
-        asked = yield Compute(lambda: indexing.encode_queries(self.encoder, texts, self.layout.dim))
+        given = questions.all_checked(queries, self.layout.dim)
+        asked = yield Compute(lambda: questions.encoded(lambda: self.encoder, given, self.layout.dim))
         if exact:
             candidates = None
         elif candidates is None:
@@ -120,13 +156,13 @@ class Calls:
             k, candidates = min(k, most), None if candidates is None else min(candidates, most)
         found = yield from search(self.layout, asked, k, chosen, among, candidates=candidates)
         return [
-            Hits((hit for hit in one if hit.normalized_score >= lowest), query=text, matrix=matrix)
-            for text, matrix, one in zip(texts, asked, found, strict=True)
+            Hits((hit for hit in one if hit.normalized_score >= lowest), query=question.text, matrix=matrix)
+            for question, matrix, one in zip(given, asked, found, strict=True)
         ]
 
     def rerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None,
         ids: Iterable[str] | None,
         top_n: int | None,
@@ -136,16 +172,16 @@ class Calls:
             raise InvalidInputError("rerank needs documents or ids, one of the two.")
         top_n = None if top_n is None else validate.count(top_n, "top_n")
         lowest = validate.threshold(score_threshold)
-        text = validate.text(query, "the query")
+        question = questions.checked(query, self.layout.dim)
         if documents is not None:
             given = incoming.loose(documents)
         else:
             given = yield from evidence.stored(self.layout, validate.identifiers(ids or []))
-        [matrix] = yield Compute(lambda: indexing.encode_queries(self.encoder, [text], self.layout.dim))
-        found = yield from evidence.rerank(self.layout, self.encoder, matrix, given)
+        [matrix] = yield Compute(lambda: questions.encoded(lambda: self.encoder, [question], self.layout.dim))
+        found = yield from evidence.rerank(self.layout, lambda: self.encoder, matrix, given)
         ranked = sorted(found, key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-        return Hits(kept, query=text, matrix=matrix)
+        return Hits(kept, query=question.text, matrix=matrix)
 
     def _windows(self) -> Steps[int]:
         """About how many windows are stored, as of the last minute."""

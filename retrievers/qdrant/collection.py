@@ -15,6 +15,7 @@ from retrievers.qdrant import evidence, reading
 from retrievers.qdrant.awaited import Awaited
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
+from retrievers.qdrant.moving import MovablePoints
 from retrievers.qdrant.schema import Wanted, opened, published
 from retrievers.qdrant.steps import Request, run
 from retrievers.types import (
@@ -24,14 +25,16 @@ from retrievers.types import (
     Evidence,
     Hit,
     Hits,
+    Matrices,
     Metadatas,
     Names,
+    Query,
     Texts,
     TokenMatrix,
 )
 
 
-class QdrantCollection(Awaited):
+class QdrantCollection(Awaited, MovablePoints):
     """Documents that are found by late interaction, on a Qdrant server or cluster.
 
     It answers what `Collection` answers, and takes the place of one in every adapter. Threads and processes may share
@@ -126,6 +129,8 @@ class QdrantCollection(Awaited):
         *,
         ids: Names = None,
         metadatas: Metadatas = None,
+        matrices: Matrices = None,
+        fingerprint: Mapping[str, Any] | None = None,
         show_progress: bool | None = None,
     ) -> list[str]:
         """Encode and store documents; an id that is there already is replaced. See Collection.add.
@@ -137,7 +142,8 @@ class QdrantCollection(Awaited):
             StoreConflictError: another writer changed one of the documents meanwhile; its change stands.
             StoreUnavailableError, StoreTimeoutError: what the server acknowledged is stored; call again.
         """
-        return run(self._calls.add(documents, ids, metadatas, show_progress), self._connection)
+        steps = self._calls.add(documents, ids, metadatas, matrices, fingerprint, show_progress)
+        return run(steps, self._connection)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
         """Remove documents by id or by filter; an unknown id is no error.
@@ -168,7 +174,7 @@ class QdrantCollection(Awaited):
 
     def search(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -184,12 +190,12 @@ class QdrantCollection(Awaited):
             candidates: windows that are scored, more for more recall; None means the collection's own number.
         """
         options = (k, filter, ids, score_threshold, exact, candidates)
-        [found] = run(self._calls.search([validate.text(query, "the query")], *options), self._connection)
+        [found] = run(self._calls.search([query], *options), self._connection)
         return found
 
     def search_many(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -204,7 +210,7 @@ class QdrantCollection(Awaited):
 
     def rerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,
@@ -219,18 +225,17 @@ class QdrantCollection(Awaited):
         steps = self._calls.rerank(query, documents, ids, top_n, score_threshold)
         return run(steps, self._connection)
 
-    def explain(self, query: str, hit: Hit | str) -> Evidence:
+    def explain(self, query: Query, hit: Hit | str) -> Evidence:
         """Which characters of a document each query token matched, in the document's best window.
 
         Args:
-            query: the question.
+            query: the question; or its rows, whose tokens have numbers in place of labels.
             hit: a hit of this collection, or a stored document's id.
         Raises:
             InvalidInputError: the document is not stored, or not with that text any more.
         """
-        text = validate.text(query, "the query")
         given = hit if isinstance(hit, str) else validate.hit(hit)
-        return run(evidence.explain(self._calls.layout, self.encoder, text, given), self._connection)
+        return run(evidence.explain(self._calls.layout, lambda: self.encoder, query, given), self._connection)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).

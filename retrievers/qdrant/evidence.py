@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from retrievers.arguments import shown
-from retrievers.collection import evidence, hits, indexing, reranking
+from retrievers.collection import evidence, hits, questions, reranking
 from retrievers.errors import InvalidInputError, StoreConflictError
 from retrievers.qdrant.points import Head, matrix_of
 from retrievers.qdrant.reading import count, heads, windows
@@ -15,17 +15,18 @@ from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.scoring import Found, scores
 from retrievers.qdrant.searching import MOST_ATTEMPTS
 from retrievers.qdrant.steps import Compute, Steps
-from retrievers.types import Document, Encoder, Evidence, Hit, TokenMatrix
+from retrievers.types import Document, Encoder, Evidence, Hit, Query, TokenMatrix
 
 
 def rerank(
-    layout: Layout, encoder: Encoder, query: TokenMatrix, given: Sequence[Document]
+    layout: Layout, encoder: Callable[[], Encoder], query: TokenMatrix, given: Sequence[Document]
 ) -> Steps[list[Hit]]:
     """One hit a document, in the order given.
 
     A document whose id and content are stored is scored by the server; another text is encoded for the moment.
 
     Args:
+        encoder: loads the model, which is not asked for where everything is stored.
         query: float32, (query_tokens, dim).
     """
     named = [one.id for one in given if one.id is not None]
@@ -44,7 +45,7 @@ def rerank(
         made[place] = hit
     missing = [place for place in range(len(documents)) if place not in made]
     if missing:
-        work = Compute(lambda: reranking.encoded(encoder, query, documents, missing, layout.dim))
+        work = Compute(lambda: reranking.encoded(encoder(), query, documents, missing, layout.dim))
         made |= yield work
     return [made[place] for place in range(len(documents))]
 
@@ -63,8 +64,9 @@ def stored(layout: Layout, ids: Sequence[str]) -> Steps[list[Document]]:
     return [found[key].document() for key in ids]
 
 
-def explain(layout: Layout, encoder: Encoder, query: str, hit: Hit | str) -> Steps[Evidence]:
+def explain(layout: Layout, encoder: Callable[[], Encoder], query: Query, hit: Hit | str) -> Steps[Evidence]:
     """See QdrantCollection.explain."""
+    question = questions.checked(query, layout.dim)
     key = hit if isinstance(hit, str) else hit.id
     if key is None:
         document = Document("" if isinstance(hit, str) else hit.text)
@@ -72,13 +74,13 @@ def explain(layout: Layout, encoder: Encoder, query: str, hit: Hit | str) -> Ste
         [document] = yield from stored(layout, [key])
     if isinstance(hit, Hit) and hit.text != document.text:
         raise InvalidInputError(f"document {key!r} has another text by now: search again, then explain.")
-    [matrix] = yield Compute(lambda: indexing.encode_queries(encoder, [query], layout.dim))
+    [matrix] = yield Compute(lambda: questions.encoded(encoder, [question], layout.dim))
     best = hit.passage if isinstance(hit, Hit) and key is not None else None
     if best is None:
         [scored] = yield from rerank(layout, encoder, matrix, [document])
         best = scored.passage
     if best is None or not len(matrix):
-        return Evidence(query, document.text, None, (), 0.0)
+        return Evidence(question.text, document.text, None, (), 0.0)
     span = rows = None
     if key is not None:
         head = (yield from heads(layout, [key])).get(key)
@@ -89,13 +91,13 @@ def explain(layout: Layout, encoder: Encoder, query: str, hit: Hit | str) -> Ste
     passage = best
 
     def work() -> Evidence:
-        spans = [] if span is not None else encoder.split(document.context + document.text)
+        spans = [] if span is not None else encoder().split(document.context + document.text)
         if span is None and passage.number >= len(spans):
             raise InvalidInputError(
                 f"document {key!r} has no window number {passage.number}: search again, then explain."
             )
         chosen = spans[passage.number] if span is None else span
-        return evidence.explain(encoder, query, matrix, document, passage, chosen, rows)
+        return evidence.explain(encoder(), question.text, matrix, document, passage, chosen, rows)
 
     made: Evidence = yield Compute(work)
     return made

@@ -18,20 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
+from retrievers.collection.streaming import digest_of
 from retrievers.errors import CorruptStoreError, InvalidInputError
-from retrievers.kernels.rows import ZERO, dequantize, quantize, row_bytes
+from retrievers.kernels.rows import ZERO, dequantize, row_bytes, stored_form
 from retrievers.qdrant.fields import derived
 from retrievers.store import Entry
-from retrievers.types import Document, TokenMatrix
+from retrievers.types import Document, EncodedText, QuantizedMatrix, TokenMatrix
 
 TOKENS, POOLED = "tokens", "pooled"  # the token matrix, and the mean of its rows for the first stage
 DOCUMENT, NUMBER, SPAN, SCALES = "document", "number", "span", "scales"
 VERSION, GENERATION, UNSETTLED = "version", "generation", "unsettled"
-TEXT, RECORD, SEQUENCE = "text", "record", "seq"  # of the head alone, with the next two
-WINDOWS, SCORED = "windows", "scored"
+TEXT, RECORD, SEQUENCE = "text", "record", "seq"  # of the head alone, with the next three
+WINDOWS, SCORED, DIGEST = "windows", "scored", "digest"
 
 WINDOW_FIELDS = [DOCUMENT, VERSION, NUMBER, SPAN]  # what a search needs of a hit
-STATE_FIELDS = [DOCUMENT, VERSION, GENERATION, SEQUENCE, WINDOWS, SCORED, UNSETTLED, RECORD]
+STATE_FIELDS = [DOCUMENT, VERSION, GENERATION, SEQUENCE, WINDOWS, SCORED, UNSETTLED, RECORD, DIGEST]
 HEAD_FIELDS = [*STATE_FIELDS, TEXT]
 
 MAX_FLOATS = 1024 * 1024  # of one multivector: a server refuses more
@@ -54,6 +55,7 @@ class Head:
         scored: how many of them have rows.
         text: the document's; empty where only STATE_FIELDS were read.
         record: JSON of what else the document has.
+        digest: of spans, rows and scales (streaming.digest_of), in hexadecimal digits; empty where nobody wrote it.
     """
 
     id: str
@@ -65,6 +67,7 @@ class Head:
     scored: int
     text: str
     record: str
+    digest: str
 
     @property
     def content(self) -> str:
@@ -137,12 +140,13 @@ def record_of(document: Document) -> str:
 
 
 def points_of(
-    entry: Entry, version: str, generation: int, seq: int, datatype: str, tenant: str | None
+    entry: Entry, version: str, generation: int, seq: int, dim: int, datatype: str, tenant: str | None
 ) -> tuple[models.PointStruct, list[models.PointStruct]]:
     """The head of a document and its other windows.
 
     Args:
         entry: the document with the spans and token matrices of its windows.
+        dim: length of a token vector.
         datatype: "float16" or "float32", as the server stores the rows.
         tenant: the metadata key whose value is the document's tenant.
     Raises:
@@ -153,16 +157,17 @@ def points_of(
     common |= derived(document.metadata, tenant)
     made = []
     spans = entry.windows or [(0, 0)]  # a text without windows is a head without rows
+    stored = [QuantizedMatrix(*stored_form(one)) for one in entry.matrices]
     for number, span in enumerate(spans):
         payload: dict[str, Any] = {**common, NUMBER: number, SPAN: [int(span[0]), int(span[1])]}
         vectors: dict[str, Any] = {}
-        matrix = entry.matrices[number] if entry.matrices else np.zeros((0, 1), np.float32)
-        if len(matrix):
-            vectors, payload[SCALES] = _vectors(document, number, matrix, datatype)
+        if stored and len(stored[number]):
+            vectors, payload[SCALES] = _vectors(document, number, stored[number], dim, datatype)
         if number == 0:
             payload |= {TEXT: document.text, RECORD: record_of(document), SEQUENCE: seq}
             payload[WINDOWS] = len(entry.windows)
-            payload[SCORED] = sum(len(one) > 0 for one in entry.matrices)
+            payload[SCORED] = sum(len(one) > 0 for one in stored)
+            payload[DIGEST] = digest_of(EncodedText(entry.windows, stored)).hex()
         identity = window_id(str(document.id), version, number)
         made.append(models.PointStruct(id=identity, vector=vectors, payload=payload))
     return made[0], made[1:]
@@ -184,24 +189,24 @@ def size_of(point: models.PointStruct, datatype: str) -> int:
 
 
 def _vectors(
-    document: Document, number: int, matrix: TokenMatrix, datatype: str
+    document: Document, number: int, matrix: QuantizedMatrix, dim: int, datatype: str
 ) -> tuple[dict[str, Any], str]:
     """The named vectors of a window, and its scales as text: what is stored is what a directory would search."""
-    if matrix.size > MAX_FLOATS:
+    if len(matrix) * dim > MAX_FLOATS:
         raise InvalidInputError(
-            f"window {number} of document {document.id!r} has {matrix.shape[0]} tokens of {matrix.shape[1]} "
-            f"dimensions: a Qdrant server takes at most {MAX_FLOATS} numbers a window. Use an encoder with a "
-            "smaller document_length."
+            f"window {number} of document {document.id!r} has {len(matrix)} tokens of {dim} dimensions: a Qdrant "
+            f"server takes at most {MAX_FLOATS} numbers a window. Use an encoder with a smaller document_length."
         )
-    rows, scales = quantize(matrix)
-    values = dequantize(rows, scales, matrix.shape[1])
+    rows, scales = matrix.rows, matrix.scales
+    values = dequantize(rows, scales, dim)
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
         stored = values.astype(np.float16) if datatype == "float16" else values
     if not np.array_equal(restored(stored.astype(np.float32), scales), rows):
+        lengths = np.linalg.norm(values, axis=1)
         raise InvalidInputError(
-            f"window {number} of document {document.id!r} has rows of length "
-            f"{np.linalg.norm(matrix, axis=1).min():.3g} to {np.linalg.norm(matrix, axis=1).max():.3g}, which "
-            "float16 cannot hold: use an encoder with rows of length 1, or datatype='float32'."
+            f"window {number} of document {document.id!r} has rows of length {lengths.min():.3g} to "
+            f"{lengths.max():.3g}, which float16 cannot hold: use an encoder with rows of length 1, or "
+            "datatype='float32'."
         )
     mean = values.mean(axis=0)
     mean /= max(float(np.linalg.norm(mean)), 1e-9)
@@ -245,6 +250,7 @@ def head_of(payload: Mapping[str, Any] | None) -> Head:
             int(given[SCORED]),
             str(given.get(TEXT, "")),
             str(given[RECORD]),
+            str(given.get(DIGEST, "")),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CorruptStoreError(

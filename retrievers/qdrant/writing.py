@@ -18,6 +18,7 @@ from typing import Any
 from qdrant_client import models
 
 from retrievers.collection import indexing
+from retrievers.collection.streaming import digest_of
 from retrievers.errors import StoreConflictError
 from retrievers.qdrant.conditions import as_filter, at_most, every, matches, none
 from retrievers.qdrant.fields import derived
@@ -42,7 +43,7 @@ from retrievers.qdrant.reading import heads
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.steps import Compute, Request, Steps
 from retrievers.store import Entry
-from retrievers.types import Document, Encoder
+from retrievers.types import Document, EncodedText
 
 BATCH_DOCUMENTS = 256  # documents whose state one request reads
 BATCH_BYTES = 16 << 20  # of a request, about: a server refuses 32 MiB
@@ -53,31 +54,34 @@ Prepared = tuple[models.PointStruct, list[models.PointStruct], Head | None]
 
 def add(
     layout: Layout,
-    encoder: Encoder,
     batch: Sequence[Document],
+    made: Sequence[EncodedText] | None,
+    entries: Callable[[Sequence[tuple[Document, bytes]]], Iterator[Entry]],
     numbers: Iterator[int],
     advance: Callable[[int], Any],
 ) -> Steps[None]:
-    """Encode and store documents that retrievers.collection.incoming has checked.
+    """Store documents that retrievers.collection.incoming has checked.
 
     Args:
         batch: at most BATCH_DOCUMENTS of them.
+        made: what a model made of each elsewhere; None where they are to be encoded.
+        entries: makes entries of documents with their content hashes.
         numbers: places in the order of insertion, for those that are new.
         advance: called with the number of documents that were stored.
     """
     stored = yield from heads(layout, [str(one.id) for one in batch], STATE_FIELDS)
     same, missing = [], []
-    for document in batch:
+    given = [""] * len(batch) if made is None else [digest_of(one).hex() for one in made]
+    for document, rows in zip(batch, given, strict=True):
         head = stored.get(str(document.id))
         document, digest = _kept(document, head), indexing.content_hash(document)
-        if head is not None and head.content == digest.hex():
+        if head is not None and head.content == digest.hex() and rows in ("", head.digest):
             same.append((document, head))
         else:
             missing.append((document, digest))
     yield from _keep(layout, same)
     advance(len(same))
-    entries = indexing.entries(encoder, missing)
-    yield from _replace(layout, entries, stored, numbers, advance)
+    yield from _replace(layout, entries(missing), stored, numbers, advance)
 
 
 def places(layout: Layout) -> Steps[Iterator[int]]:
@@ -151,7 +155,7 @@ def _prepare(
         old = stored.get(str(entry.document.id))
         seq = next(numbers) if old is None else old.seq
         version = version_of(entry.content_hash, generation)
-        head, others = points_of(entry, version, generation, seq, layout.datatype, layout.tenant)
+        head, others = points_of(entry, version, generation, seq, layout.dim, layout.datatype, layout.tenant)
         made.append((head, others, old))
         size += sum(size_of(point, layout.datatype) for point in (head, *others))
         if size >= BATCH_BYTES:

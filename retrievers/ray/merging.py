@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -75,9 +74,7 @@ def _checked(paths: list[Path], into: Collection) -> dict[str, tuple[bytes, Path
 def _append(into: Collection, batch: list[Entry]) -> None:
     """Store documents with their rows, but those that are stored."""
     if into.store.counts_tokens():
-        whole = [one.document.context + one.document.text for one in batch]
-        tokens = indexing.token_ids(into.encoder, whole, [one.windows for one in batch])
-        batch = [replace(one, token_ids=some) for one, some in zip(batch, tokens, strict=True)]
+        batch = indexing.counted(into.encoder, batch)
     known = into.store.content_hashes([str(one.document.id) for one in batch])
     same = [one for one in batch if known.get(str(one.document.id)) == one.content_hash]
     missing = [one for one in batch if known.get(str(one.document.id)) != one.content_hash]

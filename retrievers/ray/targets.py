@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-from retrievers.collection import Collection
+from retrievers.collection import Collection, indexing
 from retrievers.encoder import identity
 from retrievers.errors import CorruptStoreError, StoreError
 from retrievers.types import Document, Encoder
@@ -140,9 +141,8 @@ class _ServerStore:
         for first in range(0, len(documents), writing.BATCH_DOCUMENTS):
             batch = slice(first, first + writing.BATCH_DOCUMENTS)
             numbers: Iterator[int] = iter([self._first + place for place in places[batch]])
-            steps = writing.add(
-                collection._calls.layout, collection.encoder, documents[batch], numbers, _ignored
-            )
+            entries = partial(indexing.entries, collection.encoder)
+            steps = writing.add(collection._calls.layout, documents[batch], None, entries, numbers, _ignored)
             run(steps, collection._connection)
         return ""
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError, InvalidInputError, ShapeError
-from retrievers.kernels.rows import MOST, quantize, row_bytes
+from retrievers.kernels.rows import MOST, row_bytes, stored_form
 from retrievers.store import words
 from retrievers.store.codes import Assign
 from retrievers.store.connection import Connection
@@ -19,7 +19,7 @@ from retrievers.store.schema import State
 from retrievers.store.snapshot import WINDOW
 from retrievers.store.tokens import Files, checksum, code_names, token_names
 from retrievers.store.writer import Writer
-from retrievers.types import Document, TokenMatrix
+from retrievers.types import Document, QuantizedMatrix, TokenMatrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class Entry:
         document: its id is set.
         content_hash: changes when the document must be encoded again.
         windows: character spans of the windows in the text.
-        matrices: float32, (tokens, dim), one a window.
+        matrices: float32, (tokens, dim), one a window; or what quantize made of it.
         token_ids: numbers of the tokens that it has, for a collection that counts them; None where nobody knows.
     """
 
     document: Document
     content_hash: bytes
     windows: Sequence[tuple[int, int]]
-    matrices: Sequence[TokenMatrix]
+    matrices: Sequence[TokenMatrix | QuantizedMatrix]
     token_ids: Collection[int] | None = None
 
 
@@ -93,9 +93,15 @@ def prepare(entries: Sequence[Entry], dim: int) -> Batch:
             )
         described = np.zeros(len(entry.windows), WINDOW)
         for place, ((first, last), matrix) in enumerate(zip(entry.windows, entry.matrices, strict=True)):
-            if matrix.ndim != 2 or matrix.shape[1] != dim:
+            if isinstance(matrix, QuantizedMatrix):
+                if matrix.rows.shape != (len(matrix.scales), row_bytes(dim)):
+                    raise ShapeError(
+                        f"quantised rows have shape {matrix.rows.shape} for {len(matrix.scales)} scales: "
+                        f"(tokens, {row_bytes(dim)}) is needed, one scale a row."
+                    )
+            elif matrix.ndim != 2 or matrix.shape[1] != dim:
                 raise ShapeError(f"a matrix has shape {matrix.shape}: (tokens, {dim}) is needed.")
-            part, part_scales = quantize(matrix)
+            part, part_scales = stored_form(matrix)
             described[place] = (0, len(matrix), first, last, checksum(part, part_scales))
             rows.append(part)
             scales.append(part_scales)

@@ -137,6 +137,14 @@ class View:
             self._check_windows(key, document, counts[key])
         return found
 
+    def ids(self) -> list[str]:
+        """The ids of all documents, in order of insertion."""
+        return [row[0] for row in self._sound().rows("SELECT id FROM documents ORDER BY key")]
+
+    def keys_of(self, ids: Iterable[str]) -> dict[str, int]:
+        """Keys of the documents that are there, by id."""
+        return documents.keys_of(self._sound(), ids)
+
     def get(self, ids: Sequence[str]) -> list[Document]:
         """The documents that are there, in the order asked."""
         return documents.get(self._sound(), ids)

@@ -7,39 +7,24 @@
 
 The collection must be empty and have a HashingEncoder of this package with its default settings, by which equal words
 match exactly, so that every score in the suite is known. It needs pytest. With
-`pytest.register_assert_rewrite("retrievers.testing.collection")` in conftest.py a failure shows the values.
+`pytest.register_assert_rewrite("retrievers.testing")` in conftest.py a failure shows the values.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from retrievers.errors import FilterError, InvalidInputError, InvalidTypeError
-from retrievers.types import Document, Hit, Hits, SearchableCollection
-
-PARIS, BERLIN, BREAD = (
-    "Paris is the capital of France.",
-    "Berlin is the capital of Germany.",
-    "Bread needs flour, water and salt.",
-)
-METADATA: tuple[dict[str, Any], ...] = (
-    {"topic": "city", "people": 2.1, "tags": ["old", "river"], "seen": True, "deep": {"a": {"b": 1}}},
-    {"topic": "city", "people": 3, "tags": [], "seen": False, "note": None},
-    {"topic": "food", "name": "Brötchen 🥖", "price": 10**15},
-)
+from retrievers.testing.computed import ComputedMatrices
+from retrievers.testing.samples import BERLIN, BREAD, METADATA, PARIS, names
+from retrievers.types import Document, Hits, SearchableCollection
 
 
-def names(found: Iterable[Hit | Document]) -> list[str | None]:
-    """The ids, in order."""
-    return [one.id for one in found]
-
-
-class CollectionConformance:
+class CollectionConformance(ComputedMatrices):
     """What a collection must do, whatever keeps its documents."""
 
     @pytest.fixture

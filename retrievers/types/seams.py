@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from retrievers.types.evidence import Evidence
 from retrievers.types.hits import Hit, Hits
-from retrievers.types.values import Document, TokenMatrix
+from retrievers.types.values import Document, EncodedText, QuantizedMatrix, TokenMatrix
 
 
 class Condition(Protocol):
@@ -22,9 +23,14 @@ DocumentFilter = Mapping[str, Any] | Condition | Callable[[Document], bool]
 """Which documents count: a dict in the language of retrievers.filters, a filter made of one, or a function of a
 document, which is called for every document."""
 
+Query = str | TokenMatrix
+"""A question: a text, which the model encodes, or its rows from elsewhere, float32, (query_tokens, dim)."""
+
 Texts = Iterable[str | Document]
 Names = Iterable[str | None] | None
 Metadatas = Iterable[Mapping[str, Any] | None] | None
+Matrices = Iterable[TokenMatrix | QuantizedMatrix | EncodedText] | None
+"""What a model made of each document elsewhere: one matrix where the whole is one window, else an EncodedText."""
 
 
 @runtime_checkable
@@ -117,9 +123,11 @@ class SearchableCollection(Protocol):
         *,
         ids: Names = None,
         metadatas: Metadatas = None,
+        matrices: Matrices = None,
+        fingerprint: Mapping[str, Any] | None = None,
         show_progress: bool | None = None,
     ) -> list[str]:
-        """Encode and store documents; an id that is there already is replaced. Returns the ids."""
+        """Store documents, encoded now or by `matrices`; an id that is there is replaced. Returns the ids."""
         ...
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: DocumentFilter | None = None) -> int:
@@ -138,7 +146,7 @@ class SearchableCollection(Protocol):
 
     def search(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -150,7 +158,7 @@ class SearchableCollection(Protocol):
 
     def search_many(
         self,
-        queries: Iterable[str],
+        queries: Iterable[Query],
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -162,7 +170,7 @@ class SearchableCollection(Protocol):
 
     def rerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,
@@ -172,12 +180,24 @@ class SearchableCollection(Protocol):
         """Order given documents by their score for a question, best first."""
         ...
 
-    def explain(self, query: str, hit: Hit | str) -> Evidence:
+    def explain(self, query: Query, hit: Hit | str) -> Evidence:
         """Which characters of a document each query token matched, in the document's best window."""
         ...
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim)."""
+        ...
+
+    def ids(self) -> list[str]:
+        """The ids of all documents, in order of insertion."""
+        ...
+
+    def stream(self, ids: Iterable[str] | None = None) -> Iterator[tuple[Document, EncodedText]]:
+        """Documents with what is stored of their windows, for `add` of another collection."""
+        ...
+
+    def export(self, path: str | PathLike[str], *, show_progress: bool | None = None) -> int:
+        """Write everything into a file in the format Parquet. Returns how many documents there were."""
         ...
 
     def close(self) -> None:
@@ -212,6 +232,8 @@ class AsyncSearchableCollection(Protocol):
         *,
         ids: Names = None,
         metadatas: Metadatas = None,
+        matrices: Matrices = None,
+        fingerprint: Mapping[str, Any] | None = None,
         show_progress: bool | None = None,
     ) -> list[str]: ...
     async def adelete(
@@ -219,7 +241,7 @@ class AsyncSearchableCollection(Protocol):
     ) -> int: ...
     async def asearch(
         self,
-        query: str,
+        query: Query,
         *,
         k: int = 10,
         filter: DocumentFilter | None = None,
@@ -228,7 +250,7 @@ class AsyncSearchableCollection(Protocol):
     ) -> Hits: ...
     async def arerank(
         self,
-        query: str,
+        query: Query,
         documents: Texts | None = None,
         *,
         ids: Iterable[str] | None = None,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    pass
 
 TokenMatrix = NDArray[np.float32]
 """float32, (tokens, dim): one row a token, of length 1; the rows of a question may have weights, their lengths."""
@@ -27,6 +24,35 @@ def row_weights(query: TokenMatrix) -> TokenMatrix:
     """
     lengths = np.linalg.norm(query, axis=1)
     return np.ones_like(lengths) if (np.abs(lengths - 1) <= WEIGHTLESS).all() else lengths
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuantizedMatrix:
+    """A token matrix as a collection stores it: element j of row i is (rows[i, j] - 128) * scales[i].
+
+    Attributes:
+        rows: uint8, (tokens, dim rounded up to a multiple of 4), from 1 to 255; padding is 128.
+        scales: float32, (tokens,), each above 0.
+    """
+
+    rows: NDArray[np.uint8]
+    scales: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.scales)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedText:
+    """What a model made of a document: its windows, and a token matrix for each.
+
+    Attributes:
+        spans: the characters of context + text that each window was made of.
+        matrices: one a window, float32, (tokens, dim), each row of length 1; or as a collection stores it.
+    """
+
+    spans: Sequence[tuple[int, int]]
+    matrices: Sequence[TokenMatrix | QuantizedMatrix]
 
 
 NODE_KEY = "_node"

@@ -93,6 +93,18 @@ def test_a_search_by_a_vector_explains_itself(store):
         store.max_marginal_relevance_search_by_vector([0.0])
 
 
+async def test_a_search_by_a_matrix_finds_what_the_question_finds(store):
+    [matrix] = store.collection.encoder.encode_queries([QUERY])
+    expected = [document.id for document in store.similarity_search(QUERY, k=3)]
+    for given in (matrix, matrix.tolist()):
+        assert [document.id for document in store.similarity_search_by_vector(given, k=3)] == expected
+    found = await store.asimilarity_search_by_vector(matrix, k=3)
+    assert [document.id for document in found] == expected
+    diverse = store.max_marginal_relevance_search(QUERY, k=2, fetch_k=4)
+    assert store.max_marginal_relevance_search_by_vector(matrix, k=2, fetch_k=4) == diverse
+    assert await store.amax_marginal_relevance_search_by_vector(matrix, k=2, fetch_k=4) == diverse
+
+
 def test_a_path_makes_a_store_and_opens_a_retriever(tmp_path, planets, encoder):
     path = tmp_path / "index"
     for given in ({"path": path}, {"path": path, "encoder": encoder}):

@@ -48,7 +48,7 @@ class Change:
         if self.delete:
             return calls.delete(list(self.after), None)
         given = [one for one in self.after.values() if one is not None]
-        return calls.add(given, None, None, False)
+        return calls.add(given, None, None, None, None, False)
 
 
 @dataclass

@@ -14,7 +14,6 @@ from retrievers.errors import InvalidInputError, StoreConflictError
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.qdrant import QdrantCollection, writing
 from retrievers.qdrant.points import SCALES, TOKENS, numbers, restored, window_of
-from retrievers.qdrant.steps import run
 from retrievers.testing import HashingEncoder
 from tests.qdrant.harness import faults, kills
 
@@ -54,8 +53,7 @@ def test_what_is_stored_is_not_encoded_again(local):
 
 def test_a_stored_document_keeps_its_source_and_attachment(local):
     given = Document(LONG, "a", {"n": 1}, source="book", attachment={"kind": "part"})
-    layout = local._calls.layout
-    run(writing.add(layout, local.encoder, [given], iter([1]), lambda done: None), local._connection)
+    local.add([given])
     local.add([LONG], ids=["a"], metadatas=[{"n": 2}])
     local.add(["other"], ids=["a"], metadatas=[{"n": 3}])
     assert local.get() == [Document("other", "a", {"n": 3}, source="book", attachment={"kind": "part"})]
@@ -117,7 +115,7 @@ def test_what_another_writer_is_about_to_commit_is_not_swept_away(pair):
     """The first deletes what is older than its version while the second has uploaded the windows of the next one."""
     first, second = pair
     first.add(["before"], ids=["a"])
-    steps = second._calls.add([f"second {LONG}"], ["a"], None, False)
+    steps = second._calls.add([f"second {LONG}"], ["a"], None, None, None, False)
     waiting = []
 
     def upload():
@@ -149,7 +147,9 @@ def _uploads(step):
 def test_windows_that_were_seen_without_their_head_are_scored_again(pair):
     """The server searches before the commit, and the head is read after it."""
     first, second = pair
-    writing, step = until(first, first._calls.add([LONG], ["a"], None, False), "batch_update_points")
+    writing, step = until(
+        first, first._calls.add([LONG], ["a"], None, None, None, False), "batch_update_points"
+    )
     reading, query = until(
         second, second._calls.search(["one"], 1, None, None, None, True, None), "query_batch_points"
     )
@@ -166,7 +166,7 @@ def test_windows_that_were_seen_without_their_head_are_scored_again(pair):
 def test_a_search_between_the_requests_of_new_metadata_finds_all_windows(pair):
     first, second = pair
     first.add([LONG], ids=["a"], metadatas=[{"n": 1}])
-    steps = first._calls.add([LONG], ["a"], [{"n": 2}], False)
+    steps = first._calls.add([LONG], ["a"], [{"n": 2}], None, None, False)
     steps, step = until(first, steps, "batch_update_points")
     states = []
     with suppress(StopIteration):
