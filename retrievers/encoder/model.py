@@ -11,7 +11,7 @@ import numpy as np
 
 from retrievers import arguments
 from retrievers.encoder import loading, passes, weighing, windows
-from retrievers.encoder.batching import PADDING, batches, budget_of, buffered, looked_at
+from retrievers.encoder.batching import LENGTH_STEP, PADDING, batches, budget_of, buffered, looked_at
 from retrievers.encoder.convolutions import unmask_convolutions
 from retrievers.encoder.fingerprints import fingerprint, moved_on, reopening
 from retrievers.encoder.identity import is_first
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 # Texts of this many tokens are sorted by length together: more gains nothing, and holds more in memory.
 BUFFER_TOKENS = 1 << 16
-# Documents are padded to a multiple of so many tokens: oneDNN keeps a program for each shape that it meets, and
-# with lengths as they come its memory grows over tens of thousands of texts. Measured: benchmarks/encoding.py memory.
-LENGTH_STEP = 8
 PROBE = "Who wrote the first program, and when?"
 
 
@@ -147,8 +144,7 @@ class LateInteractionEncoder(Encoder):
         self.dtype = str(self.model.dtype or "float32").removeprefix("torch.")
         self.token_budget = budget_of(token_budget, self.dtype, where)
 
-        # A first pass here says once, unheard, what transformers has to say about missing kernels.
-        with loading.quiet():
+        with loading.quiet():  # said once and unheard: what transformers has to say of missing kernels
             self._pads = True
             self.dim, self._pads = self._probe()
         options = {
@@ -275,6 +271,10 @@ class LateInteractionEncoder(Encoder):
         """Numbers of the tokens of each text that have rows."""
         filled = iter(self._preprocess.ids([text for text in texts if text.strip()], "document"))
         return [next(filled) if text.strip() else [] for text in texts]
+
+    def weighing(self, query_weights: Sequence[str]) -> LateInteractionEncoder:
+        """This encoder with other query_weights; the model itself is shared."""
+        return self._twin(query_weights=weighing.checked(query_weights))
 
     def without_pooling(self) -> LateInteractionEncoder:
         """This encoder with a row a token, for evidence alone: its fingerprint stays what it was."""

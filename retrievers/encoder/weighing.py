@@ -22,7 +22,7 @@ LENGTHS = "token_lengths"  # of the hidden states, among a model's features
 
 
 def weigh(model: MultiVectorEncoder, weights: object, own: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Let a model note the lengths of its hidden states, if a question's rows are weighted by them.
+    """Let a model note the lengths of its hidden states, and say what a question's rows are weighted by.
 
     Args:
         model: that makes the rows.
@@ -34,12 +34,11 @@ def weigh(model: MultiVectorEncoder, weights: object, own: tuple[str, ...] = ())
         InvalidInputError: it is no list of them.
     """
     names = checked(own if weights is None else weights)
-    if "length" in names:
-        from sentence_transformers.base.modules import Normalize
+    from sentence_transformers.base.modules import Normalize
 
-        for module in model:
-            if isinstance(module, Normalize) and module.module_input_name == "token_embeddings":
-                module.register_forward_pre_hook(_note)
+    for module in model:
+        if isinstance(module, Normalize) and module.module_input_name == "token_embeddings":
+            module.register_forward_pre_hook(_note)
     return names
 
 
