@@ -27,8 +27,7 @@ from retrievers.types import Encoder, TokenKind, TokenMatrix
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-# Texts of this many tokens are sorted by length together: more gains nothing, and holds more in memory.
-BUFFER_TOKENS = 1 << 16
+BUFFER_TOKENS = 1 << 16  # tokens of the texts that are sorted by length together: more gains nothing
 PROBE = "Who wrote the first program, and when?"
 
 
