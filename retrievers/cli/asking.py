@@ -121,7 +121,7 @@ def _evaluate_own(options: argparse.Namespace) -> int:
             collection,
             queries,
             qrels,
-            baselines=not options.no_baselines,
+            baselines=() if options.no_baselines else evaluate.BASELINES,
             language=options.language or "en",
             tuned=options.tune,
         )

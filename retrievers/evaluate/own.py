@@ -13,7 +13,7 @@ from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError
 from retrievers.evaluate.baselines import BM25, Baseline, SingleVector, single_vectors
 from retrievers.evaluate.bootstrap import Interval, paired
-from retrievers.evaluate.comparison import rank_documents
+from retrievers.evaluate.comparison import BASELINES, rank_documents
 from retrievers.evaluate.metrics import Qrels, ndcg
 from retrievers.evaluate.questions import FEW
 from retrievers.evaluate.settings import GRID, Setting, measure_settings, possible, stored_mean
@@ -55,7 +55,7 @@ def evaluate_own(
     qrels: Qrels,
     *,
     settings: Sequence[Setting] = GRID,
-    baselines: bool = True,
+    baselines: Sequence[str] = BASELINES,
     language: str = "en",
     tuned: bool = False,
 ) -> Report:
@@ -66,7 +66,7 @@ def evaluate_own(
         queries: query id to question.
         qrels: query id to document id to gain.
         settings: what to try, the simplest first; those that the rows do not allow are left out (see possible).
-        baselines: whether BM25 and the single vector of the model are measured, which encodes every window again.
+        baselines: any of BASELINES, or none. The single vector encodes every window again.
         language: of the documents, for BM25.
         tuned: whether a setting and a threshold are proposed.
     Raises:
@@ -90,8 +90,7 @@ def evaluate_own(
     found = measure_settings(collection, queries, qrels, tried)
     before = found[present].values
     measured: list[tuple[str, NDArray[np.float64]]] = [(str(one), found[one].values) for one in tried]
-    if baselines:
-        measured += _baselines(collection, encoder, queries, qrels, language)
+    measured += _baselines(collection, encoder, queries, qrels, baselines, language)
     rows = tuple(
         (name, float(values.mean()), None if name == str(present) else paired(before, values))
         for name, values in measured
@@ -107,6 +106,7 @@ def _baselines(
     encoder: LateInteractionEncoder,
     queries: Mapping[str, str],
     qrels: Qrels,
+    baselines: Sequence[str],
     language: str,
 ) -> list[tuple[str, NDArray[np.float64]]]:
     """BM25 and the single vector over the same windows: nDCG@10 of each question."""
@@ -118,8 +118,10 @@ def _baselines(
             texts.append(whole[start:end])
             owners.append(place)
     asked = [query for query in qrels if query in queries]
-    kind, embed = single_vectors(encoder)
-    systems: list[Baseline] = [BM25(texts, language=language), SingleVector(texts, embed, kind)]
+    systems: list[Baseline] = [BM25(texts, language=language)] if "BM25" in baselines else []
+    if "single vector" in baselines:
+        kind, embed = single_vectors(encoder)
+        systems.append(SingleVector(texts, embed, kind))
     made = []
     for system in systems:
         ranked = rank_documents(
