@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from retrievers.errors import InvalidInputError
 
@@ -15,7 +15,7 @@ def mix(model: MultiVectorEncoder, weight: object, own: float = 0.0) -> float:
     """Let a model mix its rows; a weight of 0 leaves it as it is.
 
     Args:
-        model: gets a module at its end; one that was saved with it has it already.
+        model: gets a module at its end.
         weight: as the user gave it; None takes the model's own.
         own: what the model is used with.
     Returns:
@@ -23,17 +23,14 @@ def mix(model: MultiVectorEncoder, weight: object, own: float = 0.0) -> float:
     Raises:
         InvalidInputError: it is no number, or below 0.
     """
-    there: Any = next((module for module in model if type(module).__name__ == "MeanMixing"), None)
     if weight is None:
-        weight = own if there is None else there.weight
+        weight = own
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
         raise InvalidInputError(
             f"mean_weight is {weight!r}; it is a number of 0 or more: 0 leaves each row to itself, 0.25 adds "
             "a quarter of the mean of its window's rows."
         )
-    if there is not None:
-        there.weight = float(weight)
-    elif weight:
+    if weight:
         from retrievers.encoder.mean_mixing import MeanMixing
 
         model.append(MeanMixing(float(weight)))

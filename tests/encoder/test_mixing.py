@@ -125,14 +125,6 @@ def test_of_a_collection_of_before_the_options_are_off(plain):
     assert (options["mean_weight"], list(options["query_weights"])) == (0, [])
 
 
-def test_a_model_that_was_saved_with_its_mean_keeps_it_once(mixed, tmp_path):
-    mixed.model.save_pretrained(str(tmp_path / "saved"))
-    again = LateInteractionEncoder(str(tmp_path / "saved"), **OPTIONS)
-    assert again.fingerprint["documents"]["mean_weight"] == 0.25
-    for before, after in zip(mixed.encode_documents(TEXTS), again.encode_documents(TEXTS), strict=True):
-        assert after == pytest.approx(before, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     "options",
     [{"mean_weight": value} for value in (-0.1, True, "much", float("nan"), float("inf"))]
