@@ -64,7 +64,18 @@ def test_every_public_name_can_be_had():
         assert getattr(retrievers, name) is not None
 
 
-PUBLIC = ("errors", "types", "filters", "langchain", "llama_index", "evaluate", "qdrant", "ray", "testing")
+PUBLIC = (
+    "errors",
+    "types",
+    "filters",
+    "citations",
+    "langchain",
+    "llama_index",
+    "evaluate",
+    "qdrant",
+    "ray",
+    "testing",
+)
 
 
 @pytest.mark.parametrize("name", PUBLIC)

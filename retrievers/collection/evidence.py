@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import fsum
+from typing import Any
 
 import numpy as np
 
 from retrievers.encoder import LateInteractionEncoder
-from retrievers.errors import CorruptStoreError
+from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.types import (
     Document,
     Encoder,
     Evidence,
+    Hits,
     Match,
+    SearchableCollection,
     TokenKind,
     TokenMatrix,
     Window,
@@ -79,6 +83,28 @@ def explain(
         similarity=similarity,
         spans=spans,
     )
+
+
+def of_hits(collection: SearchableCollection, found: Hits) -> list[dict[str, Any]]:
+    """Evidence of each hit as JSON values, see Evidence.as_json; the question is not encoded again.
+
+    A document that was replaced or removed since it was found has no rows left that could tell its words: then there
+    is the passage, the score of the hit and no highlight, and the evidence is approximate.
+
+    Args:
+        collection: what was searched or has reranked.
+        found: its hits. Those of a user's own collection may not know how they are explained; then its `explain` is
+            asked, which encodes the question.
+    """
+    tell = found._explain or partial(collection.explain, found.query)
+    made = []
+    for hit in found:
+        try:
+            evidence = tell(hit)
+        except InvalidInputError:
+            evidence = Evidence(found.query, hit.text, hit.passage, (), hit.score, approximate=True)
+        made.append(evidence.as_json())
+    return made
 
 
 def _places(

@@ -187,7 +187,7 @@ class Reader:
             [matrix] = self._weighted(view, [question], asked)
         ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-        return self._hits(kept, question.text, matrix)
+        return self._hits(kept, question.text, matrix, given)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).
@@ -219,39 +219,64 @@ class Reader:
 
     # Help
 
-    def _hits(self, found: Iterable[Hit], query: str, matrix: TokenMatrix) -> Hits:
-        return Hits(found, query=query, matrix=matrix, explain=lambda hit: self._evidence(query, matrix, hit))
+    def _hits(
+        self, found: Iterable[Hit], query: str, matrix: TokenMatrix, given: Sequence[Document] = ()
+    ) -> Hits:
+        """Hits that can be explained without encoding the question again.
 
-    def _evidence(self, query: str, matrix: TokenMatrix, hit: Hit | str) -> Evidence:
-        """explain for a question that is encoded: all that is stored comes from one snapshot."""
-        if isinstance(hit, Hit) and hit.id is None:
-            return self._evidence_of_loose(query, matrix, hit)
-        key = hit if isinstance(hit, str) else str(hit.id)
+        Args:
+            given: the documents that were reranked; none for a search.
+        """
+
+        def explain(hit: Hit) -> Evidence:
+            document = given[hit.position] if given and hit.position is not None else None
+            return self._evidence(query, matrix, hit, document)
+
+        return Hits(found, query=query, matrix=matrix, explain=explain)
+
+    def _evidence(
+        self, query: str, matrix: TokenMatrix, hit: Hit | str, given: Document | None = None
+    ) -> Evidence:
+        """explain for a question that is encoded: all that is stored comes from one snapshot.
+
+        Args:
+            given: the document of a hit that was reranked, where it is known: it may have a context.
+        """
+        if given is None and isinstance(hit, Hit) and (hit.id is None or hit.position is not None):
+            given = Document(hit.text, hit.id)
+        key = hit if isinstance(hit, str) else hit.id
         with self.store.read() as view:
-            document = next(iter(view.get(validate.identifiers([key]))), None)
-            if document is None:
-                raise self._absent([key])
-            if isinstance(hit, Hit) and hit.text != document.text:
+            stored = None if key is None else next(iter(view.get(validate.identifiers([key]))), None)
+            if isinstance(hit, Hit) and given is not None:
+                given = reranking.with_context(given, stored)
+                if stored is None or not reranking.is_same(given, stored):
+                    return self._evidence_of_loose(query, matrix, hit, given)
+            if stored is None:
+                raise self._absent([str(key)])
+            if isinstance(hit, Hit) and hit.text != stored.text:
                 raise InvalidInputError(
                     f"document {key!r} has another text by now: search again, then explain."
                 )
             passage = hit.passage if isinstance(hit, Hit) else None
-            found = matrices.best_window(view, document, matrix, passage)
+            found = matrices.best_window(view, stored, matrix, passage)
         if found is None:
-            return Evidence(query, document.text, None, (), 0.0)
+            return Evidence(query, stored.text, None, (), 0.0)
         best, span, rows = found
-        return evidence.explain(self.encoder, query, matrix, document, best, span, rows)
+        return evidence.explain(self.encoder, query, matrix, stored, best, span, rows)
 
-    def _evidence_of_loose(self, query: str, matrix: TokenMatrix, hit: Hit) -> Evidence:
-        """explain of a text that was reranked and is not stored."""
-        document, best = Document(hit.text), hit.passage
+    def _evidence_of_loose(self, query: str, matrix: TokenMatrix, hit: Hit, document: Document) -> Evidence:
+        """explain of a text that was reranked and is not stored: its window is encoded again."""
+        best = hit.passage
         if best is None or not len(matrix):
             return Evidence(query, document.text, None, (), 0.0)
-        if hit.text[best.start : best.end] != best.text:
+        spans = self.encoder.split(document.context + document.text)
+        windows = [hits.passage_of(document, span, number) for number, span in enumerate(spans)]
+        if best not in windows:
             raise InvalidInputError(
-                f"the passage of the hit is not its text at {best.start}:{best.end}: rerank again, then explain."
+                f"the text of the hit has no window number {best.number} at {best.start}:{best.end}: rerank again, "
+                "then explain."
             )
-        return evidence.explain(self.encoder, query, matrix, document, best, (best.start, best.end))
+        return evidence.explain(self.encoder, query, matrix, document, best, spans[best.number])
 
     def _encoded(self, asked: Sequence[questions.Question]) -> list[TokenMatrix]:
         return questions.encoded(lambda: self.encoder, asked, self.store.dim)

@@ -61,13 +61,18 @@ def recognised(
         twins: the stored document of each id.
         known: its content hash.
     """
-    whole = [_with_context(one, None if one.id is None else twins.get(one.id)) for one in documents]
+    whole = [with_context(one, None if one.id is None else twins.get(one.id)) for one in documents]
     places = [
         place
         for place, one in enumerate(whole)
         if one.id is not None and one.id in known and known[one.id] == indexing.content_hash(one)
     ]
     return whole, places
+
+
+def is_same(document: Document, stored: Document) -> bool:
+    """Whether a document and a stored one are encoded from the same characters."""
+    return (document.context, document.text) == (stored.context, stored.text)
 
 
 def encoded(
@@ -94,7 +99,7 @@ def encoded(
     return found
 
 
-def _with_context(document: Document, stored: Document | None) -> Document:
+def with_context(document: Document, stored: Document | None) -> Document:
     """A document with the context that is stored for it: frameworks know no contexts, and pass on the text alone."""
     if stored is None or document.context or stored.text != document.text:
         return document

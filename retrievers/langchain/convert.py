@@ -8,15 +8,36 @@ from typing import Any
 
 from langchain_core.documents import Document as LangChainDocument
 
-from retrievers.types import NODE_KEY, Document, Hit
+from retrievers.collection.evidence import of_hits
+from retrievers.types import NODE_KEY, Document, Hit, Hits, SearchableCollection
 
 
-def from_hit(hit: Hit, score_key: str | None = None) -> LangChainDocument:
-    """A found document, with hit.normalized_score in its metadata only where score_key names the key.
+def from_hits(
+    collection: SearchableCollection,
+    found: Hits,
+    *,
+    score_key: str | None = None,
+    evidence_key: str | None = None,
+) -> list[LangChainDocument]:
+    """Found documents; score and evidence are in their metadata only under the keys that are named.
 
     LangChain's MultiQueryRetriever takes two documents for one only if their metadata is equal too, so a
     score that nobody asked for would turn one document found by two queries into two.
+
+    Args:
+        collection: what was searched.
+        found: its hits.
+        score_key: of hit.normalized_score.
+        evidence_key: of Evidence.as_json().
     """
+    documents = [_from_hit(hit, score_key) for hit in found]
+    if evidence_key is not None:
+        for document, told in zip(documents, of_hits(collection, found), strict=True):
+            document.metadata[evidence_key] = told
+    return documents
+
+
+def _from_hit(hit: Hit, score_key: str | None = None) -> LangChainDocument:
     metadata = _shown(hit.metadata)
     if score_key is not None:
         metadata[score_key] = hit.normalized_score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import Field, PrivateAttr
 
 from retrievers.collection.arguments import scoring
 from retrievers.collection.asynchronous import asynchronous
+from retrievers.collection.evidence import of_hits
 from retrievers.langchain.convert import to_texts, with_metadata
 from retrievers.langchain.options import Model, OpenCollection, Strict
 from retrievers.types import Hits, SearchableCollection
@@ -35,6 +37,12 @@ class LateInteractionReranker(Strict, BaseDocumentCompressor):
     score_threshold: float | None = Field(default=None, ge=0, le=1)
     """Least normalized score, in [0, 1], of a document that is kept."""
 
+    evidence_key: str | None = None
+    """Key under which the evidence, see Evidence.as_json, is written into the metadata of each document kept.
+
+    retrievers.citations reads it under "evidence". None writes nothing.
+    """
+
     _collection: SearchableCollection = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
@@ -52,12 +60,10 @@ class LateInteractionReranker(Strict, BaseDocumentCompressor):
         Returns:
             Copies, best first, with the normalized score as metadata["relevance_score"].
         """
-        return _scored(
-            documents,
-            self._collection.rerank(
-                query, to_texts(documents), top_n=self.top_n, score_threshold=self.score_threshold
-            ),
+        hits = self._collection.rerank(
+            query, to_texts(documents), top_n=self.top_n, score_threshold=self.score_threshold
         )
+        return self._scored(documents, hits)
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -66,13 +72,16 @@ class LateInteractionReranker(Strict, BaseDocumentCompressor):
         hits = await asynchronous(self._collection).arerank(
             query, to_texts(documents), top_n=self.top_n, score_threshold=self.score_threshold
         )
-        return _scored(documents, hits)
+        return await asyncio.to_thread(self._scored, documents, hits)
 
-
-def _scored(documents: Sequence[Document], hits: Hits) -> list[Document]:
-    """Copies of the documents of some hits, each with its normalized score."""
-    return [
-        with_metadata(documents[hit.position], {"relevance_score": hit.normalized_score})
-        for hit in hits
-        if hit.position is not None
-    ]
+    def _scored(self, documents: Sequence[Document], hits: Hits) -> list[Document]:
+        """Copies of the documents of some hits, each with its normalized score, and with evidence if asked for."""
+        added: list[dict[str, Any]] = [{"relevance_score": hit.normalized_score} for hit in hits]
+        if self.evidence_key is not None:
+            for metadata, told in zip(added, of_hits(self._collection, hits), strict=True):
+                metadata[self.evidence_key] = told
+        return [
+            with_metadata(documents[hit.position], metadata)
+            for hit, metadata in zip(hits, added, strict=True)
+            if hit.position is not None
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any, ClassVar
@@ -15,19 +16,19 @@ from pydantic import Field
 
 from retrievers.collection.arguments import opened, refuse
 from retrievers.collection.asynchronous import asynchronous
-from retrievers.langchain.convert import from_hit
+from retrievers.langchain.convert import from_hits
 from retrievers.langchain.filters import translate
 from retrievers.langchain.options import OpenCollection, Strict
-from retrievers.types import Encoder, SearchableCollection
+from retrievers.types import Encoder, Hits, SearchableCollection
 
 OF_A_CALL = ("k", "filter", "score_threshold")
 OF_THE_FRAMEWORK = ("run_id", "verbose")
 """What BaseRetriever.invoke reads for itself."""
 
 OF_A_SEARCH: Mapping[str, tuple[str, ...]] = {
-    "similarity": OF_A_CALL,
-    "similarity_score_threshold": OF_A_CALL,
-    "mmr": (*OF_A_CALL, "fetch_k", "lambda_mult"),
+    "similarity": (*OF_A_CALL, "evidence_key"),
+    "similarity_score_threshold": (*OF_A_CALL, "evidence_key"),
+    "mmr": (*OF_A_CALL, "evidence_key", "fetch_k", "lambda_mult"),
 }
 """The search_kwargs of each search_type of LangChain's own retriever."""
 
@@ -75,6 +76,12 @@ class LateInteractionRetriever(Strict, BaseRetriever):
     query to query.
     """
 
+    evidence_key: str | None = None
+    """Key under which the evidence, see Evidence.as_json, is written into the metadata of each document returned.
+
+    retrievers.citations reads it under "evidence". None writes nothing, for the same reason.
+    """
+
     def __init__(
         self,
         *,
@@ -112,7 +119,7 @@ class LateInteractionRetriever(Strict, BaseRetriever):
         verbose: bool = False,
     ) -> list[Document]:
         hits = self.collection.search(query, **self._options(k, filter, score_threshold))
-        return [from_hit(hit, self.score_key) for hit in hits]
+        return self._documents(hits)
 
     async def _aget_relevant_documents(
         self,
@@ -126,7 +133,11 @@ class LateInteractionRetriever(Strict, BaseRetriever):
     ) -> list[Document]:
         options = self._options(k, filter, score_threshold)
         hits = await asynchronous(self.collection).asearch(query, **options)
-        return [from_hit(hit, self.score_key) for hit in hits]
+        return await asyncio.to_thread(self._documents, hits)
+
+    def _documents(self, hits: Hits) -> list[Document]:
+        keys = {"score_key": self.score_key, "evidence_key": self.evidence_key}
+        return from_hits(self.collection, hits, **keys)
 
     def _options(self, k: int | None, filter: Any, threshold: float | None) -> dict[str, Any]:
         """Those of Collection.search: of the call where it has them, else of this object."""

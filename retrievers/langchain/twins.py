@@ -14,7 +14,7 @@ from langchain_core.vectorstores import VectorStore
 
 from retrievers.collection.asynchronous import asynchronous
 from retrievers.errors import UnsupportedError
-from retrievers.langchain.convert import from_hit, to_document
+from retrievers.langchain.convert import from_hits, to_document
 from retrievers.langchain.filters import translate
 from retrievers.search.diversity import diversified
 from retrievers.types import AsyncSearchableCollection, Hits, Query, SearchableCollection
@@ -59,22 +59,37 @@ class AsyncVectorStore(VectorStore):
         return True
 
     async def asimilarity_search(
-        self, query: str, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
+        evidence_key: str | None = None,
     ) -> list[Document]:
         """similarity_search without blocking the event loop."""
-        return [from_hit(hit) for hit in await self._asearch(query, k, filter, score_threshold)]
+        return await self._documents(await self._asearch(query, k, filter, score_threshold), evidence_key)
 
     async def asimilarity_search_with_score(
-        self, query: str, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
+        evidence_key: str | None = None,
     ) -> list[tuple[Document, float]]:
         """similarity_search_with_score without blocking the event loop."""
-        return [(from_hit(hit), hit.score) for hit in await self._asearch(query, k, filter, score_threshold)]
+        hits = await self._asearch(query, k, filter, score_threshold)
+        documents = await self._documents(hits, evidence_key)
+        return [(document, hit.score) for document, hit in zip(documents, hits, strict=True)]
 
     async def _asimilarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, *, filter: Any = None
+        self, query: str, k: int = 4, *, filter: Any = None, evidence_key: str | None = None
     ) -> list[tuple[Document, float]]:
-        found = await self._asearch(query, k, filter, None)
-        return [(from_hit(hit), hit.normalized_score) for hit in found]
+        hits = await self._asearch(query, k, filter, None)
+        documents = await self._documents(hits, evidence_key)
+        return [(document, hit.normalized_score) for document, hit in zip(documents, hits, strict=True)]
 
     async def amax_marginal_relevance_search(
         self,
@@ -85,11 +100,12 @@ class AsyncVectorStore(VectorStore):
         *,
         filter: Any = None,
         score_threshold: float | None = None,
+        evidence_key: str | None = None,
     ) -> list[Document]:
         """max_marginal_relevance_search without blocking the event loop."""
         found = await self._asearch(query, max(k, fetch_k), filter, score_threshold)
         chosen = await asyncio.to_thread(diversified, self.collection, found, k=k, lambda_mult=lambda_mult)
-        return [from_hit(hit) for hit in chosen]
+        return await self._documents(chosen, evidence_key)
 
     def similarity_search_by_vector(
         self, embedding: Any, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
@@ -106,14 +122,14 @@ class AsyncVectorStore(VectorStore):
             ShapeError: it is a matrix of another shape.
         """
         options = {"k": k, "filter": translate(filter), "score_threshold": score_threshold}
-        return [from_hit(hit) for hit in self.collection.search(_matrix(embedding), **options)]
+        return from_hits(self.collection, self.collection.search(_matrix(embedding), **options))
 
     async def asimilarity_search_by_vector(
         self, embedding: Any, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
     ) -> list[Document]:
         """similarity_search_by_vector without blocking the event loop."""
         found = await self._asearch(_matrix(embedding), k, filter, score_threshold)
-        return [from_hit(hit) for hit in found]
+        return await self._documents(found, None)
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -128,7 +144,8 @@ class AsyncVectorStore(VectorStore):
         """As max_marginal_relevance_search, by the rows of a question; see similarity_search_by_vector."""
         options = {"k": max(k, fetch_k), "filter": translate(filter), "score_threshold": score_threshold}
         found = self.collection.search(_matrix(embedding), **options)
-        return [from_hit(hit) for hit in diversified(self.collection, found, k=k, lambda_mult=lambda_mult)]
+        chosen = diversified(self.collection, found, k=k, lambda_mult=lambda_mult)
+        return from_hits(self.collection, chosen)
 
     async def amax_marginal_relevance_search_by_vector(
         self,
@@ -143,12 +160,15 @@ class AsyncVectorStore(VectorStore):
         """max_marginal_relevance_search_by_vector without blocking the event loop."""
         found = await self._asearch(_matrix(embedding), max(k, fetch_k), filter, score_threshold)
         chosen = await asyncio.to_thread(diversified, self.collection, found, k=k, lambda_mult=lambda_mult)
-        return [from_hit(hit) for hit in chosen]
+        return await self._documents(chosen, None)
 
     async def _asearch(self, query: Query, k: int, filter: Any, score_threshold: float | None) -> Hits:
         return await self._awaited.asearch(
             query, k=k, filter=translate(filter), score_threshold=score_threshold
         )
+
+    async def _documents(self, hits: Hits, evidence_key: str | None) -> list[Document]:
+        return await asyncio.to_thread(from_hits, self.collection, hits, evidence_key=evidence_key)
 
     @property
     def _awaited(self) -> AsyncSearchableCollection:

@@ -17,7 +17,7 @@ from langchain_core.vectorstores.base import VectorStoreRetriever
 
 from retrievers.collection.arguments import created, created_by_default
 from retrievers.errors import InvalidInputError, InvalidTypeError
-from retrievers.langchain.convert import from_document, from_hit, to_document
+from retrievers.langchain.convert import from_document, from_hits, to_document
 from retrievers.langchain.filters import translate
 from retrievers.langchain.retriever import StoreRetriever
 from retrievers.langchain.twins import AsyncVectorStore
@@ -112,7 +112,13 @@ class LateInteractionVectorStore(AsyncVectorStore):
     # ---- searching
 
     def similarity_search(
-        self, query: str, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
+        evidence_key: str | None = None,
     ) -> list[Document]:
         """The k documents that match best, best first.
 
@@ -122,23 +128,36 @@ class LateInteractionVectorStore(AsyncVectorStore):
             filter: a dictionary, a filter of retrievers.filters, or a callable that takes a Document; it is
                 applied before k.
             score_threshold: least relevance score, in [0, 1].
+            evidence_key: key under which the evidence, see Evidence.as_json, is written into the metadata; None
+                writes nothing. The question is not encoded again for it.
         Raises:
             InvalidInputError: k < 1 or a threshold outside [0, 1].
             FilterError: a filter that the language does not have.
         """
-        return [from_hit(hit) for hit in self._search(query, k, filter, score_threshold)]
+        hits = self._search(query, k, filter, score_threshold)
+        return from_hits(self.collection, hits, evidence_key=evidence_key)
 
     def similarity_search_with_score(
-        self, query: str, k: int = 4, *, filter: Any = None, score_threshold: float | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Any = None,
+        score_threshold: float | None = None,
+        evidence_key: str | None = None,
     ) -> list[tuple[Document, float]]:
         """As similarity_search, each with its MaxSim: higher is better."""
-        return [(from_hit(hit), hit.score) for hit in self._search(query, k, filter, score_threshold)]
+        hits = self._search(query, k, filter, score_threshold)
+        documents = from_hits(self.collection, hits, evidence_key=evidence_key)
+        return [(document, hit.score) for document, hit in zip(documents, hits, strict=True)]
 
     def _similarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, *, filter: Any = None
+        self, query: str, k: int = 4, *, filter: Any = None, evidence_key: str | None = None
     ) -> list[tuple[Document, float]]:
         # LangChain derives a relevance from a score alone; MaxSim needs the length of the query too.
-        return [(from_hit(hit), hit.normalized_score) for hit in self._search(query, k, filter, None)]
+        hits = self._search(query, k, filter, None)
+        documents = from_hits(self.collection, hits, evidence_key=evidence_key)
+        return [(document, hit.normalized_score) for document, hit in zip(documents, hits, strict=True)]
 
     def max_marginal_relevance_search(
         self,
@@ -149,6 +168,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
         *,
         filter: Any = None,
         score_threshold: float | None = None,
+        evidence_key: str | None = None,
     ) -> list[Document]:
         """The k documents that match well and differ from each other.
 
@@ -159,6 +179,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
             lambda_mult: 1 for relevance alone, 0 for diversity alone.
             filter: as similarity_search.
             score_threshold: as similarity_search.
+            evidence_key: as similarity_search.
         """
         hits = search_diverse(
             self.collection,
@@ -169,7 +190,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
             filter=translate(filter),
             score_threshold=score_threshold,
         )
-        return [from_hit(hit) for hit in hits]
+        return from_hits(self.collection, hits, evidence_key=evidence_key)
 
     def _search(self, query: str, k: int, filter: Any, score_threshold: float | None) -> Hits:
         return self.collection.search(query, k=k, filter=translate(filter), score_threshold=score_threshold)
@@ -247,7 +268,8 @@ class LateInteractionVectorStore(AsyncVectorStore):
 
         Args:
             kwargs: `search_type` ("similarity", "similarity_score_threshold" or "mmr"), `search_kwargs`
-                (`k`, `filter`, `score_threshold`, and for "mmr" `fetch_k` and `lambda_mult`), `tags`, `metadata`.
+                (`k`, `filter`, `score_threshold`, `evidence_key`, and for "mmr" `fetch_k` and `lambda_mult`), `tags`,
+                `metadata`.
         Raises:
             UnknownOptionError: another keyword, here or in search_kwargs.
         """

@@ -20,6 +20,7 @@ if tuple(int(part) for part in _VERSION.split(".")[:2]) < (0, 14):
 
 # The check came first: without llama-index-core these imports fail with no word about the extra.
 # ruff: noqa: E402
+from retrievers.llama_index.citations import citable_blocks, citation_blocks
 from retrievers.llama_index.index import LateInteractionIndex
 from retrievers.llama_index.ingestion import LateInteractionTransform
 from retrievers.llama_index.passages import PassagePostprocessor
@@ -34,4 +35,6 @@ __all__ = [
     "LateInteractionTransform",
     "LateInteractionVectorStore",
     "PassagePostprocessor",
+    "citable_blocks",
+    "citation_blocks",
 ]

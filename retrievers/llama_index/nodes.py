@@ -90,6 +90,13 @@ def to_node(id: str | None, text: str, metadata: Mapping[str, Any]) -> BaseNode:
     return json_to_doc({**kept, DATA_KEY: data})
 
 
+def with_evidence(node: BaseNode, key: str, told: Mapping[str, Any]) -> BaseNode:
+    """A copy of a node with evidence in its metadata, which no language model and no encoder is shown."""
+    shown_to = ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
+    hidden = {name: [*(one for one in getattr(node, name) if one != key), key] for name in shown_to}
+    return node.model_copy(update={"metadata": {**node.metadata, key: dict(told)}, **hidden})
+
+
 def is_node(document: Document) -> bool:
     """Whether a stored document was written as a node; what another framework wrote was cut from nothing."""
     return _ours(document.metadata)

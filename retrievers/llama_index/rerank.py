@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -16,8 +17,9 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from retrievers.collection import validate
 from retrievers.collection.arguments import scoring
 from retrievers.collection.asynchronous import asynchronous
+from retrievers.collection.evidence import of_hits
 from retrievers.llama_index.component import Component, Score, question, scale, score_of
-from retrievers.llama_index.nodes import to_text
+from retrievers.llama_index.nodes import to_text, with_evidence
 from retrievers.types import Encoder, Hits, SearchableCollection
 
 dispatcher = instrument.get_dispatcher(__name__)
@@ -36,6 +38,8 @@ class LateInteractionRerank(Component, BaseNodePostprocessor):
         top_n: how many nodes to keep; None keeps all.
         score_threshold: least normalized score, in [0, 1], of a node that is kept.
         score: the scale of the scores that nodes get: "normalized", in [0, 1], or "maxsim".
+        evidence_key: key under which the evidence, see Evidence.as_json, is written into the metadata of copies of the
+            nodes, excluded from what language models and embeddings see; None writes nothing.
         callback_manager: told of each run, as RERANKING.
     Raises:
         InvalidInputError: no collection, path or encoder came or too many of them, or top_n < 1.
@@ -45,6 +49,7 @@ class LateInteractionRerank(Component, BaseNodePostprocessor):
     top_n: int | None = None
     score_threshold: float | None = None
     score: Score = "normalized"
+    evidence_key: str | None = None
 
     def __init__(
         self,
@@ -55,6 +60,7 @@ class LateInteractionRerank(Component, BaseNodePostprocessor):
         top_n: int | None = None,
         score_threshold: float | None = None,
         score: str = "normalized",
+        evidence_key: str | None = None,
         callback_manager: CallbackManager | None = None,
         **fields: Any,
     ) -> None:
@@ -64,6 +70,7 @@ class LateInteractionRerank(Component, BaseNodePostprocessor):
             top_n=None if top_n is None else validate.count(top_n, "top_n"),
             score_threshold=score_threshold,
             score=scale(score),
+            evidence_key=evidence_key,
             callback_manager=callback_manager or CallbackManager(),
             **fields,
         )
@@ -97,15 +104,19 @@ class LateInteractionRerank(Component, BaseNodePostprocessor):
             hits = await asynchronous(self._collection).arerank(
                 query, documents, top_n=self.top_n, score_threshold=self.score_threshold
             )
-            reranked.extend(self._scored(nodes, hits))
+            reranked.extend(await asyncio.to_thread(self._scored, nodes, hits))
         return reranked
 
     def _scored(self, nodes: list[NodeWithScore], hits: Hits) -> list[NodeWithScore]:
-        return [
-            NodeWithScore(node=nodes[hit.position].node, score=score_of(hit, self.score))
-            for hit in hits
-            if hit.position is not None
-        ]
+        key = self.evidence_key
+        told = of_hits(self._collection, hits) if key is not None else [{}] * len(hits)
+        reranked = []
+        for hit, evidence in zip(hits, told, strict=True):
+            if hit.position is not None:
+                node = nodes[hit.position].node
+                node = node if key is None else with_evidence(node, key, evidence)
+                reranked.append(NodeWithScore(node=node, score=score_of(hit, self.score)))
+        return reranked
 
     @contextmanager
     def _told(

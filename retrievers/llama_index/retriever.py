@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
@@ -15,10 +16,11 @@ from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQue
 
 from retrievers.collection import validate
 from retrievers.collection.arguments import opened, refuse
+from retrievers.collection.evidence import of_hits
 from retrievers.errors import InvalidInputError, InvalidTypeError
 from retrievers.llama_index.component import scale, score_of
 from retrievers.llama_index.filters import translate
-from retrievers.llama_index.nodes import to_node
+from retrievers.llama_index.nodes import to_node, with_evidence
 from retrievers.llama_index.question import Question
 from retrievers.llama_index.vector_store import LateInteractionVectorStore
 from retrievers.types import Encoder, Hits, SearchableCollection
@@ -46,6 +48,9 @@ class LateInteractionRetriever(BaseRetriever):
         doc_ids: only nodes that were cut from these documents; None means all, an empty list none.
         node_ids: only these nodes; None means all, an empty list none.
         score: the scale of the nodes' scores: "normalized", in [0, 1], or "maxsim".
+        evidence_key: key under which the evidence, see Evidence.as_json, is written into the metadata of each node,
+            excluded from what language models and embeddings see; retrievers.citations reads it under "evidence".
+            None writes nothing: a fusion takes two nodes for one only if their metadata is equal too.
         callback_manager, object_map, objects, verbose: see BaseRetriever; the objects are what a retrieved
             IndexNode leads to.
     Raises:
@@ -70,6 +75,7 @@ class LateInteractionRetriever(BaseRetriever):
         doc_ids: list[str] | None = None,
         node_ids: list[str] | None = None,
         score: str = "normalized",
+        evidence_key: str | None = None,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         objects: list[IndexNode] | None = None,
@@ -86,6 +92,7 @@ class LateInteractionRetriever(BaseRetriever):
             if ids is not None:
                 validate.identifiers(ids)
         self._score = scale(score)
+        self._evidence_key = None if evidence_key is None else validate.text(evidence_key, "evidence_key")
         if vector_store is None:
             vector_store = LateInteractionVectorStore(opened(collection, path, encoder))
         if not isinstance(vector_store, LateInteractionVectorStore):
@@ -114,7 +121,8 @@ class LateInteractionRetriever(BaseRetriever):
 
     @dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return self._scored(await self._vector_store.afind(self._question(query_bundle)))
+        found = await self._vector_store.afind(self._question(query_bundle))
+        return await asyncio.to_thread(self._scored, found)
 
     def _question(self, query_bundle: QueryBundle) -> Question:
         return Question(
@@ -129,9 +137,15 @@ class LateInteractionRetriever(BaseRetriever):
         )
 
     def _scored(self, hits: Hits) -> list[NodeWithScore]:
+        nodes = [to_node(hit.id, hit.text, hit.metadata) for hit in hits]
+        if self._evidence_key is not None:
+            told = of_hits(self.collection, hits)
+            nodes = [
+                with_evidence(node, self._evidence_key, one) for node, one in zip(nodes, told, strict=True)
+            ]
         return [
-            NodeWithScore(node=to_node(hit.id, hit.text, hit.metadata), score=score_of(hit, self._score))
-            for hit in hits
+            NodeWithScore(node=node, score=score_of(hit, self._score))
+            for node, hit in zip(nodes, hits, strict=True)
         ]
 
 
@@ -144,6 +158,7 @@ RETRIEVER_OPTIONS = (
     "doc_ids",
     "node_ids",
     "score",
+    "evidence_key",
     "callback_manager",
     "object_map",
     "objects",
@@ -158,7 +173,7 @@ ADVICE: Mapping[str, str] = {
     "top_k": "give similarity_top_k=.",
     "filter": "give filters=MetadataFilters(filters=[…]).",
     "ids": "give node_ids= or doc_ids=.",
-    "vector_store_kwargs": "give score_threshold=, mmr_threshold= and score= themselves.",
+    "vector_store_kwargs": "give score_threshold=, mmr_threshold=, score= and evidence_key= themselves.",
     "embed_model": "late interaction asks for no embedding model; the model is the collection's encoder.",
     "alpha": "there is no hybrid mode to weigh.",
 }

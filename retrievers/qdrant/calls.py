@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import length_hint
 from typing import Any
@@ -16,22 +16,26 @@ from retrievers.errors import InvalidInputError
 from retrievers.qdrant import evidence, reading, writing
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.searching import search
-from retrievers.qdrant.steps import Compute, Steps
+from retrievers.qdrant.steps import Compute, Step, Steps, run
 from retrievers.store import Entry
 from retrievers.types import (
     Document,
     DocumentFilter,
     EncodedText,
     Encoder,
+    Evidence,
+    Hit,
     Hits,
     Matrices,
     Metadatas,
     Names,
     Query,
     Texts,
+    TokenMatrix,
 )
 
 LARGE = 10_000  # windows: beyond that a request asks for no more than there are
+MOST_CANDIDATES = 3000  # unless a search says more
 SIZE_AGE = 60.0  # seconds for which the number of windows is not asked for again
 
 
@@ -42,10 +46,18 @@ class Calls:
         layout: of the collection.
         encoder: the model; None loads the one that wrote the collection when it is first needed.
         candidates: windows that are scored for a question where the search does not say it.
+        answer: the client that waits, for what hits are asked about themselves.
     """
 
-    def __init__(self, layout: Layout, encoder: Encoder | None, candidates: int | None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        encoder: Encoder | None,
+        candidates: int | None,
+        answer: Callable[[Step], Any],
+    ) -> None:
         self.layout = layout
+        self.answer = answer
         self.candidates = candidates
         self._encoder = encoder
         self._size = (0, float("-inf"))
@@ -154,9 +166,10 @@ class Calls:
         if max(k, candidates or 0) > LARGE:  # more than there are means all of them
             most = 1 + (yield from reading.counted(self.layout, True, exact=True))
             k, candidates = min(k, most), None if candidates is None else min(candidates, most)
-        found = yield from search(self.layout, asked, k, chosen, among, candidates=candidates)
+        texts = [question.text for question in given]
+        found = yield from search(self.layout, asked, texts, k, chosen, among, candidates=candidates)
         return [
-            Hits((hit for hit in one if hit.normalized_score >= lowest), query=question.text, matrix=matrix)
+            self._hits((hit for hit in one if hit.normalized_score >= lowest), question.text, matrix)
             for question, matrix, one in zip(given, asked, found, strict=True)
         ]
 
@@ -181,7 +194,24 @@ class Calls:
         found = yield from evidence.rerank(self.layout, lambda: self.encoder, matrix, given)
         ranked = sorted(found, key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
-        return Hits(kept, query=question.text, matrix=matrix)
+        return self._hits(kept, question.text, matrix, given)
+
+    def _hits(
+        self, found: Iterable[Hit], query: str, matrix: TokenMatrix, given: Sequence[Document] = ()
+    ) -> Hits:
+        """Hits that can be explained without encoding the question again.
+
+        Args:
+            given: the documents that were reranked; none for a search.
+        """
+
+        def explain(hit: Hit) -> Evidence:
+            document = given[hit.position] if given and hit.position is not None else None
+            question = questions.Question(query, matrix)
+            steps = evidence.explain(self.layout, lambda: self.encoder, question, hit, document)
+            return run(steps, self.answer)
+
+        return Hits(found, query=query, matrix=matrix, explain=explain)
 
     def _windows(self) -> Steps[int]:
         """About how many windows are stored, as of the last minute."""
@@ -193,6 +223,10 @@ class Calls:
 
 
 def default_candidates(windows: int) -> int:
-    """Windows that are scored for a question, in a collection of so many."""
-    candidates: int = max(200, round(3 * windows**0.5))
+    """Windows that are scored for a question, in a collection of so many.
+
+    Measured at 5 000 and 20 000 windows this many find .95 to .97 of the ten best (benchmarks/results/qdrant.md). From
+    a million windows on the number stays: each candidate is read from disk and scored (benchmarks/results/scale.md).
+    """
+    candidates: int = min(MOST_CANDIDATES, max(200, round(3 * windows**0.5)))
     return candidates

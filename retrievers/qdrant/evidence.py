@@ -15,7 +15,7 @@ from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.scoring import Found, scores
 from retrievers.qdrant.searching import MOST_ATTEMPTS
 from retrievers.qdrant.steps import Compute, Steps
-from retrievers.types import Document, Encoder, Evidence, Hit, Query, TokenMatrix
+from retrievers.types import Document, Encoder, Evidence, Hit, TokenMatrix
 
 
 def rerank(
@@ -64,18 +64,23 @@ def stored(layout: Layout, ids: Sequence[str]) -> Steps[list[Document]]:
     return [found[key].document() for key in ids]
 
 
-def explain(layout: Layout, encoder: Callable[[], Encoder], query: Query, hit: Hit | str) -> Steps[Evidence]:
-    """See QdrantCollection.explain."""
-    question = questions.checked(query, layout.dim)
-    key = hit if isinstance(hit, str) else hit.id
-    if key is None:
-        document = Document("" if isinstance(hit, str) else hit.text)
-    else:
-        [document] = yield from stored(layout, [key])
-    if isinstance(hit, Hit) and hit.text != document.text:
-        raise InvalidInputError(f"document {key!r} has another text by now: search again, then explain.")
+def explain(
+    layout: Layout,
+    encoder: Callable[[], Encoder],
+    question: questions.Question,
+    hit: Hit | str,
+    given: Document | None = None,
+) -> Steps[Evidence]:
+    """See QdrantCollection.explain.
+
+    Args:
+        encoder: loads the model.
+        question: is not encoded where its rows are known.
+        given: the document of a hit that was reranked, where it is known: it may have a context.
+    """
+    document, key = yield from _meant(layout, hit, given)
     [matrix] = yield Compute(lambda: questions.encoded(encoder, [question], layout.dim))
-    best = hit.passage if isinstance(hit, Hit) and key is not None else None
+    best = None if isinstance(hit, str) else hit.passage
     if best is None:
         [scored] = yield from rerank(layout, encoder, matrix, [document])
         best = scored.passage
@@ -101,6 +106,27 @@ def explain(layout: Layout, encoder: Callable[[], Encoder], query: Query, hit: H
 
     made: Evidence = yield Compute(work)
     return made
+
+
+def _meant(layout: Layout, hit: Hit | str, given: Document | None) -> Steps[tuple[Document, str | None]]:
+    """The document to explain, and the id under which its rows are stored; None for a text that was only reranked.
+
+    Raises:
+        InvalidInputError: a document that was searched or named is not stored, or not with that text any more.
+    """
+    if isinstance(hit, str):
+        [document] = yield from stored(layout, [hit])
+        return document, hit
+    if hit.id is None or hit.position is not None:
+        document = given or Document(hit.text, hit.id)
+        head = None if hit.id is None else (yield from heads(layout, [hit.id])).get(hit.id)
+        twin = None if head is None else head.document()
+        document = reranking.with_context(document, twin)
+        return document, hit.id if twin is not None and reranking.is_same(document, twin) else None
+    [document] = yield from stored(layout, [hit.id])
+    if hit.text != document.text:
+        raise InvalidInputError(f"document {hit.id!r} has another text by now: search again, then explain.")
+    return document, hit.id
 
 
 def matrices(layout: Layout, found: Sequence[Hit]) -> Steps[list[TokenMatrix]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import fsum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,6 +190,37 @@ class Evidence:
             found, key=lambda one: (one[2], one[0] - one[1], -one[0]), default=(0, 0, 0.0)
         )
         return Snippet(self.text[start:end], start, end, weight)
+
+    def as_json(self) -> dict[str, Any]:
+        """The evidence as JSON values, as adapters put it into metadata.
+
+        Returns:
+            `score`; `passage` with `text`, `start` and `end`, None where nothing has tokens; `highlights`, each with
+            `text`, `start`, `end`, `weight` and `query_tokens`; `apart`, what the matches of apart() add to the score;
+            and `approximate`. Places count characters of the document's text.
+        """
+        passage = self.passage
+        return {
+            "score": self.score,
+            "passage": passage
+            and {
+                "text": passage.text,
+                "start": passage.start,
+                "end": passage.end,
+            },
+            "highlights": [
+                {
+                    "text": one.text,
+                    "start": one.start,
+                    "end": one.end,
+                    "weight": one.weight,
+                    "query_tokens": list(one.query_tokens),
+                }
+                for one in self.highlights()
+            ],
+            "apart": fsum(one.similarity for one in self.apart()),
+            "approximate": self.approximate,
+        }
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """A heat map of the similarities, query tokens by passage tokens, each token's best match framed.

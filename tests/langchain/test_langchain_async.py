@@ -52,6 +52,15 @@ CALLS = {
     "reranker": lambda s: LateInteractionReranker(collection=s.collection).acompress_documents(
         [DOCUMENT], "moon"
     ),
+    "retriever with evidence": lambda s: LateInteractionRetriever(
+        collection=s.collection, evidence_key="why"
+    ).ainvoke("moon"),
+    "as_retriever with evidence": lambda s: s.as_retriever(search_kwargs={"evidence_key": "why"}).ainvoke(
+        "moon"
+    ),
+    "reranker with evidence": lambda s: LateInteractionReranker(
+        collection=s.collection, evidence_key="why"
+    ).acompress_documents([DOCUMENT], "moon"),
     "passages": lambda s: PassageCompressor(collection=s.collection).acompress_documents([DOCUMENT], "moon"),
     "afrom_documents": lambda s: LateInteractionVectorStore.afrom_documents(
         [DOCUMENT], collection=s.collection

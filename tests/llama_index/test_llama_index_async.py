@@ -51,6 +51,10 @@ CALLS = {
     "aquery": lambda c: LateInteractionVectorStore(c).aquery(ask("cat")),
     "aquery mmr": lambda c: LateInteractionVectorStore(c).aquery(ask("cat", mode="mmr")),
     "aretrieve": lambda c: LateInteractionRetriever(c).aretrieve("cat"),
+    "aretrieve with evidence": lambda c: LateInteractionRetriever(c, evidence_key="why").aretrieve("cat"),
+    "rerank with evidence": lambda c: LateInteractionRerank(c, evidence_key="why").apostprocess_nodes(
+        FOUND, query_str="cat"
+    ),
     "fusion": lambda c: QueryFusionRetriever(
         [LateInteractionRetriever(c)] * 2, llm=MockLLM(), num_queries=1
     ).aretrieve("cat"),

@@ -35,4 +35,6 @@ def test_the_public_names_are_those_that_the_design_promises():
         "LateInteractionTransform",
         "LateInteractionVectorStore",
         "PassagePostprocessor",
+        "citable_blocks",
+        "citation_blocks",
     }
