@@ -286,9 +286,8 @@ class Reader:
     ) -> list[TokenMatrix]:
         """Rows of questions with the weights that the collection gives them; rows that came as such keep theirs."""
         texts = [one.text if one.rows is None else "" for one in given]
-        if not any(text.strip() for text in texts):
-            return list(matrices)
-        return weighing.weighted(view, self.encoder, texts, matrices)
+        blank = not any(text.strip() for text in texts)  # then no model has to be loaded
+        return list(matrices) if blank else weighing.weighted(view, self.encoder, texts, matrices)
 
     def _stored(self, ids: Iterable[str]) -> list[Document]:
         keys = validate.identifiers(ids)
