@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -115,7 +116,8 @@ def test_the_report_has_all_settings_and_the_baselines(collection, questions):
         "BM25",
         "mean of token vectors",
     ]
-    assert report.rows[2][1] == 1.0
+    # BM25 finds tea's prices second: Paris "is the", too.
+    assert report.rows[2][1] == pytest.approx((1 + 1 / math.log2(3)) / 2)
     text = report.markdown()
     assert "| plain | " in text
     assert "in use" in text
