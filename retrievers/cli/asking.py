@@ -49,9 +49,24 @@ def register(commands: Commands) -> None:
     model_options.declare(search, model="default: the model of the collection; another must give equal rows")
     search.set_defaults(run=_search)
 
-    evaluate = commands.add_parser("eval", help="measure retrieval on a BEIR directory")
+    evaluate = commands.add_parser(
+        "eval", help="measure retrieval on a BEIR directory, or a collection by your own questions"
+    )
     evaluate.add_argument(
-        "corpus", type=Path, metavar="CORPUS", help="holds corpus.jsonl, queries.jsonl and qrels"
+        "corpus",
+        type=Path,
+        metavar="DIR",
+        help="a collection, if QUESTIONS follow; else it holds corpus.jsonl, queries.jsonl and qrels",
+    )
+    evaluate.add_argument(
+        "questions",
+        type=Path,
+        nargs="?",
+        metavar="QUESTIONS",
+        help='lines such as {"question": "Who wrote it?", "relevant": ["doc-3"]}, with ids of the collection',
+    )
+    evaluate.add_argument(
+        "--tune", action="store_true", help="propose settings and a score threshold from QUESTIONS"
     )
     evaluate.add_argument("--language", help="of a corpus.LANG.jsonl")
     evaluate.add_argument("--query-language", help="of a queries.LANG.jsonl, if another")
@@ -105,9 +120,35 @@ def _explained(rank: int, hit: Hit, evidence: Evidence) -> str:
     )
 
 
+def _evaluate_own(options: argparse.Namespace) -> int:
+    from retrievers import evaluate
+
+    queries, qrels = evaluate.read_questions(options.questions)
+    if options.model and len(options.model) > 1:
+        raise InvalidInputError("a collection has one model: name one with --model, or none.")
+    options.model = options.model[0] if options.model else None
+    with existing(options.corpus, options) as collection:
+        report = evaluate.evaluate_own(
+            collection,
+            queries,
+            qrels,
+            baselines=() if options.no_baselines else evaluate.BASELINES,
+            language=options.language or "en",
+            tuned=options.tune,
+        )
+    say(report.markdown())
+    return 0
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from retrievers import evaluate
 
+    if options.questions is not None:
+        return _evaluate_own(options)
+    if options.tune:
+        raise InvalidInputError(
+            "--tune needs a collection and QUESTIONS: retrievers eval DIR questions.jsonl --tune."
+        )
     models = options.model or [DEFAULT_MODEL]
     if options.revision is not None and len(models) > 1:
         raise InvalidInputError(

@@ -145,9 +145,13 @@ class Changer(Reader):
     ) -> list[Entry]:
         """Documents of a batch, with their content hashes, as entries: encoded unless a model did that already."""
         if made is not None:
-            return list(computed.entries(pairs, computed.by_id(batch, made), advance))
+            return self._counted(list(computed.entries(pairs, computed.by_id(batch, made), advance)))
         # A model that nothing needs is not loaded.
-        return list(indexing.entries(self.encoder, pairs, advance)) if pairs else []
+        return self._counted(list(indexing.entries(self.encoder, pairs, advance))) if pairs else []
+
+    def _counted(self, entries: list[Entry]) -> list[Entry]:
+        """Entries with the tokens that their documents have, where the collection counts them."""
+        return indexing.counted(self.encoder, entries) if entries and self.store.counts_tokens() else entries
 
     def _with_contexts(
         self, pairs: Sequence[tuple[Document, bytes]], known: Mapping[str, bytes]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.collection import copying, validate
+from retrievers.collection import copying, indexing, validate, weighing
 from retrievers.collection.changing import Changer
 from retrievers.collection.moving import MovableStore
 from retrievers.display.progress import Progress, wanted
@@ -25,6 +25,9 @@ from retrievers.types import (
 
 if TYPE_CHECKING:
     from retrievers.store import Damage, Info
+
+
+PAGE = 1000  # documents whose tokens are counted together
 
 
 class Collection(Changer, MovableStore):
@@ -93,6 +96,7 @@ class Collection(Changer, MovableStore):
             timeout=seconds,
             indexed=keys,
             words=None if tokenizer is None else (tokenizer, weight),
+            counts_tokens=self._encoder is not None and weighing.counting(self._encoder),
             assign=_assign,
         )
         as_written = getattr(
@@ -212,6 +216,28 @@ class Collection(Changer, MovableStore):
         """The share of words in a search that does not say it; None is a search without words."""
         with self.store.read() as view:
             return view.word_weight
+
+    def count_tokens(self, *, show_progress: bool | None = None) -> None:
+        """Count in how many documents each token occurs, from now on: what weights by idf are made of.
+
+        A collection whose encoder has "idf" among its query_weights when it is made counts from the beginning; this is
+        for the others. The texts are read again, and nothing is encoded.
+
+        Raises:
+            InvalidInputError: the encoder does not number its tokens.
+        """
+        shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
+        with self.store.writing(), Progress(len(self), "Counting", "documents", shown) as progress:
+            found: dict[str, set[int]] = {}
+            last: str | None = None
+            while page := self.store.page(limit=PAGE, after=last):
+                whole = [document.context + document.text for document in page]
+                spans = [self.encoder.split(text) for text in whole]
+                tokens = indexing.token_ids(self.encoder, whole, spans)
+                found |= {str(one.id): some for one, some in zip(page, tokens, strict=True)}
+                last = str(page[-1].id)
+                progress.advance(len(page))
+            self.store.count_tokens(found)
 
     def compact(self, *, show_progress: bool | None = None) -> None:
         """Give back the space of deleted and replaced documents."""

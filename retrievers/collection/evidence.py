@@ -22,6 +22,7 @@ from retrievers.types import (
     TokenKind,
     TokenMatrix,
     Window,
+    row_weights,
 )
 from retrievers.types.boundaries import Span
 
@@ -68,10 +69,10 @@ def explain(
     best = similarity.argmax(axis=1).tolist()  # (query_tokens,)
     values = searched.max(axis=1).tolist()  # (query_tokens,)
     matches = []
-    names = _names(encoder, query, len(matrix))
-    for (label, kind), place, value in zip(names, best, values, strict=True):
+    names, weights = _names(encoder, query, len(matrix)), row_weights(matrix).tolist()
+    for (label, kind), place, value, weight in zip(names, best, values, weights, strict=True):
         first, last = spans[place]
-        matches.append(Match(label, document.text[first:last], first, last, value, kind))
+        matches.append(Match(label, document.text[first:last], first, last, value, kind, weight))
     return Evidence(
         query,
         document.text,

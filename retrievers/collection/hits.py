@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.store import View
-from retrievers.types import Document, Hit, Passage, TokenMatrix, Window
+from retrievers.types import Document, Hit, Passage, TokenMatrix, Window, row_weights
 
 
 def from_search(
@@ -22,7 +22,8 @@ def from_search(
         ranked: the position of a window and its MaxSim, one for each document.
         lowest: hits with a smaller normalised score are left out.
     """
-    kept = [(position, score) for position, score in ranked if normalized(score, query) >= lowest]
+    weight = float(row_weights(query).sum())
+    kept = [(position, score) for position, score in ranked if _share(score, weight) >= lowest]
     positions = np.array([position for position, _ in kept], np.int64)
     keys = view.documents[positions]
     documents, spans = view.fetch(keys), view.spans(positions)
@@ -99,8 +100,15 @@ def passages(
 
 
 def normalized(score: float, query: TokenMatrix) -> float:
-    """MaxSim / number of query vectors, clamped to [0, 1]; 0 for a query without vectors."""
-    return min(max(score / len(query), 0.0), 1.0) if len(query) else 0.0
+    """MaxSim / sum of the weights of the query's vectors, clamped to [0, 1]; 0 for a query without vectors.
+
+    Without weights that is MaxSim / number of query vectors.
+    """
+    return _share(score, float(row_weights(query).sum()))
+
+
+def _share(score: float, weight: float) -> float:
+    return min(max(score / weight, 0.0), 1.0) if weight else 0.0
 
 
 def passage_of(document: Document, span: tuple[int, int], number: int) -> Window:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
-from retrievers.errors import ShapeError
+from retrievers.errors import InvalidInputError, ShapeError
 from retrievers.kernels.rows import MOST
 from retrievers.store import Entry
-from retrievers.types import Document, Encoder, TokenMatrix
+from retrievers.types import CountsTokens, Document, Encoder, TokenMatrix
 
 
 def content_hash(document: Document) -> bytes:
@@ -44,6 +45,34 @@ def entries(
         made = [checked(next(matrices), encoder.dim) for _ in parts]
         yield Entry(document, digest, parts, made)
         advance(1, tokens=sum(len(matrix) for matrix in made))
+
+
+def counted(encoder: Encoder, entries: Sequence[Entry]) -> list[Entry]:
+    """Entries with the tokens that their documents have, for a collection that counts them.
+
+    Raises:
+        InvalidInputError: the encoder does not number its tokens.
+    """
+    whole = [one.document.context + one.document.text for one in entries]
+    found = token_ids(encoder, whole, [one.windows for one in entries])
+    return [replace(one, token_ids=some) for one, some in zip(entries, found, strict=True)]
+
+
+def token_ids(
+    encoder: Encoder, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]]
+) -> list[set[int]]:
+    """Numbers of the tokens in the windows of each text.
+
+    Raises:
+        InvalidInputError: the encoder does not number its tokens.
+    """
+    if not isinstance(encoder, CountsTokens):
+        raise InvalidInputError(
+            f"{type(encoder).__name__} does not number its tokens: query_ids and document_ids are needed to count them."
+        )
+    windows = [text[start:end] for text, parts in zip(texts, spans, strict=True) for start, end in parts]
+    found = iter(encoder.document_ids(windows))
+    return [{token for _ in parts for token in next(found)} for parts in spans]
 
 
 def encode_queries(encoder: Encoder, texts: Sequence[str], dim: int) -> list[TokenMatrix]:

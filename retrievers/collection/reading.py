@@ -16,11 +16,12 @@ from retrievers.collection import (
     reranking,
     searching,
     validate,
+    weighing,
 )
 from retrievers.collection.searching import condition_of
 from retrievers.errors import InvalidInputError
 from retrievers.kernels.threads import turn
-from retrievers.store import Store
+from retrievers.store import Store, View
 from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Query, Texts, TokenMatrix
 
 
@@ -172,6 +173,7 @@ class Reader:
         # A function of the user's own may search as well: nobody is to wait for it.
         waiting = nullcontext() if callable(condition) else turn()
         with waiting, self.store.read() as view:
+            asked = self._weighted(view, given, asked)
             found = searching.find(
                 view, [one.text for one in given], asked, view.select(condition, among), options, **engine
             )
@@ -213,7 +215,9 @@ class Reader:
         given = (
             incoming.loose(documents) if documents is not None else self._stored([] if ids is None else ids)
         )
-        [matrix] = self._encoded([question])
+        asked = self._encoded([question])
+        with self.store.read() as view:
+            [matrix] = self._weighted(view, [question], asked)
         ranked = sorted(reranking.score(self.store, self.encoder, matrix, given), key=lambda hit: -hit.score)
         kept = [hit for hit in ranked if hit.normalized_score >= lowest][:top_n]
         return self._hits(kept, question.text, matrix, given)
@@ -241,7 +245,9 @@ class Reader:
         """
         question = questions.checked(query, self.store.dim)
         found = hit if isinstance(hit, str) else validate.hit(hit)
-        [matrix] = self._encoded([question])
+        asked = self._encoded([question])
+        with self.store.read() as view:
+            [matrix] = self._weighted(view, [question], asked)
         return self._evidence(question.text, matrix, found)
 
     # Help
@@ -307,6 +313,14 @@ class Reader:
 
     def _encoded(self, asked: Sequence[questions.Question]) -> list[TokenMatrix]:
         return questions.encoded(lambda: self.encoder, asked, self.store.dim)
+
+    def _weighted(
+        self, view: View, given: Sequence[questions.Question], matrices: Sequence[TokenMatrix]
+    ) -> list[TokenMatrix]:
+        """Rows of questions with the weights that the collection gives them; rows that came as such keep theirs."""
+        texts = [one.text if one.rows is None else "" for one in given]
+        blank = not any(text.strip() for text in texts)  # then no model has to be loaded
+        return list(matrices) if blank else weighing.weighted(view, self.encoder, texts, matrices)
 
     def _stored(self, ids: Iterable[str]) -> list[Document]:
         keys = validate.identifiers(ids)

@@ -9,6 +9,9 @@ from retrievers.errors import InvalidInputError
 
 # A forward pass costs about as much as that share of a batch does: once a group pads more, another is cheaper.
 PADDING = 1 / 32
+# Documents are padded to a multiple of so many tokens: oneDNN keeps a program for each shape that it meets, and
+# with lengths as they come its memory grows over tens of thousands of texts. Measured: benchmarks/encoding.py memory.
+LENGTH_STEP = 8
 # Measured: benchmarks/encoding.py. On a processor what a batch computes has to stay in its cache, so the tokens
 # are half as many where each takes twice the bytes.
 CPU_TOKEN_BUDGET = {"float32": 1 << 10, "bfloat16": 1 << 11, "float16": 1 << 11}

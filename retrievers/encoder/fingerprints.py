@@ -31,10 +31,15 @@ OPTIONS = (
     "precision",
     "token_pooling",
     "prompts",
+    "mean_weight",
+    "query_weights",
     "backend",
     "revision",
     "cache_folder",
 )
+
+UNWEIGHTED: Mapping[str, Any] = {"mean_weight": 0.0, "query_weights": ()}
+"""How a collection was encoded that was made before these were options, whatever the model has by default now."""
 
 
 def fingerprint(
@@ -65,6 +70,8 @@ def fingerprint(
         "skiplist": digests.text_digest(preprocess.skipped("document")),
         "pooling": options["token_pooling"],
         "white_space": "stripped",
+        # What is not used is not named, so that collections of before keep their digests.
+        **({"mean_weight": options["mean_weight"]} if options["mean_weight"] else {}),
         **({"other_code": dict(checkpoint.code)} if checkpoint.code else {}),
         **({"options": identity.digest(kwargs)} if kwargs else {}),
     }
@@ -74,6 +81,8 @@ def fingerprint(
         "expansion": preprocess.expansion,
         "skiplist": digests.text_digest(preprocess.skipped("query")),
         **({"convolutions": "unmasked"} if unmasked else {}),
+        **({"mean_weight": options["mean_weight"]} if options["mean_weight"] else {}),
+        **({"weights": options["query_weights"]} if options["query_weights"] else {}),
     }
     kept = {
         **options,
@@ -143,7 +152,7 @@ def reopening(fingerprint: Mapping[str, Any], *, owned: bool) -> dict[str, Any]:
         arguments.pop("cache_folder", None)
     if origin["kind"] == "hub":
         arguments["revision"] = origin.get("commit")
-    return {"model": name, **arguments}
+    return {"model": name, **UNWEIGHTED, **arguments}
 
 
 def moved_on(
@@ -173,7 +182,7 @@ def _first(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
     if "/" not in name:
         raise _unowned(name)
     kept = ("document_length", "query_length", "token_pooling", "prompts")
-    return {"model": name, **{key: fingerprint[key] for key in kept}}
+    return {"model": name, **UNWEIGHTED, **{key: fingerprint[key] for key in kept}}
 
 
 def _unowned(name: str) -> ModelNotFoundError:

@@ -36,6 +36,7 @@ VALUES = {
     "prompt": "the prompt of documents",
     "length": "document_length",
     "pooling": "token_pooling",
+    "mean_weight": "mean_weight, how much of its window's mean each row has,",
     "other_code": "the commit of code from another repository (model_kwargs={'code_revision': …} chooses one)",
     "dim": "the number of dimensions",
 }
@@ -171,6 +172,10 @@ def _clause(key: str, value: Any) -> str:
         return "every row is kept" if value is None else f"about one row in {canonical(value)} is kept"
     if key == "expansion":
         return "questions are not expanded" if value is None else f"expanded as {canonical(value)}"
+    if key == "mean_weight":
+        return f"mixed with {canonical(value)} of the mean of all rows"
+    if key == "weights" and isinstance(value, list):
+        return "weighted by " + " and ".join(str(one) for one in value)
     if key == "length":
         return f"length {canonical(value)} tokens"
     if isinstance(value, str) and key != "prompt" and value.isidentifier():
@@ -184,6 +189,9 @@ def _compare_parts(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[
         before, after = stored.get(key), given.get(key)
         if canonical(before) != canonical(after):
             if key in VALUES:
+                before, after = (
+                    0 if key == "mean_weight" and one is None else one for one in (before, after)
+                )
                 differing.append(f"{VALUES[key]} {before!r} became {after!r}")
             else:
                 differing.append(WORDS.get(key, f"{key} is another"))
@@ -209,4 +217,5 @@ def _given_first_parts(given: Mapping[str, Any]) -> dict[str, Any]:
         "prompt": parts.get("prompt"),
         "pooling": parts.get("pooling"),
         "dim": given["dim"],
+        **({"mean_weight": parts["mean_weight"]} if "mean_weight" in parts else {}),
     }

@@ -45,6 +45,7 @@ class Checkpoint:
         layout: its files; None for an offline model.
         weights: sha256 of an offline model's weights, hexadecimal.
         code: repositories whose code was run, and their commits.
+        mean_weight, query_weights: what the model is used with, unless the user says otherwise.
     """
 
     model: MultiVectorEncoder
@@ -54,6 +55,8 @@ class Checkpoint:
     layout: Layout | None = None
     weights: str = ""
     code: Mapping[str, str] = field(default_factory=dict)
+    mean_weight: float = 0.0
+    query_weights: tuple[str, ...] = ()
 
 
 def load(source: Source, runtime: Runtime) -> Checkpoint:
@@ -150,7 +153,14 @@ def _offline(name: str, runtime: Runtime) -> Checkpoint:
         offline = OFFLINE[name]()
         offline.model.to(runtime.device or get_device_name())
         offline.model.prompts.update(runtime.prompts or {})
-    return Checkpoint(offline.model, "package", name, weights=offline.weights)
+    return Checkpoint(
+        offline.model,
+        "package",
+        name,
+        weights=offline.weights,
+        mean_weight=offline.mean_weight,
+        query_weights=offline.query_weights,
+    )
 
 
 def _check_device(device: str | None) -> None:

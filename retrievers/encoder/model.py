@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from retrievers import arguments
-from retrievers.encoder import loading, windows
-from retrievers.encoder.batching import PADDING, batches, budget_of, buffered, looked_at
+from retrievers.encoder import loading, passes, weighing, windows
+from retrievers.encoder.batching import LENGTH_STEP, PADDING, batches, budget_of, buffered, looked_at
 from retrievers.encoder.convolutions import unmask_convolutions
 from retrievers.encoder.fingerprints import fingerprint, moved_on, reopening
 from retrievers.encoder.identity import is_first
+from retrievers.encoder.mixing import mix
 from retrievers.encoder.pooling import pooling
 from retrievers.encoder.precision import choose
 from retrievers.encoder.processes import Pool
@@ -26,11 +27,7 @@ from retrievers.types import Encoder, TokenKind, TokenMatrix
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-# Texts of this many tokens are sorted by length together: more gains nothing, and holds more in memory.
-BUFFER_TOKENS = 1 << 16
-# Documents are padded to a multiple of so many tokens: oneDNN keeps a program for each shape that it meets, and
-# with lengths as they come its memory grows over tens of thousands of texts. Measured: benchmarks/encoding.py memory.
-LENGTH_STEP = 8
+BUFFER_TOKENS = 1 << 16  # tokens of the texts that are sorted by length together: more gains nothing
 PROBE = "Who wrote the first program, and when?"
 
 
@@ -61,6 +58,9 @@ class LateInteractionEncoder(Encoder):
         local_files_only: never ask the hub.
         trust_remote_code: run code that comes with the checkpoint.
         prompts: in place of the checkpoint's: {"query": …, "document": …}.
+        mean_weight: λ of t' = normalise(t + λ · m): each row t gets a share of m, the normalised mean of its
+            window's or question's rows. None takes the model's own for both, 0 and [] for trained checkpoints.
+        query_weights: what weighs a question's rows, "length" of the hidden state and "idf" of the token, or [].
         pack_weights: on a processor, keep a second copy of the weights in the order in which oneDNN reads them.
         model_kwargs: for transformers' model.
         processor_kwargs: for transformers' tokenizer.
@@ -69,6 +69,7 @@ class LateInteractionEncoder(Encoder):
     Attributes:
         model: sentence-transformers' model.
         dtype: the number format in use, as torch names it.
+        query_weights: names of what weighs a question's rows.
 
     Raises:
         ModelNotFoundError: no such directory, no such model, no access to it, or no network.
@@ -101,6 +102,8 @@ class LateInteractionEncoder(Encoder):
         local_files_only: bool = False,
         trust_remote_code: bool = False,
         prompts: Mapping[str, str] | None = None,
+        mean_weight: float | None = None,
+        query_weights: Sequence[str] | None = None,
         pack_weights: bool = True,
         model_kwargs: Mapping[str, Any] | None = None,
         processor_kwargs: Mapping[str, Any] | None = None,
@@ -123,6 +126,8 @@ class LateInteractionEncoder(Encoder):
         transformer: Any = self.model[0]
         transformer.unpad_inputs = False
         unmasked = unmask_convolutions(self.model)
+        mean_weight = mix(self.model, mean_weight, checkpoint.mean_weight)
+        self.query_weights = weighing.weigh(self.model, query_weights, checkpoint.query_weights)
         self._preprocess = Preprocessor(self.model, document_length, query_length)
         self.document_length = self._preprocess.document_length
         self.overlap = windows.overlap_of(overlap, self.document_length)
@@ -138,8 +143,7 @@ class LateInteractionEncoder(Encoder):
         self.dtype = str(self.model.dtype or "float32").removeprefix("torch.")
         self.token_budget = budget_of(token_budget, self.dtype, where)
 
-        # A first pass here says once, unheard, what transformers has to say about missing kernels.
-        with loading.quiet():
+        with loading.quiet():  # said once and unheard: what transformers has to say of missing kernels
             self._pads = True
             self.dim, self._pads = self._probe()
         options = {
@@ -149,6 +153,8 @@ class LateInteractionEncoder(Encoder):
             "precision": precision,
             "token_pooling": token_pooling,
             "prompts": None if prompts is None else dict(prompts),
+            "mean_weight": mean_weight,
+            "query_weights": list(self.query_weights),
         }
         self.fingerprint = fingerprint(
             checkpoint, source, runtime, self._preprocess, dim=self.dim, unmasked=unmasked, options=options
@@ -256,6 +262,19 @@ class LateInteractionEncoder(Encoder):
         """Label of each row of encode_queries([text]), and whether it is part of the question."""
         return self._preprocess.query_rows(text) if text.strip() else []
 
+    def query_ids(self, text: str) -> list[int]:
+        """Number of the token of each row of encode_queries([text])."""
+        return self._preprocess.ids([text], "query")[0] if text.strip() else []
+
+    def document_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Numbers of the tokens of each text that have rows."""
+        filled = iter(self._preprocess.ids([text for text in texts if text.strip()], "document"))
+        return [next(filled) if text.strip() else [] for text in texts]
+
+    def weighing(self, query_weights: Sequence[str]) -> LateInteractionEncoder:
+        """This encoder with other query_weights; the model itself is shared."""
+        return self._twin(query_weights=weighing.checked(query_weights))
+
     def without_pooling(self) -> LateInteractionEncoder:
         """This encoder with a row a token, for evidence alone: its fingerprint stays what it was."""
         return self._twin(_pooling=None)
@@ -289,32 +308,13 @@ class LateInteractionEncoder(Encoder):
 
     def _forward(self, features: Sequence[Features], task: Task, length: int) -> list[TokenMatrix]:
         """One batch through the model, each text padded to the length."""
-        import torch
-        from torch.nn.functional import normalize
-
         batch = self._preprocess.pad(features, length)
-        batch = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-        with torch.inference_mode():
-            output = self.model(batch, task=task)
-            # (texts, tokens, dim) and (texts, tokens): the mask leaves out padding, skiplist and the like
-            vectors, masks = output["token_embeddings"], output["attention_mask"].bool()
-            # Normalised again: in bfloat16 a row is of length 1 only to a part in a hundred.
-            rows = [
-                normalize(vector[mask].float(), dim=-1) for vector, mask in zip(vectors, masks, strict=True)
-            ]
-            if self._pooling is not None:
-                rows = self._pooling.pool(rows, task=task)
-            return [row.cpu().numpy() for row in rows]
+        weights = self.query_weights if task == "query" else ()
+        return passes.forward(self.model, batch, task, self._pooling, weighted="length" in weights)
 
     def _probe(self) -> tuple[int, bool]:
-        """Dimensions of a row, and whether padding leaves the rows of a text what they are.
-
-        A convolution that looks ahead and does not mask padding lets it into a text's last rows. Such a model
-        encodes only texts of equal length together.
-        """
+        """Dimensions of a row, and whether a text's rows are the same without padding: see passes.same."""
         features = self._preprocess([PROBE], "document")
         length = len(features[0]["input_ids"])
         alone, padded = (self._forward(features, "document", length + more)[0] for more in (0, LENGTH_STEP))
-        tolerance = 1e-3 if self.dtype == "float32" else 0.1
-        same = alone.shape == padded.shape and bool(np.abs(alone - padded).max(initial=0) <= tolerance)
-        return alone.shape[1], same
+        return alone.shape[1], passes.same(alone, padded, self.dtype)

@@ -158,6 +158,15 @@ class Preprocessor:
         kept: list[bool] = batch["attention_mask"][0].bool().tolist()
         return kept
 
+    def ids(self, texts: Sequence[str], task: Task) -> list[list[int]]:
+        """Numbers in the vocabulary of the tokens of each text that become rows."""
+        made = []
+        for first in range(0, len(texts), CHUNK):
+            for one in self(texts[first : first + CHUNK], task):
+                kept = zip(one["input_ids"].tolist(), self.scored(one, task), strict=True)
+                made.append([token for token, scored in kept if scored])
+        return made
+
     def skipped(self, task: Task) -> list[str]:
         """Words of the skiplist, those that get no row; and the ids that alone get one, where the model names them."""
         from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask

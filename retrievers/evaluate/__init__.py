@@ -6,7 +6,25 @@ print(table.markdown())                                         one row for each
 """
 
 from retrievers.evaluate.benchmarks import Benchmark, load
-from retrievers.evaluate.comparison import compare, evaluate, main
+from retrievers.evaluate.comparison import BASELINES, compare, evaluate, main
 from retrievers.evaluate.metrics import METRICS, Row, Table, measure
+from retrievers.evaluate.own import Report, evaluate_own
+from retrievers.evaluate.questions import read_questions
+from retrievers.evaluate.settings import Setting
 
-__all__ = ["METRICS", "Benchmark", "Row", "Table", "compare", "evaluate", "load", "main", "measure"]
+__all__ = [
+    "BASELINES",
+    "METRICS",
+    "Benchmark",
+    "Report",
+    "Row",
+    "Setting",
+    "Table",
+    "compare",
+    "evaluate",
+    "evaluate_own",
+    "load",
+    "main",
+    "measure",
+    "read_questions",
+]

@@ -61,8 +61,8 @@ def load(
     corpus = _find(directory, "corpus", language) if path.is_dir() else path
     asked = Path(queries) if queries else _find(directory, "queries", query_language or language)
     judged = _judgements(Path(qrels) if qrels else _find_qrels(directory))
-    documents = tuple(_document(record, corpus, number) for number, record in _records(corpus))
-    texts = {_text(record, "_id", asked, n): _text(record, "text", asked, n) for n, record in _records(asked)}
+    documents = tuple(_document(record, corpus, number) for number, record in records(corpus))
+    texts = {_text(record, "_id", asked, n): _text(record, "text", asked, n) for n, record in records(asked)}
     relevant = {query: gains for query, gains in judged.items() if any(gain > 0 for gain in gains.values())}
     unknown = [query for query in relevant if query not in texts]
     if unknown:
@@ -109,7 +109,12 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             raise InvalidInputError(f"{path} cannot be read as UTF-8 text: {error}") from error
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file of JSON lines, gzipped or not, each with the number of its line.
+
+    Raises:
+        InvalidInputError: there is no such file, or a line is none.
+    """
     for number, line in _lines(path):
         try:
             record = json.loads(line)

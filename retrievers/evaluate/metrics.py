@@ -128,6 +128,24 @@ def measure(qrels: Qrels, run: Run) -> dict[str, float]:
     return {name: total / len(judged) for name, total in sums.items()}
 
 
+def ndcg(qrels: Qrels, run: Run) -> dict[str, float]:
+    """nDCG@10 of each judged query; 0 for one that found nothing.
+
+    Raises:
+        MissingExtraError: ir-measures is not installed.
+    """
+    measure = _measures()["nDCG@10"]
+    import ir_measures
+
+    scores = {query: {name: -float(rank) for rank, name in enumerate(found)} for query, found in run.items()}
+    values = dict.fromkeys(qrels, 0.0)
+    judged = {query: dict(gains) for query, gains in qrels.items()}
+    for value in ir_measures.iter_calc([measure], judged, scores):
+        if value.query_id in values:
+            values[value.query_id] = float(value.value)
+    return values
+
+
 def _count(number: int, one: str, several: str) -> str:
     return f"{number:,} {one if number == 1 else several}"
 

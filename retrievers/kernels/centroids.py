@@ -94,11 +94,13 @@ def nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.i
     return numbers[:count], products[:count]
 
 
-def table(query: TokenMatrix, centroids: Centroids) -> NDArray[np.uint8]:
+def table(query: TokenMatrix, centroids: Centroids, longest: float | None = None) -> NDArray[np.uint8]:
     """Similarities of query tokens and centroids as bytes.
 
     Args:
         query: float32, (query_tokens, dim), 1 to 32 tokens.
+        longest: length of the longest token of the whole query, where this is a part of it: only the bytes of tables
+            with the same one may be added up. None takes that of these tokens.
     Returns:
         uint8, (K rounded up, width), width the smallest of WIDTHS that holds the query: 255 is the product of
         the longest query token and the longest centroid, 0 is 0 and less, and columns without a token.
@@ -116,7 +118,9 @@ def table(query: TokenMatrix, centroids: Centroids) -> NDArray[np.uint8]:
         limit=arithmetic.limit,
         offset=arithmetic.offset,
     )
-    most = max(float(np.linalg.norm(query, axis=1).max()) * centroids.longest, 1e-12)
+    if longest is None:
+        longest = float(np.linalg.norm(query, axis=1).max())
+    most = max(longest * centroids.longest, 1e-12)
     factors = packed.scales * np.float32(centroids.scale * 255 / most)
     out = np.empty((len(centroids.rows), width), np.uint8)
     task = TABLE.values(

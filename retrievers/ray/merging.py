@@ -73,6 +73,8 @@ def _checked(paths: list[Path], into: Collection) -> dict[str, tuple[bytes, Path
 
 def _append(into: Collection, batch: list[Entry]) -> None:
     """Store documents with their rows, but those that are stored."""
+    if into.store.counts_tokens():
+        batch = indexing.counted(into.encoder, batch)
     known = into.store.content_hashes([str(one.document.id) for one in batch])
     same = [one for one in batch if known.get(str(one.document.id)) == one.content_hash]
     missing = [one for one in batch if known.get(str(one.document.id)) != one.content_hash]

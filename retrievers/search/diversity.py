@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrievers.errors import InvalidInputError
-from retrievers.types import DocumentFilter, Hits, SearchableCollection, TokenMatrix
+from retrievers.types import DocumentFilter, Hits, SearchableCollection, TokenMatrix, row_weights
 
 BLOCK = 1 << 22  # similarities held at once: 16 MiB of float32, whatever the lengths of two documents
 
@@ -18,13 +18,13 @@ def maximal_marginal_relevance(
 ) -> list[int]:
     """Choose documents one by one, each for its relevance less its likeness to those already chosen.
 
-    Relevance is the mean MaxSim of the query; the likeness of two documents is the mean of the mean MaxSim
-    in both directions, so that neither a short nor a long one is favoured. Both are averaged cosines, so
-    lambda_mult weighs them on one scale. Only pairs with a chosen document are compared: k * len(matrices)
+    Relevance is the mean MaxSim of the query, weighted if its rows are; the likeness of two documents is the mean of
+    the mean MaxSim in both directions, so that neither a short nor a long one is favoured. Both are averaged cosines,
+    so lambda_mult weighs them on one scale. Only pairs with a chosen document are compared: k * len(matrices)
     of them at most.
 
     Args:
-        query: float32, (query_tokens, dim), rows of length 1.
+        query: float32, (query_tokens, dim), rows of length 1, or of the length of their weights.
         matrices: candidates, float32, (tokens_i, dim), best first; equal values keep this order.
         k: how many to choose; all of them where k exceeds len(matrices).
         lambda_mult: 1 looks at relevance alone, 0 at diversity alone.
@@ -107,8 +107,9 @@ def diversified(
 
 
 def mean_maxsim(query: TokenMatrix, document: TokenMatrix) -> float:
-    """MaxSim divided by the number of query tokens; 0 where either has no tokens."""
-    return _both_means(query, document)[0]
+    """MaxSim divided by the number of query tokens, or the sum of their weights; 0 where either has no tokens."""
+    weight = float(row_weights(query).sum())
+    return _both_means(query, document)[0] * len(query) / weight if weight else 0.0
 
 
 def symmetric_maxsim(left: TokenMatrix, right: TokenMatrix) -> float:

@@ -81,8 +81,9 @@ def rank(
 
 def approximate(index: Index, query: TokenMatrix, positions: NDArray[np.int64]) -> NDArray[np.uint32]:
     """Approximate scores of windows: sums of byte maxima, uint32, (len(positions),); comparable within a query."""
-    widest = WIDTHS[-1]
-    tables = [table(query[first : first + widest], index.centroids) for first in range(0, len(query), widest)]
+    widest, longest = WIDTHS[-1], float(np.linalg.norm(query, axis=1).max(initial=0))
+    parts = [query[first : first + widest] for first in range(0, len(query), widest)]
+    tables = [table(part, index.centroids, longest) for part in parts]
     totals = np.zeros(len(positions), np.uint32)
     for bytes_ in tables:
         add_maxima(index.codes, index.offsets, positions, bytes_, totals)

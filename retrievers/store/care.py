@@ -1,13 +1,13 @@
-"""What keeps a store in order: compaction, the index of words, migration, copies, verification."""
+"""What keeps a store in order: compaction, the index of words, counts of tokens, migration, copies, verification."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from retrievers.store import backup, opening, verification, writes
+from retrievers.store import backup, opening, token_counts, verification, writes
 from retrievers.store.connection import translated
 from retrievers.store.lock import Hold
 from retrievers.store.tokens import Files
@@ -69,6 +69,20 @@ class Care:
             CorruptStoreError: a document is damaged; nothing was changed.
         """
         self._exclusively("index words", writes.index_words, tokenizer, weight)
+
+    def counts_tokens(self) -> bool:
+        """Whether the tokens of all documents are counted: then each entry that is appended names its own."""
+        return self._catalog.reading().during(token_counts.are_kept)
+
+    def count_tokens(self, token_ids: Mapping[str, Collection[int]]) -> None:
+        """Count the tokens of all documents anew, and from now on, in one commit.
+
+        Args:
+            token_ids: of every document, by id. Whoever read the texts holds writing() since.
+        Raises:
+            InvalidInputError: a document has none, or is not stored; nothing was changed.
+        """
+        self._exclusively("count_tokens", writes.count_tokens, token_ids)
 
     def migrate(self) -> bool:
         """Bring the format up to date, as any other write does. Returns whether it was older."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,12 +31,14 @@ class Entry:
         content_hash: changes when the document must be encoded again.
         windows: character spans of the windows in the text.
         matrices: float32, (tokens, dim), one a window; or what quantize made of it.
+        token_ids: numbers of the tokens that it has, for a collection that counts them; None where nobody knows.
     """
 
     document: Document
     content_hash: bytes
     windows: Sequence[tuple[int, int]]
     matrices: Sequence[TokenMatrix | QuantizedMatrix]
+    token_ids: Collection[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +202,11 @@ def record(
             after = _bury(connection, after, found[0], number - 1)
             if index is not None:
                 index.remove(key)
-            writer.replace(key, entry.document, entry.content_hash, len(windows), tokens)
+            writer.replace(key, entry.document, entry.content_hash, len(windows), tokens, entry.token_ids)
         else:
             key = after.last_key + 1
             after = replace(after, last_key=key, documents=after.documents + 1)
-            writer.insert(key, entry.document, entry.content_hash, len(windows), tokens)
+            writer.insert(key, entry.document, entry.content_hash, len(windows), tokens, entry.token_ids)
         if index is not None:
             index.put(key, entry.document, entry.windows)
         windows["key"] = key

@@ -46,7 +46,13 @@ def _to_3(connection: Connection) -> None:
     """Nothing yet: a catalogue of this format may have an index of words, which an older program would damage."""
 
 
-STEPS: dict[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3}
+def _to_4(connection: Connection) -> None:
+    """Tables for the tokens that documents have; none are counted until somebody asks for it."""
+    for statement in tables.TOKEN_COUNTS:
+        connection.run(statement)
+
+
+STEPS: dict[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
 """What leads from a version to the next one."""
 
 

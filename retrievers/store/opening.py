@@ -16,11 +16,14 @@ from retrievers.store.tokens import Files
 Catalog: TypeAlias = DiskCatalog | MemoryCatalog
 
 
-def open_or_create(catalog: Catalog, files: Files, fingerprint: Mapping[str, Any] | None) -> dict[str, Any]:
+def open_or_create(
+    catalog: Catalog, files: Files, fingerprint: Mapping[str, Any] | None, counts_tokens: bool = False
+) -> dict[str, Any]:
     """The fingerprint that is stored, or that is stored now because the collection is new.
 
     Args:
         fingerprint: of the encoder; None opens an existing collection only.
+        counts_tokens: whether a new collection counts the tokens of its documents.
     Raises:
         ModelMismatchError: another encoder wrote the collection.
         StoreError: there is none, and no fingerprint to create one with.
@@ -33,7 +36,9 @@ def open_or_create(catalog: Catalog, files: Files, fingerprint: Mapping[str, Any
         schema.check_dim(fingerprint)
         schema.canonical(fingerprint)
         catalog.make_directory()
-        stored = catalog.lock.hold(catalog.timeout).during(_create, catalog, files, fingerprint)
+        stored = catalog.lock.hold(catalog.timeout).during(
+            _create, catalog, files, fingerprint, counts_tokens
+        )
     if fingerprint is not None:
         schema.check_fingerprint(stored, fingerprint, catalog.place)
     return stored
@@ -50,16 +55,20 @@ def lacks_words(catalog: Catalog, tokenizer: str, weight: float | None) -> bool:
     return found is None or found.tokenizer != tokenizer or weight not in (None, found.weight)
 
 
-def _create(catalog: Catalog, files: Files, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+def _create(
+    catalog: Catalog, files: Files, fingerprint: Mapping[str, Any], counts_tokens: bool
+) -> dict[str, Any]:
     stored = _recognised(catalog, files)  # another process may have been faster
     if stored is not None:
         return stored
     catalog.prepare()
-    return catalog.writing().during(_write_tables, fingerprint, catalog.place)
+    return catalog.writing().during(_write_tables, fingerprint, catalog.place, counts_tokens)
 
 
-def _write_tables(connection: Connection, fingerprint: Mapping[str, Any], place: str) -> dict[str, Any]:
-    schema.create(connection, fingerprint)
+def _write_tables(
+    connection: Connection, fingerprint: Mapping[str, Any], place: str, counts_tokens: bool
+) -> dict[str, Any]:
+    schema.create(connection, fingerprint, counts_tokens=counts_tokens)
     return schema.check(connection, place)
 
 

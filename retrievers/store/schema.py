@@ -11,11 +11,11 @@ from typing import Any
 
 from retrievers.encoder import identity
 from retrievers.errors import CorruptStoreError, FormatVersionError, InvalidInputError
-from retrievers.store import tables, word_checks, words
+from retrievers.store import tables, token_counts, word_checks, words
 from retrievers.store.connection import Connection
 
 APPLICATION_ID = 0x4D617853  # "MaxS", in the header of the SQLite file
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 COLLECTION = "collection"  # the setting that tells one collection from every other
 LARGEST_DIM = 1 << 16
 
@@ -117,8 +117,14 @@ def is_new(connection: Connection) -> bool:
     return not connection.rows("SELECT 1 FROM sqlite_master LIMIT 1")
 
 
-def create(connection: Connection, fingerprint: Mapping[str, Any]) -> None:
-    """Write tables and settings into a transaction that the caller commits."""
+def create(connection: Connection, fingerprint: Mapping[str, Any], *, counts_tokens: bool = False) -> None:
+    """Write tables and settings into a transaction that the caller commits.
+
+    Args:
+        connection: inside the transaction.
+        fingerprint: of the encoder.
+        counts_tokens: whether the tokens of documents are counted from the first one on.
+    """
     for statement in tables.of(FORMAT_VERSION):
         connection.run(statement)
     connection.run(f"PRAGMA application_id = {APPLICATION_ID:d}")
@@ -128,6 +134,8 @@ def create(connection: Connection, fingerprint: Mapping[str, Any]) -> None:
     connection.run("INSERT INTO settings VALUES (?, ?)", [COLLECTION, new_collection()])
     connection.run("INSERT INTO state VALUES (1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
     write_state(connection, EMPTY_STATE)
+    if counts_tokens:
+        token_counts.TokenCounts(connection).begin()
 
 
 def check_dim(fingerprint: Mapping[str, Any]) -> None:

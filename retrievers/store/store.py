@@ -44,6 +44,7 @@ class Store(Care):
         fingerprint: of the encoder, with "model" and "dim"; None opens an existing directory only.
         timeout: seconds to wait for another writer.
         indexed: metadata keys whose values are indexed, from now on and for good.
+        counts_tokens: whether a collection that is created here counts the tokens of its documents.
         words: the tokenizer of an index of words, which is built if none is there, and the share of words in a search
             that does not say it, or None.
         assign: finds the centroids of new rows once the store has codes; codes.nearest by default.
@@ -65,6 +66,7 @@ class Store(Care):
         fingerprint: Mapping[str, Any] | None,
         timeout: float = 10.0,
         indexed: Sequence[str] = (),
+        counts_tokens: bool = False,
         words: tuple[str, float | None] | None = None,
         assign: Assign = nearest,
     ) -> None:
@@ -81,7 +83,9 @@ class Store(Care):
             directory = Directory(path)
             self._files, self._catalog = DiskFiles(directory), catalog.DiskCatalog(directory, timeout)
         try:
-            self.fingerprint: dict[str, Any] = opening.open_or_create(self._catalog, self._files, fingerprint)
+            self.fingerprint: dict[str, Any] = opening.open_or_create(
+                self._catalog, self._files, fingerprint, counts_tokens
+            )
             self.dim = int(self.fingerprint["dim"])
             if missing := opening.missing_indexes(self._catalog, indexed):
                 self._exclusively("index", writes.add_indexes, missing)
@@ -258,8 +262,6 @@ class Store(Care):
         """Release files and connections; what is inside read() in another thread ends undisturbed."""
         self._snapshot = None
         self._catalog.close()
-
-    # Help
 
     def _newest(self) -> State:
         """The last commit; under the writer's lock, nothing changes it."""

@@ -32,7 +32,13 @@ EXTRAS = (
 FORMAT_2 = (*FORMAT_1, *EXTRAS)
 FORMAT_3 = FORMAT_2  # and those of words.py, in a collection that has an index of words
 
+TOKEN_COUNTS = (
+    "CREATE TABLE token_ids (key INTEGER PRIMARY KEY, ids BLOB NOT NULL, checksum INTEGER NOT NULL)",
+    "CREATE TABLE token_counts (token INTEGER PRIMARY KEY, documents INTEGER NOT NULL)",
+)
+FORMAT_4 = (*FORMAT_3, *TOKEN_COUNTS)
+
 
 def of(version: int) -> tuple[str, ...]:
     """The tables and indexes of a version, exactly as SQLite keeps their statements."""
-    return (FORMAT_1, FORMAT_2, FORMAT_3)[version - OLDEST]
+    return (FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4)[version - OLDEST]

@@ -12,7 +12,7 @@ import numpy as np
 from retrievers.encoder import identity
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.kernels.rows import MOST, possible, row_bytes
-from retrievers.store import documents, schema, word_checks, words
+from retrievers.store import documents, schema, token_counts, word_checks, words
 from retrievers.store.connection import Connection
 from retrievers.store.snapshot import Columns, differing_documents, fits_totals, load_columns, spans_fit
 from retrievers.store.tokens import Files, checksum, code_names, token_names
@@ -59,6 +59,9 @@ class Info:
         document_options: what is in that digest, in words.
         questions_digest: of what shapes the rows of questions alone, which may change.
         question_options: what is in that digest, in words.
+        counts_tokens: whether the tokens of documents are counted. Where they are not, the rows of a question are not
+            weighted by idf, whatever the encoder asks for; `Collection.count_tokens` counts them.
+        token_ids_bytes: what the tokens of all documents take, which deleting subtracts.
     """
 
     model: str
@@ -77,6 +80,8 @@ class Info:
     document_options: str | None = None
     questions_digest: str | None = None
     question_options: str | None = None
+    counts_tokens: bool = False
+    token_ids_bytes: int = 0
     words: str | None = None
     words_weight: float | None = None
     words_bytes: int = 0
@@ -124,6 +129,8 @@ def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -
         document_options=identity.in_words(fingerprint, "documents"),
         questions_digest=identity.digest_of(fingerprint, "questions"),
         question_options=identity.in_words(fingerprint, "questions"),
+        counts_tokens=token_counts.are_kept(connection),
+        token_ids_bytes=token_counts.size(connection),
         words=None if index is None else index.tokenizer,
         words_weight=None if index is None else index.weight,
         words_bytes=word_checks.size(connection),
@@ -150,6 +157,7 @@ def verify(
         found.append(
             Damage("catalog.sqlite", "documents are missing that were counted, or that windows name")
         )
+    found += [Damage("catalog.sqlite", *problem) for problem in token_counts.check(connection, known)]
     found += _verify_windows(connection, state, columns, known)
     found += _verify_rows(files, dim, state, columns, known, advance)
     found += _verify_codes(connection, files, dim, state)

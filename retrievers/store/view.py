@@ -13,7 +13,7 @@ from retrievers.filters import Filter
 from retrievers.filters.fields import encode
 from retrievers.filters.language import Combine, Compare
 from retrievers.kernels.rows import possible
-from retrievers.store import backup, bm25, documents
+from retrievers.store import backup, bm25, documents, token_counts
 from retrievers.store.connection import Connection
 from retrievers.store.snapshot import SELECTIONS, Snapshot, spans_fit
 from retrievers.store.tokens import checksum
@@ -187,6 +187,10 @@ class View:
             sql = f"SELECT hash, id, min(key) FROM documents WHERE hash IN ({marks}) GROUP BY hash"  # noqa: S608
             found |= {bytes(row[0]): row[1] for row in self._sound().rows(sql, part)}
         return found
+
+    def token_counts(self, tokens: Iterable[int]) -> dict[int, int] | None:
+        """In how many documents each token occurs; None where the collection does not count them."""
+        return token_counts.read(self._sound(), tokens)
 
     def word_scores(self, question: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """BM25 of the windows that have a word of a question (bm25.scores).

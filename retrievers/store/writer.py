@@ -12,6 +12,7 @@ from retrievers.filters.fields import paths
 from retrievers.store.connection import Connection
 from retrievers.store.documents import extras_checksum, text_checksum
 from retrievers.store.stored_json import json_object
+from retrievers.store.token_counts import TokenCounts
 from retrievers.types import Document
 
 MOST_FIELDS = 10_000  # keys of one document's metadata
@@ -29,8 +30,17 @@ class Writer:
         self._connection = connection
         self._paths: dict[str, tuple[int, int]] = {}
         self._forgotten: set[str] = set()
+        self._counts = TokenCounts(connection)
 
-    def insert(self, key: int, document: Document, digest: bytes, windows: int, tokens: int) -> None:
+    def insert(
+        self,
+        key: int,
+        document: Document,
+        digest: bytes,
+        windows: int,
+        tokens: int,
+        token_ids: Iterable[int] | None = None,
+    ) -> None:
         """Add a document under a new key."""
         self._connection.run(
             "INSERT INTO documents VALUES (?, ?, ?, ?, ?)", [key, document.id, digest, windows, tokens]
@@ -38,8 +48,17 @@ class Writer:
         self._connection.run("INSERT INTO texts VALUES (?, ?, ?, ?)", [key, *_text_values(document)])
         self._write_metadata(key, document, to_json(document, document.metadata, "metadata"))
         self._write_extras(key, document)
+        self._counts.put(key, str(document.id), token_ids)
 
-    def replace(self, key: int, document: Document, digest: bytes, windows: int, tokens: int) -> None:
+    def replace(
+        self,
+        key: int,
+        document: Document,
+        digest: bytes,
+        windows: int,
+        tokens: int,
+        token_ids: Iterable[int] | None = None,
+    ) -> None:
         """Give a document another text."""
         self._connection.run(
             "UPDATE documents SET hash = ?, windows = ?, tokens = ? WHERE key = ?",
@@ -50,6 +69,7 @@ class Writer:
             [*_text_values(document), key],
         )
         self.replace_beside(key, document)
+        self._counts.put(key, str(document.id), token_ids)
 
     def replace_beside(self, key: int, document: Document) -> bool:
         """Give a document other metadata and what is kept beside it; False if it has them already."""
@@ -65,6 +85,8 @@ class Writer:
         """Remove all rows of a document."""
         stored = self._connection.rows("SELECT json FROM metadata WHERE key = ?", [key])
         self._forget_fields(key, stored[0][0] if stored else "")
+        for (name,) in self._connection.rows("SELECT id FROM documents WHERE key = ?", [key]):
+            self._counts.remove(key, str(name))
         for statement in (
             "DELETE FROM documents WHERE key = ?",
             "DELETE FROM texts WHERE key = ?",
@@ -74,7 +96,7 @@ class Writer:
             self._connection.run(statement, [key])
 
     def finish(self) -> None:
-        """Remove the paths that no document has any longer, so that their number follows that of the documents'."""
+        """Write the counts of tokens, and remove the paths that no document has any longer."""
         self._connection.run_many(
             "DELETE FROM paths WHERE name = ? AND indexed = 0 "
             "AND NOT EXISTS (SELECT 1 FROM fields WHERE fields.path = paths.path)",
@@ -82,6 +104,7 @@ class Writer:
         )
         self._forgotten.clear()
         self._paths.clear()
+        self._counts.finish()
 
     def _write_extras(self, key: int, document: Document) -> bool:
         if document.source is None and document.attachment is None:

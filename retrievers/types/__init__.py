@@ -5,6 +5,7 @@ from retrievers.types.hits import Hit, Hits, Parts, Passage
 from retrievers.types.seams import (
     AsyncSearchableCollection,
     Condition,
+    CountsTokens,
     DocumentFilter,
     Encoder,
     KeepsSources,
@@ -21,11 +22,13 @@ from retrievers.types.values import (
     QuantizedMatrix,
     TokenMatrix,
     Window,
+    row_weights,
 )
 
 __all__ = [
     "AsyncSearchableCollection",
     "Condition",
+    "CountsTokens",
     "Document",
     "DocumentFilter",
     "EncodedText",
@@ -49,4 +52,5 @@ __all__ = [
     "TokenKind",
     "TokenMatrix",
     "Window",
+    "row_weights",
 ]

@@ -43,8 +43,9 @@ class Match:
             the context.
         start: offset of the first of them in the document's text.
         end: offset after the last of them.
-        similarity: dot product of the two vectors, the stored one as it is searched.
+        similarity: dot product of the two vectors, the stored one as it is searched, times the weight.
         kind: whether the query token is part of the question.
+        weight: of the query token; 1 where the rows of questions have no weights.
     """
 
     query_token: str
@@ -53,6 +54,7 @@ class Match:
     end: int
     similarity: float
     kind: TokenKind = "word"
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ class Evidence:
         score: MaxSim of the query and the window's stored rows: the hit's score but for the rounding of the scan.
         approximate: the similarities are those of the stored rows, but a stored row does not stand for one token
             (token pooling), so that the places come from the window's rows without pooling, or are unknown.
-        similarity: float32, (query_tokens, passage_tokens): the dot products that the places come from.
+        similarity: float32, (query_tokens, passage_tokens): the dot products that the places come from, weights
+            included.
         spans: of each passage token its characters in the text; an empty span for a marker or a token of the
             context.
     """
@@ -235,7 +238,9 @@ class Evidence:
         if not self.similarity.size:
             raise InvalidInputError("there is nothing to draw: the question or the passage has no tokens.")
         columns = [self.text[start:end] for start, end in self.spans]
-        return heat_map(self.similarity, [one.query_token for one in self.matches], columns, self.query, ax)
+        weights = np.array([one.weight for one in self.matches], np.float32)
+        cosines = self.similarity / np.maximum(weights, 1e-12)[:, None]
+        return heat_map(cosines, [one.query_token for one in self.matches], columns, self.query, ax)
 
     def __repr__(self) -> str:
         question, text = shortened(self.query, 40), shortened(self.snippet(80).text, 80)

@@ -58,7 +58,8 @@ class Hit:
         id: the document's id; None for a text without one that was only reranked.
         score: MaxSim of the query and the document's best window; higher is better. In a search with words it is the
             blend, in [0, 1].
-        normalized_score: MaxSim / number of query vectors, clamped to [0, 1].
+        normalized_score: MaxSim / number of query vectors, or, where these are weighted, / the sum of their weights;
+            clamped to [0, 1].
         text: the document's whole text.
         metadata: the document's metadata, a copy of its own.
         passage: the best window; None where the text has no tokens.

@@ -82,6 +82,24 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
+class CountsTokens(Protocol):
+    """What an encoder may have besides, if it numbers its tokens: then a collection can weigh them by their rarity."""
+
+    @property
+    def query_weights(self) -> Sequence[str]:
+        """What the rows of questions are weighted by; "idf" asks the collection for it."""
+        ...
+
+    def query_ids(self, text: str) -> list[int]:
+        """Number of the token of each row of encode_queries([text])."""
+        ...
+
+    def document_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Numbers of the tokens of each text that have rows."""
+        ...
+
+
+@runtime_checkable
 class SearchableCollection(Protocol):
     """What an adapter, diversity and evaluation need of a collection, wherever it keeps its documents.
 

@@ -10,7 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 TokenMatrix = NDArray[np.float32]
-"""float32, (tokens, dim): one row of length 1 a token."""
+"""float32, (tokens, dim): one row a token, of length 1; the rows of a question may have weights, their lengths."""
+
+WEIGHTLESS = 1e-3  # by which the length of a row may differ from 1 that has no weight
+
+
+def row_weights(query: TokenMatrix) -> TokenMatrix:
+    """The weight of each row of a question, float32, (query_tokens,): its length, which is 1 but for rounding if it
+    has none.
+
+    Args:
+        query: float32, (query_tokens, dim).
+    """
+    lengths = np.linalg.norm(query, axis=1)
+    return np.ones_like(lengths) if (np.abs(lengths - 1) <= WEIGHTLESS).all() else lengths
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -94,7 +94,11 @@ def digest(revision: int) -> bytes:
 def entry(name: str, revision: int) -> Entry:
     parts = matrices(name, revision)
     spans = [(10 * n, 10 * n + 9) for n in range(len(parts))]
-    return Entry(document(name, revision), digest(revision), spans, parts)
+    return Entry(document(name, revision), digest(revision), spans, parts, tokens_of(name, revision))
+
+
+def tokens_of(name: str, revision: int) -> set[int]:
+    return {0, revision // 1000, int(name[1:]) * 1000}
 
 
 def apply(store: Store, change: Change) -> None:
@@ -182,6 +186,9 @@ def compare(path: Path, models: Sequence[Model], swept: bool = False) -> Model:
                 assert one == document(one.id, model[one.id])
                 _compare_rows(view, positions[one.id], matrices(one.id, model[one.id]))
             assert len(view.starts) == sum(len(part) for part in positions.values())
+            counts = Counter(token for one in model.items() for token in tokens_of(*one))
+            if view._connection.rows("SELECT 1 FROM settings WHERE name = 'token_counts'"):
+                assert view.token_counts(counts) == counts
             view.fetch(view.documents.tolist())
             if view.codes is not None:
                 assert len(view.codes) == len(view.rows)
@@ -271,7 +278,7 @@ def child(
         try:
             os.close(reading)
             prepare()
-            store = Store(path, fingerprint=FINGERPRINT, words=WORDS)
+            store = Store(path, fingerprint=FINGERPRINT, words=WORDS, counts_tokens=True)
             os.write(writing, b"o")
             for change in made:
                 apply(store, change)

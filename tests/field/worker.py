@@ -24,7 +24,7 @@ from retrievers.store import _io
 from retrievers.testing import HashingEncoder
 from retrievers.types import Document
 
-ENCODER = HashingEncoder(dim=16, document_length=4)
+ENCODER = HashingEncoder(dim=16, document_length=4, query_weights=["length", "idf"])
 
 
 class Fault:

@@ -22,12 +22,13 @@ from retrievers.types import Document
 from tests.store.rows import entry
 
 GOLDEN = Path(__file__).parent / "golden"
-NEWEST = GOLDEN / "format-3"
+NEWEST = GOLDEN / "format-4"
 FINGERPRINT = {"model": "golden", "dim": 6, "revision": "é"}
 TABLES = ("settings", "state", "batches", "dead", "documents", "texts", "metadata", "paths", "fields")
 NEW_IN_2 = ("extras",)
 NEW_IN_3 = ("word_rows", "word_index")
-FORMATS = ("format-1", "format-2", "format-3")
+NEW_IN_4 = ("token_ids", "token_counts")
+FORMATS = ("format-1", "format-2", "format-3", "format-4")
 METADATA = {
     "lang": "en",
     "year": -12,
@@ -46,7 +47,7 @@ def rows(*values):
 
 def write(path):
     """Every kind of change, with values whose bytes can be worked out on paper."""
-    store = Store(path, fingerprint=FINGERPRINT, indexed=["lang"], words=("porter", 0.25))
+    store = Store(path, fingerprint=FINGERPRINT, indexed=["lang"], words=("porter", 0.25), counts_tokens=True)
     store.append(
         [
             Entry(
@@ -54,18 +55,20 @@ def write(path):
                 b"0123456789abcdef",
                 [(0, 5), (6, 14)],
                 [rows([1, 0, 0, 0, 0, 0], [0, -1, 0.5, 0, 0, 0]), rows([0, 0, 0, 0, 0, 0.25])],
+                {7, 0, 300, 70_000},
             ),
-            Entry(Document("Second.", "b"), b"b" * 16, [(0, 7)], [rows([0, 0, 1, 0, 0, 0])]),
-            Entry(Document("", "empty", {"lang": "de"}), b"c" * 16, [], []),
+            Entry(Document("Second.", "b"), b"b" * 16, [(0, 7)], [rows([0, 0, 1, 0, 0, 0])], {7}),
+            Entry(Document("", "empty", {"lang": "de"}), b"c" * 16, [], [], set()),
         ]
     )
     store.delete(["b"])
     store.compact()
     store.write_codes(np.eye(3, 6, dtype=np.float32), np.array([0, 2, 1], np.uint16))
-    store.append([Entry(Document("Second.", "b"), b"d" * 16, [(0, 7)], [rows([0, 0.5, 0, 0, 0, 0])])])
     store.append(
-        [Entry(Document("Third.", "a", {"lang": "fr"}), b"e" * 16, [(0, 6)], [rows([-1, 0, 0, 0, 0, 1])])]
+        [Entry(Document("Second.", "b"), b"d" * 16, [(0, 7)], [rows([0, 0.5, 0, 0, 0, 0])], {0, 127, 300})]
     )
+    third = Document("Third.", "a", {"lang": "fr"})
+    store.append([Entry(third, b"e" * 16, [(0, 6)], [rows([-1, 0, 0, 0, 0, 1])], {300, 70_000})])
     beside = Document("Third.", "a", {"lang": "fr"}, "", "whole é", {"_type": "node", "n": [1, None]})
     store.append(
         [],
@@ -90,7 +93,7 @@ def dump(path):
                 "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'words!_%' ESCAPE '!'"
             )
         )
-        names = TABLES + (NEW_IN_2 if header[1] > 1 else ()) + (NEW_IN_3 if header[1] > 2 else ())
+        names = TABLES + NEW_IN_2 * (header[1] > 1) + NEW_IN_3 * (header[1] > 2) + NEW_IN_4 * (header[1] > 3)
         names = [name for name in names if any(f"TABLE {name} " in sql for sql in schema)]
         tables = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in names}  # noqa: S608
     finally:
@@ -154,7 +157,7 @@ def test_its_files_are_what_the_format_says(golden):
     assert tables["state"] == [
         (
             1,
-            {"format-1": 6, "format-2": 7, "format-3": 8}[golden.name],
+            {"format-1": 6, "format-2": 7, "format-3": 8, "format-4": 8}[golden.name],
             2,
             5,
             4,
@@ -187,6 +190,19 @@ def test_its_files_are_what_the_format_says(golden):
             (1, "whole é", attached, lengths_checksum("a", "whole é", attached)),
             (3, None, "{}", lengths_checksum("empty", "{}")),
         ]
+    if golden.name == "format-4":
+        assert dict(tables["settings"])["token_counts"] == "kept"
+        # 300 is 2 * 128 + 44. Between it and 70 000 there are 69 699 = 4 * 16 384 + 32 * 128 + 67.
+        blobs = {
+            1: ("a", bytes([44 | 128, 2, 67 | 128, 32 | 128, 4])),
+            3: ("empty", b""),
+            4: ("b", bytes([0, 126, 44 | 128, 1])),
+        }
+        assert tables["token_ids"] == [
+            (key, blob, zlib.crc32(struct.pack("<Q", len(name)) + name.encode() + blob))
+            for key, (name, blob) in blobs.items()
+        ]
+        assert tables["token_counts"] == [(0, 1), (127, 1), (300, 2), (70_000, 1)]
 
 
 def test_the_words_are_what_the_format_says():
@@ -262,7 +278,7 @@ def test_opening_and_reading_an_older_format_changes_no_byte(old):
         assert (view.get(["a"])[0].attachment is None) != extras
     assert len(store.get_sources(["whole é"])) == extras
     assert store.info().format_version == int(old.name[-1])
-    assert store.info().words is None
+    assert (store.info().words is None) == (old.name != "format-3")
     assert store.verify() == []
     store.close()
     assert contents(old) == before
@@ -285,7 +301,8 @@ def test_the_first_write_brings_the_format_up_to_date(old, change):
     header, schema, tables = dump(old)
     newest = dump(NEWEST)
     assert header == newest[0]
-    assert schema == [sql for sql in newest[1] if change == "index words" or "word" not in sql]
+    indexed = change == "index words" or old.name == "format-3"
+    assert schema == [sql for sql in newest[1] if indexed or "word" not in sql]
     assert re.fullmatch("[0-9a-f]{32}", dict(tables["settings"])["collection"])
     assert store.verify() == []
     beside = Document("Second.", "b", {}, "", "whole", {"x": 1})
@@ -293,6 +310,23 @@ def test_the_first_write_brings_the_format_up_to_date(old, change):
     assert reader.get_sources(["whole"]) == [beside]
     reader.close()
     store.close()
+
+
+def test_a_collection_of_format_3_keeps_its_words_and_counts_tokens_when_it_is_asked_to(tmp_path):
+    path = shutil.copytree(GOLDEN / "format-3", tmp_path / "third")
+    before = dump(path)[2]
+    store = Store(path, fingerprint=FINGERPRINT)
+    with store.read() as view:
+        assert view.token_counts([300]) is None
+    store.count_tokens({"a": {300, 70_000}, "b": {0, 127, 300}, "empty": set()})
+    with store.read() as view:
+        assert view.token_counts([300, 5]) == {300: 2}
+    assert store.verify() == []
+    store.close()
+    header, schema, tables = dump(path)
+    assert (header, schema) == dump(NEWEST)[:2]
+    assert {name: tables[name] for name in NEW_IN_4} == {name: dump(NEWEST)[2][name] for name in NEW_IN_4}
+    assert tables["word_rows"] == before["word_rows"]
 
 
 def test_a_write_that_fails_leaves_the_older_format(old, monkeypatch):
@@ -314,7 +348,7 @@ def test_a_write_that_fails_leaves_the_older_format(old, monkeypatch):
 def test_a_handle_says_so_when_another_process_migrates_beyond_it(golden):
     store = Store(golden, fingerprint=FINGERPRINT)
     with sqlite3.connect(golden / "catalog.sqlite") as newer:
-        newer.execute("PRAGMA user_version = 4")
+        newer.execute("PRAGMA user_version = 5")
     newer.close()
     for call in (lambda: len(store), lambda: store.get(["a"]), lambda: store.delete(["a"]), store.compact):
         with pytest.raises(FormatVersionError, match="pip install --upgrade"):

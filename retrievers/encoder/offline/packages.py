@@ -21,10 +21,13 @@ class OfflineModel:
     Attributes:
         model: its modules, in the number format of the weights, on the processor.
         weights: sha256 of the weights, hexadecimal; part of the encoder's fingerprint.
+        mean_weight, query_weights: of LateInteractionEncoder, unless the user says otherwise.
     """
 
     model: MultiVectorEncoder
     weights: str
+    mean_weight: float = 0.0
+    query_weights: tuple[str, ...] = ()
 
 
 def package_directory(package: str, *, model: str, extra: str) -> Path:
