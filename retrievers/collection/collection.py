@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -12,25 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.collection import copying, indexing, validate, weighing
-from retrievers.collection.changing import Changer
+from retrievers.collection import copying, validate, weighing
 from retrievers.collection.moving import MovableStore
-from retrievers.display.progress import Progress, wanted
+from retrievers.collection.upkeep import Caretaker
 from retrievers.encoder import LateInteractionEncoder
-from retrievers.errors import CorruptStoreError, InvalidInputError, InvalidTypeError, StoreClosedError
+from retrievers.errors import InvalidInputError, InvalidTypeError, StoreClosedError
 from retrievers.store import Store, schema
 from retrievers.types import (
     Encoder,
 )
 
 if TYPE_CHECKING:
-    from retrievers.store import Damage, Info
+    pass
 
 
-PAGE = 1000  # documents whose tokens are counted together
-
-
-class Collection(Changer, MovableStore):
+class Collection(Caretaker, MovableStore):
     """Documents that are found by late interaction, in a directory or in memory.
 
     Threads may share one collection; other processes may read and write the same directory.
@@ -189,92 +184,6 @@ class Collection(Changer, MovableStore):
             return isinstance(key, str) and validate.identifier(key) in self.store
         except InvalidInputError:
             return False  # no document can have such an id
-
-    # Care
-
-    def optimize(self, *, show_progress: bool | None = None) -> None:
-        """Build the centroids that let search skip most windows; add keeps them up to date."""
-        from retrievers.search import optimize
-
-        shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
-        optimize(self.store, show_progress=shown)
-
-    def index_words(self, words: str | None = None, *, words_weight: float | None = None) -> None:
-        """Index the words of all documents, and of those that are added from now on; what is there is built anew.
-
-        Args:
-            words: the tokenizer, as for Collection; None keeps that of the index that is there, or takes "unicode61".
-            words_weight: the share of words in a search that does not say it, from 0 to 1; None keeps what is there.
-        Raises:
-            UnsupportedError: this Python's SQLite has no FTS5; nothing was changed.
-            CorruptStoreError: a document is damaged; nothing was changed.
-        """
-        self.store.index_words(validate.tokenizer(words), validate.weight(words_weight, "words_weight"))
-
-    @property
-    def words_weight(self) -> float | None:
-        """The share of words in a search that does not say it; None is a search without words."""
-        with self.store.read() as view:
-            return view.word_weight
-
-    def count_tokens(self, *, show_progress: bool | None = None) -> None:
-        """Count in how many documents each token occurs, from now on: what weights by idf are made of.
-
-        A collection whose encoder has "idf" among its query_weights when it is made counts from the beginning; this is
-        for the others. The texts are read again, and nothing is encoded.
-
-        Raises:
-            InvalidInputError: the encoder does not number its tokens.
-        """
-        shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
-        with self.store.writing(), Progress(len(self), "Counting", "documents", shown) as progress:
-            found: dict[str, set[int]] = {}
-            last: str | None = None
-            while page := self.store.page(limit=PAGE, after=last):
-                whole = [document.context + document.text for document in page]
-                spans = [self.encoder.split(text) for text in whole]
-                tokens = indexing.token_ids(self.encoder, whole, spans)
-                found |= {str(one.id): some for one, some in zip(page, tokens, strict=True)}
-                last = str(page[-1].id)
-                progress.advance(len(page))
-            self.store.count_tokens(found)
-
-    def compact(self, *, show_progress: bool | None = None) -> None:
-        """Give back the space of deleted and replaced documents."""
-        with self._progress_over_windows("Compacting", show_progress) as progress:
-            self.store.compact(progress.advance)
-
-    def backup(self, path: str | PathLike[str]) -> None:
-        """Copy the last commit into a new directory, while other threads and processes go on writing.
-
-        The directory gets its name when the copy is whole: one that is interrupted leaves nothing there.
-
-        Args:
-            path: a directory that is not there yet; the one that it lies in is.
-        Raises:
-            StoreError: the path exists, or the system refuses; nothing is left of the copy.
-        """
-        directory = validate.directory(path)
-        if directory is None:
-            raise InvalidTypeError("path is None: a backup needs a new directory.")
-        self.store.backup(directory)
-
-    def verify(self, *, show_progress: bool | None = None) -> list[Damage]:
-        """Read everything and compare it with its checksums; an empty list is a sound collection."""
-        with self._progress_over_windows("Verifying", show_progress) as progress:
-            return self.store.verify(progress.advance)
-
-    def _progress_over_windows(self, doing: str, show: bool | None) -> Progress:
-        shown = None if show is None else validate.flag(show, "show_progress")
-        windows = None
-        if wanted(shown):
-            with suppress(CorruptStoreError):  # verify is to say what is damaged, not the bar
-                windows = self.store.info().windows
-        return Progress(windows, doing, "windows", shown)
-
-    def info(self) -> Info:
-        """The model and its identity, counts, sizes and share of dead rows."""
-        return self.store.info()
 
     def close(self) -> None:
         """Release the files; the collection cannot be used after that."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from retrievers.collection.hits import passage_of
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.kernels.rows import dequantize, quantize
@@ -16,6 +17,7 @@ from retrievers.types import (
     Document,
     Encoder,
     Evidence,
+    Hit,
     Hits,
     Match,
     SearchableCollection,
@@ -83,6 +85,25 @@ def explain(
         similarity=similarity,
         spans=spans,
     )
+
+
+def of_loose(encoder: Encoder, query: str, matrix: TokenMatrix, hit: Hit, document: Document) -> Evidence:
+    """explain of a text that was reranked and is not stored: its window is encoded again.
+
+    Raises:
+        InvalidInputError: the encoder does not cut the text into the hit's window.
+    """
+    best = hit.passage
+    if best is None or not len(matrix):
+        return Evidence(query, document.text, None, (), 0.0)
+    spans = encoder.split(document.context + document.text)
+    windows = [passage_of(document, span, number) for number, span in enumerate(spans)]
+    if best not in windows:
+        raise InvalidInputError(
+            f"the text of the hit has no window number {best.number} at {best.start}:{best.end}: rerank again, "
+            "then explain."
+        )
+    return explain(encoder, query, matrix, document, best, spans[best.number])
 
 
 def of_hits(collection: SearchableCollection, found: Hits) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def checked(value: Any, dim: int, name: str = "the query") -> Question:
         ShapeError: the matrix is not (query_tokens, dim).
         InvalidInputError: a value is not finite, or the text is none that UTF-8 can hold.
     """
-    if not (hasattr(value, "ndim") or isinstance(value, (list, tuple))):
+    if isinstance(value, str) or not (hasattr(value, "ndim") or isinstance(value, (list, tuple))):
         return Question(text(value, name))
     rows = computed.matrix(value, dim, name, of_length_one=False)
     if not isinstance(rows, np.ndarray):

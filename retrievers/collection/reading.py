@@ -9,7 +9,6 @@ from itertools import islice
 
 from retrievers.collection import (
     evidence,
-    hits,
     incoming,
     matrices,
     questions,
@@ -283,7 +282,7 @@ class Reader:
             if isinstance(hit, Hit) and given is not None:
                 given = reranking.with_context(given, stored)
                 if stored is None or not reranking.is_same(given, stored):
-                    return self._evidence_of_loose(query, matrix, hit, given)
+                    return evidence.of_loose(self.encoder, query, matrix, hit, given)
             if stored is None:
                 raise self._absent([str(key)])
             if isinstance(hit, Hit) and hit.text != stored.text:
@@ -296,20 +295,6 @@ class Reader:
             return Evidence(query, stored.text, None, (), 0.0)
         best, span, rows = found
         return evidence.explain(self.encoder, query, matrix, stored, best, span, rows)
-
-    def _evidence_of_loose(self, query: str, matrix: TokenMatrix, hit: Hit, document: Document) -> Evidence:
-        """explain of a text that was reranked and is not stored: its window is encoded again."""
-        best = hit.passage
-        if best is None or not len(matrix):
-            return Evidence(query, document.text, None, (), 0.0)
-        spans = self.encoder.split(document.context + document.text)
-        windows = [hits.passage_of(document, span, number) for number, span in enumerate(spans)]
-        if best not in windows:
-            raise InvalidInputError(
-                f"the text of the hit has no window number {best.number} at {best.start}:{best.end}: rerank again, "
-                "then explain."
-            )
-        return evidence.explain(self.encoder, query, matrix, document, best, spans[best.number])
 
     def _encoded(self, asked: Sequence[questions.Question]) -> list[TokenMatrix]:
         return questions.encoded(lambda: self.encoder, asked, self.store.dim)

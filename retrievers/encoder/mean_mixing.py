@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from sentence_transformers.base.modules.module import Module
 from torch import Tensor
@@ -20,10 +22,10 @@ class MeanMixing(Module):
     config_keys: list[str] = ["weight"]  # noqa: RUF012  # as the base class has it
 
     def __init__(self, weight: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.weight = weight
 
-    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, features: dict[str, Tensor | Any], **kwargs: Any) -> dict[str, Tensor | Any]:
         """Mix the rows, (texts, tokens, dim), of which the mask, (texts, tokens), says which are kept."""
         rows = normalize(features["token_embeddings"].float(), dim=-1)
         kept = features["attention_mask"].to(rows.dtype)

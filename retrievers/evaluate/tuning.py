@@ -92,8 +92,8 @@ def tune(found: Mapping[Setting, Measured], present: Setting, qrels: Qrels, *, s
     chosen = np.empty(count, np.float64)
     for fold in range(int(folds.max(initial=0)) + 1):
         outside, inside = folds != fold, folds == fold
-        best = int(np.argmax(values[:, outside].mean(axis=1))) if outside.any() else settings.index(present)
-        chosen[inside] = values[best, inside]
+        row = int(np.argmax(values[:, outside].mean(axis=1))) if outside.any() else settings.index(present)
+        chosen[inside] = values[row, inside]
     gain = paired(found[present].values, chosen, seed=seed)
     best = settings[int(np.argmax(values.mean(axis=1)))]
     proposed = best if gain.low > 0 and best != present else None

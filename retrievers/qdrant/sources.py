@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from retrievers.collection import incoming, validate
-from retrievers.collection.reading import condition_of
+from retrievers.collection.searching import condition_of
 from retrievers.qdrant import reading, writing
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from retrievers.store import backup, opening, token_counts, verification, writes
+from retrievers.store import backup, inventories, opening, token_counts, verification, writes
 from retrievers.store.connection import translated
 from retrievers.store.lock import Hold
 from retrievers.store.tokens import Files
@@ -68,7 +68,7 @@ class Care:
             UnsupportedError: this SQLite has no FTS5; nothing was changed.
             CorruptStoreError: a document is damaged; nothing was changed.
         """
-        self._exclusively("index words", writes.index_words, tokenizer, weight)
+        self._exclusively("index words", inventories.index_words, tokenizer, weight)
 
     def counts_tokens(self) -> bool:
         """Whether the tokens of all documents are counted: then each entry that is appended names its own."""
@@ -82,7 +82,7 @@ class Care:
         Raises:
             InvalidInputError: a document has none, or is not stored; nothing was changed.
         """
-        self._exclusively("count_tokens", writes.count_tokens, token_ids)
+        self._exclusively("count_tokens", inventories.count_tokens, token_ids)
 
     def migrate(self) -> bool:
         """Bring the format up to date, as any other write does. Returns whether it was older."""

@@ -14,9 +14,10 @@ from numpy.typing import DTypeLike, NDArray
 from retrievers.errors import CorruptStoreError
 from retrievers.kernels.rows import row_bytes
 from retrievers.store import words
+from retrievers.store.columns import Columns
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State, write_state
-from retrievers.store.snapshot import WINDOW, Columns, load_columns
+from retrievers.store.snapshot import WINDOW, load_columns
 from retrievers.store.tokens import Files, checksum, code_names, token_names
 
 BLOCK_WINDOWS = 4096  # windows that are copied at a time, and that one batch of the new generation holds

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from retrievers.errors import CorruptStoreError
 from retrievers.kernels.rows import MOST, row_bytes
 from retrievers.store import words
+from retrievers.store.columns import Columns
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State
 from retrievers.store.tokens import Files, checksum, code_names, token_names
@@ -23,36 +24,6 @@ WINDOW = np.dtype([("key", "<i8"), ("tokens", "<i8"), ("first", "<i8"), ("last",
 
 MOST_TOKENS = 1 << 40  # of one window; more is damage, and sums of fewer cannot overflow
 SELECTIONS = 32  # filters whose result a snapshot remembers
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The live windows, ordered by document key and then by place in the document.
-
-    Attributes:
-        key, batch, start, end, first, last, checksum: int64, (windows,): document, batch, token span,
-            character span, CRC-32.
-        checked: bool, (windows,): whether the checksum was compared in this process.
-        fitting: bool, (windows,): whether the document's count and text were compared in this process.
-    """
-
-    key: NDArray[np.int64]
-    batch: NDArray[np.int64]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
-    checksum: NDArray[np.int64]
-    checked: NDArray[np.bool_]
-    fitting: NDArray[np.bool_]
-
-    def take(self, chosen: NDArray[Any] | slice) -> Columns:
-        """Some of the windows, by mask, by position or by range."""
-        return Columns(*(getattr(self, name)[chosen] for name in self.__slots__))
-
-    def joined(self, other: Columns) -> Columns:
-        """These windows, then the other ones."""
-        return Columns(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, StoreLockedError
 from retrievers.filters import Filter
-from retrievers.store import catalog, changes, documents, opening, writes
+from retrievers.store import catalog, changes, documents, inventories, opening, writes
 from retrievers.store import sources as cut
 from retrievers.store.care import Care
 from retrievers.store.changes import Entry, Unchanged
@@ -90,7 +90,7 @@ class Store(Care):
             if missing := opening.missing_indexes(self._catalog, indexed):
                 self._exclusively("index", writes.add_indexes, missing)
             if words is not None and opening.lacks_words(self._catalog, *words):
-                self._exclusively("index words", writes.open_words, *words)
+                self._exclusively("index words", inventories.open_words, *words)
         except BaseException:
             self._catalog.close()
             raise

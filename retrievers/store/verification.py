@@ -13,8 +13,9 @@ from retrievers.encoder import identity
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.kernels.rows import MOST, possible, row_bytes
 from retrievers.store import documents, schema, token_counts, word_checks, words
+from retrievers.store.columns import Columns
 from retrievers.store.connection import Connection
-from retrievers.store.snapshot import Columns, differing_documents, fits_totals, load_columns, spans_fit
+from retrievers.store.snapshot import differing_documents, fits_totals, load_columns, spans_fit
 from retrievers.store.tokens import Files, checksum, code_names, token_names
 from retrievers.store.writer import bounded_paths
 

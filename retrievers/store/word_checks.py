@@ -16,7 +16,7 @@ from retrievers.store import documents, words
 from retrievers.store.connection import Connection
 
 if TYPE_CHECKING:
-    from retrievers.store.snapshot import Columns
+    from retrievers.store.columns import Columns
 
 SHADOWS = {
     "words_data": ("id", "block"),

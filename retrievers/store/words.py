@@ -22,7 +22,7 @@ from retrievers.store.connection import Connection
 from retrievers.types import Document
 
 if TYPE_CHECKING:
-    from retrievers.store.snapshot import Columns
+    from retrievers.store.columns import Columns
 
 TABLES = {
     "unicode61": "CREATE VIRTUAL TABLE words USING fts5(text, content='', "

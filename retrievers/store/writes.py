@@ -5,7 +5,7 @@ What a caller decided on something that it read before is compared again here: s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, StoreError, StoreLockedError
 from retrievers.filters import Filter
-from retrievers.store import changes, compaction, documents, words
+from retrievers.store import changes, compaction, documents
 from retrievers.store import sources as cut
 from retrievers.store.changes import Batch, Unchanged
 from retrievers.store.codes import Assign
 from retrievers.store.connection import Connection, translated
 from retrievers.store.opening import Catalog
 from retrievers.store.schema import FORMAT_VERSION, State, read_state, write_state
-from retrievers.store.snapshot import load_columns
-from retrievers.store.token_counts import TokenCounts
 from retrievers.store.tokens import Files, checksum, code_names, token_names
 from retrievers.store.writer import Writer, index_paths
 from retrievers.types import Document
@@ -261,58 +259,6 @@ def _next_generation(
 def add_indexes(change: Change, names: Sequence[str]) -> None:
     """Index the values under some paths from now on."""
     change.commit(index_paths, names)
-
-
-def count_tokens(change: Change, token_ids: Mapping[str, Collection[int]]) -> None:
-    """Count the tokens of all documents anew, and from now on."""
-    change.commit(_count_tokens, change.state, token_ids)
-
-
-def _count_tokens(connection: Connection, state: State, token_ids: Mapping[str, Collection[int]]) -> None:
-    keys = {str(name): key for key, name in connection.rows("SELECT key, id FROM documents")}
-    if keys.keys() != token_ids.keys():
-        raise InvalidInputError(
-            f"tokens of {len(token_ids)} documents were given where {len(keys)} are stored: nothing was changed."
-        )
-    counts = TokenCounts(connection)
-    counts.begin()
-    for name, key in keys.items():
-        counts.put(key, name, token_ids[name])
-    counts.finish()
-    write_state(connection, replace(state, version=state.version + 1))
-
-
-def index_words(change: Change, tokenizer: str | None, weight: float | None) -> None:
-    """Index the words of all documents, in place of an index that is there."""
-    change.commit(_index_words, change.state, tokenizer, weight)
-
-
-def _index_words(connection: Connection, state: State, tokenizer: str | None, weight: float | None) -> None:
-    words.build(connection, load_columns(connection, state), tokenizer, weight)
-    write_state(connection, replace(state, version=state.version + 1))
-
-
-def open_words(change: Change, tokenizer: str, weight: float | None) -> None:
-    """Index the words where no index is there; give one that is there the weight, if there is one.
-
-    Raises:
-        InvalidInputError: the index that is there has another tokenizer.
-    """
-    found = change.catalog.reading().during(words.read)
-    if found is None:
-        index_words(change, tokenizer, weight)
-    elif found.tokenizer != tokenizer:
-        raise InvalidInputError(
-            f"the index of words has the tokenizer {found.tokenizer!r}, and words is {tokenizer!r}: leave words out, "
-            f"or build the index anew, collection.index_words({tokenizer!r})."
-        )
-    elif weight not in (None, found.weight):
-        change.commit(_set_weight, change.state, weight)
-
-
-def _set_weight(connection: Connection, state: State, weight: float) -> None:
-    words.set_weight(connection, weight)
-    write_state(connection, replace(state, version=state.version + 1))
 
 
 def migrate(change: Change) -> bool:

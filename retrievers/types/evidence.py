@@ -239,7 +239,7 @@ class Evidence:
             raise InvalidInputError("there is nothing to draw: the question or the passage has no tokens.")
         columns = [self.text[start:end] for start, end in self.spans]
         weights = np.array([one.weight for one in self.matches], np.float32)
-        cosines = self.similarity / np.maximum(weights, 1e-12)[:, None]
+        cosines = (self.similarity / np.maximum(weights, np.float32(1e-12))[:, None]).astype(np.float32)
         return heat_map(cosines, [one.query_token for one in self.matches], columns, self.query, ax)
 
     def __repr__(self) -> str:

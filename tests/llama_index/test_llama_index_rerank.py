@@ -170,6 +170,7 @@ def test_it_describes_itself_without_its_engine_and_is_made_again_from_that(enco
         "score": "normalized",
         "model": "testing/hashing",
         "path": None,
+        "evidence_key": None,
     }
     again = LateInteractionRerank.from_dict(described, encoder=encoder)
     assert again.to_dict() == described
