@@ -310,8 +310,7 @@ class Reader:
     def _stored(self, ids: Iterable[str]) -> list[Document]:
         keys = validate.identifiers(ids)
         found = {document.id: document for document in self.store.get(keys)}
-        absent = [key for key in keys if key not in found]
-        if absent:
+        if absent := [key for key in keys if key not in found]:
             raise self._absent(absent)
         return [found[key] for key in keys]
 

@@ -24,7 +24,8 @@ from retrievers.qdrant.fields import (
     NUMBERS,
     TENANT,
     TEXTS,
-    as_float,
+    between,
+    coarse,
     name_of,
     ordered,
     token,
@@ -116,12 +117,18 @@ def _same(condition: Condition) -> Bounds:
 
 
 def _number_range(key: str, operator: str, value: Any) -> Bounds:
-    """Floats keep the order of all numbers, but numbers of more than 53 bits may share one."""
-    path, bound = f"{NUMBERS}.{name_of(key)}", as_float(value)
-    word = operator[1:]
-    if abs(bound) < EXACT_TO:
-        return _same(_range(path, **{word: bound}))
-    return Bounds(_range(path, **{f"{word[:2]}e": bound}), _range(path, **{word[:2]: bound}))
+    """Coarse numbers keep the order of all numbers, but near ones share one.
+
+    A bound that is coarse itself parts the numbers below it from the others; those just above it look equal to it.
+    """
+    path, bound = f"{NUMBERS}.{name_of(key)}", coarse(value)
+    below, above = between(bound)
+    parts = operator in ("$gte", "$lt") and bound == value and abs(bound) < EXACT_TO
+    if operator in ("$gt", "$gte"):
+        upper = _range(path, gte=below)
+        return _same(upper) if parts else Bounds(upper, _range(path, gt=above))
+    lower = _range(path, lt=below)
+    return _same(lower) if parts else Bounds(_range(path, lt=above), lower)
 
 
 def _text_range(key: str, operator: str, value: str) -> Bounds:

@@ -4,13 +4,14 @@ Qdrant's own conditions on metadata differ from the filter language in keys with
 ranges of texts and empty values. These fields do not:
 
     f           hashes of (path, kind, value): "=" the value, "@" an element of a list, "L" a list, "!" not empty
-    n.<path>    a number as float, for ranges
+    n.<path>    a number as a coarse float, for ranges
     o.<path>    the first 24 bytes of a text as four numbers in base 257, for ranges
     tenant      the hashes of f that belong to the tenant's key
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
@@ -22,6 +23,8 @@ HASHES, NUMBERS, TEXTS, TENANT = "f", "n", "o", "tenant"
 BYTES = 24  # of a text that take part in a comparison of order
 DIGITS = 6  # of them in one number: 257 ** 6 is below 2 ** 53
 LARGEST = 1.7976931348623157e308
+TINY = 2.0**-900  # between it and its negative there is only 0
+BITS = 47  # of a coarse number; a float has 53
 
 
 def derived(metadata: Mapping[str, Any], tenant: str | None = None) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def derived(metadata: Mapping[str, Any], tenant: str | None = None) -> dict[str,
         if isinstance(value, str):
             texts[name_of(path)] = ordered(value)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            numbers[name_of(path)] = as_float(value)
+            numbers[name_of(path)] = coarse(value)
         hashes += made
         if path == tenant:
             owners = made
@@ -77,6 +80,26 @@ def as_float(value: int | float) -> float:
         return float(value)
     except OverflowError:
         return LARGEST if value > 0 else -LARGEST
+
+
+def coarse(value: int | float) -> float:
+    """The greatest number of 47 bits that is not above a value.
+
+    A decimal of 17 digits may be another float where a server has read it, by a unit or two in the last of 53 places.
+    Two coarse numbers that differ are so far apart that they stay in their order.
+    """
+    number = as_float(value)
+    if abs(number) < TINY:
+        return 0.0 if number >= 0 else -TINY
+    significand, exponent = math.frexp(number)
+    floor = math.floor(significand * 2**BITS)
+    return -LARGEST if floor == -(2**BITS) and exponent == 1024 else math.ldexp(floor, exponent - BITS)
+
+
+def between(number: float) -> tuple[float, float]:
+    """Bounds that lie between a coarse number and the coarse numbers next to it."""
+    quarter = TINY / 4 if abs(number) < TINY else math.ldexp(1.0, math.frexp(number)[1] - BITS - 2)
+    return max(number - quarter, -LARGEST), min(number + quarter, LARGEST)
 
 
 def ordered(text: str) -> list[int]:

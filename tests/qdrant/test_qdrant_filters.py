@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import pytest
@@ -12,7 +13,7 @@ from qdrant_client import QdrantClient
 from retrievers.filters import parse
 from retrievers.qdrant import QdrantCollection
 from retrievers.qdrant.conditions import as_filter, bounds_of, every, matches
-from retrievers.qdrant.fields import as_float, ordered
+from retrievers.qdrant.fields import between, coarse, ordered
 from retrievers.qdrant.points import DOCUMENT, NUMBER
 from retrievers.testing import HashingEncoder
 from tests.filters.test_filter_sql import filters, metadata, numbers, texts
@@ -91,6 +92,9 @@ def test_what_the_predicate_keeps_is_kept(collection, documents, asked):
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(documents=st.lists(dated, min_size=1, max_size=5), asked=st.lists(comparisons, min_size=1, max_size=4))
+@example(documents=[{"a": 9.93536771359335e62}], asked=[{"a": {"$lte": 9.93536771359335e62}}])
+@example(documents=[{"a": 9.93536771359335e62}], asked=[{"a": {"$gt": 9.93536771359335e62}}])
+@example(documents=[{"a": 3.5000000000000004}, {"a": 3.5}], asked=[{"a": {"$gt": 3.5}}, {"a": {"$lte": 3.5}}])
 @example(
     documents=[{"a": "x" * 24}, {"a": "x" * 25}], asked=[{"a": {"$gt": "x" * 24}}, {"a": {"$lte": "x" * 24}}]
 )
@@ -106,8 +110,17 @@ def test_the_first_bytes_of_texts_are_ordered_as_the_texts(one, other):
 
 @settings(deadline=None)
 @given(numbers, numbers)
-def test_a_larger_number_has_no_smaller_float(one, other):
-    assert one <= other or as_float(one) >= as_float(other)
+def test_a_larger_number_has_no_smaller_coarse_number(one, other):
+    assert one <= other or coarse(one) >= coarse(other)
+
+
+@settings(deadline=None)
+@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
+def test_a_float_that_a_server_reads_nearly_right_is_on_the_same_side(one, other):
+    below, above = between(coarse(one))
+    for read in (coarse(other), *(math.nextafter(coarse(other), way * math.inf) for way in (1, -1))):
+        assert (read < below) == (coarse(other) < coarse(one)) or abs(one) > 1e308
+        assert (read > above) == (coarse(other) > coarse(one)) or abs(one) > 1e308
 
 
 def test_bounds_are_exact_where_the_server_can_say_it():
