@@ -15,6 +15,8 @@ BIN := $(VENV)/$(SCRIPTS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # For pytest: make test ARGS="--ignore=tests/crash"
 ARGS ?=
+# Processes that share the tests; make test WORKERS=0 runs them in one, where a debugger works.
+WORKERS ?= 2
 
 # For Sphinx: make docs DOCS=site
 DOCS ?= docs/_build
@@ -25,10 +27,10 @@ demo: $(VENV)/demo.stamp  ## install, index the Python language reference, answe
 	$(BIN)/retrievers demo
 
 test: $(VENV)/test.stamp  ## the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 coverage: $(VENV)/test.stamp  ## the test suite, and which lines of retrievers/ it ran: coverage.md
-	$(BIN)/python -m pytest --cov=retrievers --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov=retrievers --cov-report=term $(ARGS)
 	$(BIN)/python -m coverage report --format=markdown --skip-covered > coverage.md
 
 check: check-format check-lint check-types check-layers  ## format, lint, types, layers

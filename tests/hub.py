@@ -21,12 +21,16 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    import pytest
 
 LARGE = 1 << 20
 LARGE_NAMES = (".safetensors", ".bin", ".onnx", ".pt")
@@ -126,6 +130,23 @@ class Hub:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+@contextmanager
+def asked_by_this_process(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Hub]:
+    """A hub that this process's huggingface_hub asks; what it gets is kept in cache."""
+    from huggingface_hub import constants
+
+    with Hub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache.with_name("no token")))
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        monkeypatch.delenv("SENTENCE_TRANSFORMERS_HOME", raising=False)
+        yield hub
 
 
 class Server(ThreadingHTTPServer):

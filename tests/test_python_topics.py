@@ -34,13 +34,12 @@ def test_at_least_forty_questions_name_topics_that_exist(judged):
     assert not any(missing.values()), missing
 
 
-def test_late_interaction_holds_its_floor_beside_bm25_and_the_single_vector(judged, minilm, capsys):
+def test_late_interaction_holds_its_floor_beside_bm25_and_the_single_vector(judged, minilm, show):
     pytest.importorskip("ir_measures", reason='needs pip install "maxsim-retrievers[eval]"')
     from retrievers.evaluate import compare
 
     table = compare(documents(), *judged, minilm)
-    with capsys.disabled():
-        print(f"\n{table.markdown()}")
+    show(table.markdown())
     assert [row.system for row in table.rows] == ["late interaction", "BM25", "single vector"]
     late = table["late interaction"]
     for metric, floor in FLOOR.items():

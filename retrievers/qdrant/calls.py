@@ -35,6 +35,7 @@ from retrievers.types import (
 )
 
 LARGE = 10_000  # windows: beyond that a request asks for no more than there are
+MOST_CANDIDATES = 3000  # unless a search says more
 SIZE_AGE = 60.0  # seconds for which the number of windows is not asked for again
 
 
@@ -165,7 +166,8 @@ class Calls:
         if max(k, candidates or 0) > LARGE:  # more than there are means all of them
             most = 1 + (yield from reading.counted(self.layout, True, exact=True))
             k, candidates = min(k, most), None if candidates is None else min(candidates, most)
-        found = yield from search(self.layout, asked, k, chosen, among, candidates=candidates)
+        texts = [question.text for question in given]
+        found = yield from search(self.layout, asked, texts, k, chosen, among, candidates=candidates)
         return [
             self._hits((hit for hit in one if hit.normalized_score >= lowest), question.text, matrix)
             for question, matrix, one in zip(given, asked, found, strict=True)
@@ -221,6 +223,10 @@ class Calls:
 
 
 def default_candidates(windows: int) -> int:
-    """Windows that are scored for a question, in a collection of so many."""
-    candidates: int = max(200, round(3 * windows**0.5))
+    """Windows that are scored for a question, in a collection of so many.
+
+    Measured at 5 000 and 20 000 windows this many find .95 to .97 of the ten best (benchmarks/results/qdrant.md). From
+    a million windows on the number stays: each candidate is read from disk and scored (benchmarks/results/scale.md).
+    """
+    candidates: int = min(MOST_CANDIDATES, max(200, round(3 * windows**0.5)))
     return candidates

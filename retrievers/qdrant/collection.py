@@ -44,7 +44,7 @@ class QdrantCollection(Awaited, MovablePoints):
     Args:
         url_or_client: "http://host:6333"; ":memory:" or a pathlib.Path for the client's own engine, which is for tests
             and some thousand windows; or a QdrantClient, which stays yours to close.
-        name: of the collection on the server, or an alias of one.
+        name: of the collection on the server, or an alias of one, which is looked up here and now.
         encoder: the model; None opens a collection with the model that wrote it, and creates nothing.
         api_key: the server's key.
         timeout: seconds for one request; one that failed for a moment is made three times.
@@ -58,6 +58,7 @@ class QdrantCollection(Awaited, MovablePoints):
         shard_number, replication_factor, write_consistency_factor: of a new collection, as the server takes them.
         tenant: the metadata key whose value is the document's tenant: the server keeps the documents of a tenant
             together, and a filter on that key touches no others.
+        words: of a new collection, store the words of each window too, so that BM25 chooses half of the candidates.
         indexed: metadata keys that filters compare by order, for which the server keeps an index.
     Raises:
         StoreError: no encoder was given and there is no such collection; or the server refused, see errors.
@@ -81,6 +82,7 @@ class QdrantCollection(Awaited, MovablePoints):
         replication_factor: int | None = None,
         write_consistency_factor: int | None = None,
         tenant: str | None = None,
+        words: bool = False,
         indexed: Sequence[str] = (),
     ) -> None:
         self.name = validate.identifier(name, "name")
@@ -93,6 +95,7 @@ class QdrantCollection(Awaited, MovablePoints):
             replication_factor,
             write_consistency_factor,
             None if tenant is None else validate.text(tenant, "tenant"),
+            validate.flag(words, "words"),
             tuple(validate.keys(indexed)),
         )
         self._connection = Connection(
@@ -261,11 +264,11 @@ class QdrantCollection(Awaited, MovablePoints):
 
     def drop(self) -> None:
         """Remove the collection from the server, documents and all, and close this one."""
-        self._connection(Request("delete_collection", {"collection_name": self.name}))
+        self._connection(Request("delete_collection", {"collection_name": self._calls.layout.name}))
         self.close()
 
     def publish(self, alias: str) -> None:
-        """Let an alias name this collection, in one step for all who read it by that name.
+        """Let an alias name this collection, in one step for all who open it by that name from now on.
 
         To change the model or how rows are kept, fill a collection with a new name, then publish it under the
         alias that programs open; the one before stays until it is dropped.

@@ -14,6 +14,7 @@ from retrievers.encoder import identity
 from retrievers.errors import (
     FormatVersionError,
     InvalidInputError,
+    StoreAccessError,
     StoreConflictError,
     StoreError,
 )
@@ -29,6 +30,7 @@ from retrievers.qdrant.points import (
     VERSION,
 )
 from retrievers.qdrant.steps import Request, Steps
+from retrievers.qdrant.words import WORDS
 
 FORMAT = 1
 MARK = "maxsim-retrievers"  # key of our own metadata in those of the collection
@@ -41,11 +43,12 @@ class Layout:
     """What every request needs to know of a collection.
 
     Attributes:
-        name: on the server, or an alias.
+        name: on the server, its own and no alias.
         dim: length of a token vector.
         datatype: of the stored rows, "float16" or "float32".
         tenant: the metadata key whose value is the document's tenant; None without tenants.
         guarded: whether the server can compare a head before it replaces it (1.17 and later).
+        words: whether each window has its words beside its rows, and BM25 chooses candidates too.
         local: whether the client's own engine keeps the points: it has no indexes and knows no quantisation.
         fingerprint: what tells the model from every other.
     """
@@ -54,6 +57,7 @@ class Layout:
     dim: int
     datatype: str
     tenant: str | None
+    words: bool
     guarded: bool
     local: bool
     fingerprint: Mapping[str, Any]
@@ -68,6 +72,7 @@ class Wanted:
         quantization: of the token vectors, as qdrant_client.models has it.
         shard_number, replication_factor, write_consistency_factor: as the server takes them.
         tenant: the metadata key whose value is the document's tenant.
+        words: whether BM25 chooses candidates too; False where a collection is opened as it is.
         indexed: metadata keys that filters compare by order, for which the server keeps an index.
     """
 
@@ -77,6 +82,7 @@ class Wanted:
     replication_factor: int | None = None
     write_consistency_factor: int | None = None
     tenant: str | None = None
+    words: bool = False
     indexed: tuple[str, ...] = ()
 
 
@@ -103,7 +109,9 @@ def opened(
     if wanted.datatype is not None and wanted.datatype not in DATATYPES:
         raise InvalidInputError(f"datatype is {wanted.datatype!r}: one of {', '.join(DATATYPES)} is needed.")
     there = yield Request("collection_exists", {"collection_name": name})
-    if not there:
+    if there:
+        name = yield from _own_name(name)
+    else:
         if fingerprint is None or dim is None:
             raise StoreError(f"there is no collection {name!r}: give an encoder to make it, or another name.")
         # Another process may make it meanwhile: it is checked below like one that was there before.
@@ -122,6 +130,19 @@ def opened(
                 }
                 yield Request("create_payload_index", arguments)
     return layout
+
+
+def _own_name(name: str) -> Steps[str]:
+    """The name of a collection that may be given by an alias.
+
+    An open collection belongs to what it opened: an alias may be switched to another model's collection meanwhile,
+    which would answer this model's questions, and wrongly.
+    """
+    try:
+        there = yield Request("get_aliases")
+    except StoreAccessError:  # a key may be for some collections alone, and not for the list of aliases
+        return name
+    return next((str(one.collection_name) for one in there.aliases if one.alias_name == name), name)
 
 
 def published(layout: Layout, alias: str) -> Steps[None]:
@@ -158,6 +179,7 @@ def creation(name: str, fingerprint: Mapping[str, Any], dim: int, wanted: Wanted
         "fingerprint": dict(fingerprint),
         "datatype": datatype,
         "tenant": wanted.tenant,
+        "words": wanted.words,
     }
     chosen = {
         "shard_number": wanted.shard_number,
@@ -167,6 +189,9 @@ def creation(name: str, fingerprint: Mapping[str, Any], dim: int, wanted: Wanted
     return {
         "collection_name": name,
         "vectors_config": {TOKENS: tokens, POOLED: pooled},
+        "sparse_vectors_config": {WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        if wanted.words
+        else None,
         "metadata": {MARK: ours},
         **{key: value for key, value in chosen.items() if value is not None},
     }
@@ -230,10 +255,23 @@ def recognised(
             f"the collection {name!r} has vectors of another kind ({tokens}; {pooled}): multivectors with MaxSim "
             "of dot products and one vector of the same size are needed. Build a new collection."
         )
-    for option, given in (("datatype", wanted.datatype), ("tenant", wanted.tenant)):
+    for option, given in (
+        ("datatype", wanted.datatype),
+        ("tenant", wanted.tenant),
+        ("words", wanted.words or None),
+    ):
         if given is not None and given != ours.get(option):
             raise InvalidInputError(
                 f"the collection {name!r} was made with {option}={ours.get(option)!r}: leave {option} out, or "
                 "build a new collection."
             )
-    return Layout(name, int(tokens.size), str(ours["datatype"]), ours.get("tenant"), guarded, local, written)
+    return Layout(
+        name,
+        int(tokens.size),
+        str(ours["datatype"]),
+        ours.get("tenant"),
+        bool(ours.get("words")),
+        guarded,
+        local,
+        written,
+    )

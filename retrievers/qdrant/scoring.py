@@ -26,6 +26,7 @@ from retrievers.qdrant.points import (
 from retrievers.qdrant.reading import Chosen
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.steps import Request, Steps
+from retrievers.qdrant.words import WORDS, Words
 from retrievers.types import TokenMatrix
 
 PART = 64  # documents whose windows one question names
@@ -56,20 +57,27 @@ def condition_of(layout: Layout, chosen: Chosen, ids: Sequence[str] | None) -> C
 
 
 def request(
-    layout: Layout, matrix: TokenMatrix, condition: Condition, limit: int, *, exact: bool
+    layout: Layout, matrix: TokenMatrix, condition: Condition, limit: int, *, exact: bool, words: Words = None
 ) -> models.QueryRequest:
-    """One question as the server takes it: every candidate's score comes back, because they are merged here."""
+    """One question as the server takes it: every candidate's score comes back, because they are merged here.
+
+    Args:
+        limit: the most windows that are scored.
+        exact: score all that fulfil the condition.
+        words: of the question, by which BM25 chooses half of the windows; None leaves all to the pooled vectors.
+    """
     params = None if layout.local else RESCORED
     pooled = matrix.mean(axis=0)
     pooled /= max(float(np.linalg.norm(pooled)), 1e-9)
     condition = as_filter(condition)
-    prefetch = models.Prefetch(
-        query=numbers(pooled.astype(np.float32)),
-        using=POOLED,
-        filter=condition,
-        limit=limit,
-        params=params,
-    )
+    part = nearest(limit, words)
+    query: Any = numbers(pooled.astype(np.float32))
+    prefetch: Any = models.Prefetch(query=query, using=POOLED, filter=condition, limit=part, params=params)
+    if part < limit:
+        prefetch = [
+            prefetch,
+            models.Prefetch(query=words, using=WORDS, filter=condition, limit=limit - part),
+        ]
     return models.QueryRequest(
         query=numbers(matrix.astype(np.float32)),
         using=TOKENS,
@@ -80,6 +88,11 @@ def request(
         with_payload=WINDOW_FIELDS,
         with_vector=False,
     )
+
+
+def nearest(limit: int, words: Words) -> int:
+    """How many of some candidates the pooled vectors choose; BM25 chooses the rest where there are words."""
+    return limit if words is None else limit - limit // 2
 
 
 def found_of(point: Any) -> Found:

@@ -18,8 +18,9 @@ from retrievers.qdrant.points import (
 )
 from retrievers.qdrant.reading import Chosen, heads, predicate
 from retrievers.qdrant.schema import Layout
-from retrievers.qdrant.scoring import Found, condition_of, found_of, in_order, request, scores
+from retrievers.qdrant.scoring import Found, condition_of, found_of, in_order, nearest, request, scores
 from retrievers.qdrant.steps import Request, Steps
+from retrievers.qdrant.words import Words, of_question
 from retrievers.types import Document, Hit, TokenMatrix
 
 EXACT_LIMIT = 64  # the fewest windows that an exact search asks for: most questions need no second request
@@ -31,6 +32,7 @@ class _Question:
     """One question on its way: what the server returned last, and what is known about it."""
 
     matrix: TokenMatrix
+    words: Words
     limit: int
     found: list[Found] = field(default_factory=list)
     stale: frozenset[tuple[str, str]] = frozenset()
@@ -38,13 +40,17 @@ class _Question:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the server has returned all that there is."""
-        return len(self.found) < self.limit
+        """Whether the server has returned all that there is.
+
+        Where the words of the question choose half of the windows, both halves may choose the same ones.
+        """
+        return len(self.found) < nearest(self.limit, self.words)
 
 
 def search(
     layout: Layout,
     queries: Sequence[TokenMatrix],
+    texts: Sequence[str],
     k: int,
     chosen: Chosen,
     ids: Sequence[str] | None,
@@ -55,6 +61,7 @@ def search(
 
     Args:
         queries: matrices, float32, (query_tokens_i, dim); one without tokens finds nothing.
+        texts: of the questions, whose words choose candidates too where the collection has words.
         chosen: which documents count.
         ids: search among these alone.
         candidates: windows that the pooled vectors choose for a question; None scores every window.
@@ -66,11 +73,16 @@ def search(
     keep = predicate(chosen)
     first = max(EXACT_LIMIT, 4 * k) if candidates is None else max(candidates, k)
     pending = {
-        place: _Question(matrix, first) for place, matrix in enumerate(queries) if len(matrix)
+        place: _Question(matrix, of_question(text) if layout.words and candidates else None, first)
+        for place, (matrix, text) in enumerate(zip(queries, texts, strict=True))
+        if len(matrix)
     }  # by place among the questions
     while pending:
         exact = candidates is None
-        asked = [request(layout, one.matrix, condition, one.limit, exact=exact) for one in pending.values()]
+        asked = [
+            request(layout, one.matrix, condition, one.limit, exact=exact, words=one.words)
+            for one in pending.values()
+        ]
         arguments = {"collection_name": layout.name, "requests": asked}
         responses = yield Request("query_batch_points", arguments)
         for question, response in zip(pending.values(), responses, strict=True):

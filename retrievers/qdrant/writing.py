@@ -42,6 +42,7 @@ from retrievers.qdrant.points import (
 from retrievers.qdrant.reading import heads
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.steps import Compute, Request, Steps
+from retrievers.qdrant.words import add_words
 from retrievers.store import Entry
 from retrievers.types import Document, EncodedText
 
@@ -156,6 +157,8 @@ def _prepare(
         seq = next(numbers) if old is None else old.seq
         version = version_of(entry.content_hash, generation)
         head, others = points_of(entry, version, generation, seq, layout.dim, layout.datatype, layout.tenant)
+        if layout.words:
+            add_words((head, *others), entry.document)
         made.append((head, others, old))
         size += sum(size_of(point, layout.datatype) for point in (head, *others))
         if size >= BATCH_BYTES:

@@ -33,6 +33,7 @@ class Columns:
         key, batch, start, end, first, last, checksum: int64, (windows,): document, batch, token span,
             character span, CRC-32.
         checked: bool, (windows,): whether the checksum was compared in this process.
+        fitting: bool, (windows,): whether the document's count and text were compared in this process.
     """
 
     key: NDArray[np.int64]
@@ -43,6 +44,7 @@ class Columns:
     last: NDArray[np.int64]
     checksum: NDArray[np.int64]
     checked: NDArray[np.bool_]
+    fitting: NDArray[np.bool_]
 
     def take(self, chosen: NDArray[Any] | slice) -> Columns:
         """Some of the windows, by mask, by position or by range."""
@@ -213,6 +215,7 @@ def _live(windows: NDArray[np.void], batches: NDArray[np.int64], base: int) -> C
         fields["first"],
         fields["last"],
         fields["checksum"],
+        np.zeros(len(windows), bool),
         np.zeros(len(windows), bool),
     )
 

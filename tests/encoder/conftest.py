@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub import Hub
+from tests.hub import asked_by_this_process
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAME = "acme/tiny"
@@ -15,18 +15,8 @@ NAME = "acme/tiny"
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A hub that has acme/tiny; huggingface_hub asks it, and keeps what it gets in tmp_path/cache."""
-    from huggingface_hub import constants
-
-    with Hub() as hub:
+    with asked_by_this_process(monkeypatch, tmp_path / "cache") as hub:
         hub.commit(NAME, GOLDEN / "pylate-bert")
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        monkeypatch.delenv("SENTENCE_TRANSFORMERS_HOME", raising=False)
         yield hub
 
 

@@ -13,19 +13,15 @@ from tests.fuzz import consistent, mutate
 COUNT = int(os.environ.get("RETRIEVERS_FUZZ", "1000"))
 
 
-def test_damaged_collections_give_named_errors_or_right_hits(capsys):
+def test_damaged_collections_give_named_errors_or_right_hits(show):
     counts = mutate.run(COUNT)
-    with capsys.disabled():
-        print(f"\n{COUNT} damaged collections: {dict(sorted(counts.items()))}")
+    show(f"{COUNT} damaged collections: {dict(sorted(counts.items()))}")
     assert counts["search: CorruptStoreError"] > COUNT / 3
     assert counts["search: answered"] > COUNT / 10
 
 
-def test_damage_that_fits_every_checksum_gives_named_errors_or_right_hits(capsys):
+def test_damage_that_fits_every_checksum_gives_named_errors_or_right_hits(show):
     counts = consistent.run(COUNT // 10)
-    with capsys.disabled():
-        print(
-            f"\n{COUNT // 10} collections, damaged where no checksum shows it: {dict(sorted(counts.items()))}"
-        )
+    show(f"{COUNT // 10} collections, damaged where no checksum shows it: {dict(sorted(counts.items()))}")
     assert counts["search: CorruptStoreError"] > COUNT / 100
     assert counts["search: answered"] > COUNT / 100

@@ -82,6 +82,8 @@ def to_condition(data: dict[str, Any]) -> Any:
 
 
 def to_vector(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"indices", "values"}:
+        return edge.SparseVector(**value)
     if isinstance(value, dict):
         return {name: to_vector(one) for name, one in value.items()}
     if value and isinstance(value[0], list):
@@ -103,7 +105,7 @@ def to_params(data: dict[str, Any] | None) -> edge.SearchParams | None:
 
 
 def to_query(query: Any, using: str | None) -> Any:
-    nearest = query["nearest"] if isinstance(query, dict) else query
+    nearest = query["nearest"] if isinstance(query, dict) and "nearest" in query else query
     return edge.Query.Nearest(to_vector(nearest), using=using or "")
 
 
@@ -155,6 +157,11 @@ def to_vector_params(data: dict[str, Any]) -> edge.EdgeVectorParams:
     return edge.EdgeVectorParams(data["size"], distance, on_disk=data.get("on_disk"), **made)
 
 
+def to_sparse_params(data: dict[str, Any]) -> edge.EdgeSparseVectorParams:
+    made = {"modifier": edge.Modifier.Idf} if data.get("modifier") == "idf" else {}
+    return edge.EdgeSparseVectorParams(**made)
+
+
 def from_point(found: Any, *, scored: bool = False) -> dict[str, Any]:
     made = {"id": found.id if isinstance(found.id, int) else str(found.id), "payload": found.payload}
     if found.vector is not None:
@@ -184,7 +191,9 @@ class Engine:
     def create(self, name: str, body: dict[str, Any]) -> bool:
         if name in self.shards:
             raise Refused(409, f"Wrong input: Collection `{name}` already exists!")
-        config = edge.EdgeConfig({key: to_vector_params(one) for key, one in body["vectors"].items()})
+        vectors = {key: to_vector_params(one) for key, one in body["vectors"].items()}
+        sparse = {key: to_sparse_params(one) for key, one in (body.get("sparse_vectors") or {}).items()}
+        config = edge.EdgeConfig(vectors, sparse or None)
         self.made += 1
         self.shards[name] = edge.EdgeShard.create(str(self.directory / str(self.made)), config)
         self.bodies[name] = body

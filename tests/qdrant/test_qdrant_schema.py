@@ -157,15 +157,18 @@ def test_an_alias_moves_readers_to_another_model(request, engine):
     old = QdrantCollection(where, "old", HashingEncoder(seed=1))
     old.add(["old text"], ids=["a"])
     old.publish("papers")
-    with QdrantCollection(where, "papers") as reader:
-        assert [one.text for one in reader.get()] == ["old text"]
+    early = QdrantCollection(where, "papers")
+    assert [one.text for one in early.get()] == ["old text"]
     new = QdrantCollection(where, "new", HashingEncoder(seed=2))
     new.add(["new text"], ids=["a"])
     new.publish("papers")
     with QdrantCollection(where, "papers", HashingEncoder(seed=2)) as reader:
         assert [hit.text for hit in reader.search("text")] == ["new text"]
-    assert len(old) == 1
+    # Who has it open stays with the model that it has.
+    assert [one.text for one in early.get()] == ["old text"]
     old.drop()
+    with pytest.raises(StoreError):
+        early.get()
     new.drop()
 
 

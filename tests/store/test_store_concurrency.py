@@ -200,7 +200,7 @@ def read_beside_a_writer(path, acknowledged, finished, results):
     results.put(searches)
 
 
-def test_four_processes_search_while_a_fifth_adds_and_compacts(path, capsys):
+def test_four_processes_search_while_a_fifth_adds_and_compacts(path, show):
     context = multiprocessing.get_context("spawn")
     acknowledged, finished, results = context.Value("q", 0), context.Event(), context.Queue()
     collection = Collection(path, HashingEncoder(dim=8), indexed=["n"])
@@ -231,8 +231,7 @@ def test_four_processes_search_while_a_fifth_adds_and_compacts(path, capsys):
     searches = [results.get(timeout=120) for _ in readers]
     for reader in readers:
         reader.join(60)
-    with capsys.disabled():
-        print(f"\n{searches} searches in {READERS} processes beside a writer of {DOCUMENTS} documents")
+    show(f"{searches} searches in {READERS} processes beside a writer of {DOCUMENTS} documents")
     assert all(isinstance(count, int) and count > 0 for count in searches), searches
     assert collection.info().generation == 3
     assert collection.verify() == []

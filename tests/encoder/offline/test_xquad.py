@@ -17,7 +17,7 @@ PARAGRAPHS, QUESTIONS = 60, 100  # of the 240 and 1 190: the whole set is in ben
 FLOOR, LEAD = 0.96, 0.015  # nDCG@10 of late interaction, and how much less the single vector has at least
 
 
-def test_across_languages_late_interaction_beats_the_single_vector(shared_data, tmp_path, capsys):
+def test_across_languages_late_interaction_beats_the_single_vector(shared_data, tmp_path, show):
     encoder = LateInteractionEncoder("offline/multilingual")
     late, single = {}, {}
     for asked, answered in [pair for other in OTHERS for pair in (("en", other), (other, "en"))]:
@@ -36,10 +36,8 @@ def test_across_languages_late_interaction_beats_the_single_vector(shared_data, 
         )
         late[f"{asked} → {answered}"] = table["late interaction"]["nDCG@10"]
         single[f"{asked} → {answered}"] = table["single vector"]["nDCG@10"]
-    with capsys.disabled():
-        print("\nXQuAD, nDCG@10 of late interaction and of the single vector")
-        for pair in late:
-            print(f"{pair}: {late[pair]:.3f} {single[pair]:.3f}")
+    lines = [f"{pair}: {late[pair]:.3f} {single[pair]:.3f}" for pair in late]
+    show("\n".join(["XQuAD, nDCG@10 of late interaction and of the single vector", *lines]))
     assert mean(late.values()) >= FLOOR
     assert mean(late.values()) >= mean(single.values()) + LEAD
     assert min(late.values()) >= FLOOR - 0.05

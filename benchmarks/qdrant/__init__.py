@@ -1,0 +1,1 @@
+"""Recall and quality of a collection on Qdrant by number of candidates."""
