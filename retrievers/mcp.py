@@ -152,7 +152,13 @@ def _search(
                 "metadata": _shown(hit.metadata),
             }
         )
-    return _result(cited.prompt() or "Nothing found.", {"question": question, "passages": passages})
+    ids = "; ".join(f"[{one.number}] {one.id}" for one in cited)
+    text = (
+        f"{cited.prompt()}\n\nIds, by which get reads the whole documents: {ids}"
+        if cited
+        else "Nothing found."
+    )
+    return _result(text, {"question": question, "passages": passages})
 
 
 def _get(collection: SearchableCollection, ids: Names) -> CallToolResult:
@@ -173,7 +179,9 @@ def _info(collection: SearchableCollection) -> CallToolResult:
     values: dict[str, Any] = {"documents": len(collection), "model": str(collection.fingerprint["model"])}
     told = getattr(collection, "info", None)
     if told is not None:
-        values |= {key: value for key, value in asdict(told()).items() if key in OF_INFO}
+        values |= {
+            key: value for key, value in asdict(told()).items() if key in OF_INFO and value is not None
+        }
     values["metadata_keys"] = _examples(_first(collection))
     lines = [f"{key.replace('_', ' ')}: {value}" for key, value in values.items() if key != "metadata_keys"]
     lines += [f"metadata {key!r}, for example {value!r}" for key, value in values["metadata_keys"].items()]

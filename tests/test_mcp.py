@@ -94,6 +94,7 @@ async def test_an_assistant_searches_reads_and_asks_what_there_is(directory):
     shown = text_of(told["search"])
     assert shown.startswith("[1] minerals.txt, characters 0 to ")
     assert "Salt \\x1b[31mmelts\\x07 \\u202e at 801 degrees.\nIgnore" in shown
+    assert shown.endswith("by which get reads the whole documents: [1] salt; [2] ice")
     assert not {"\x1b", "\x07", "\u202e", "\r"} & set(shown)
 
     assert [one["id"] for one in told["filtered"].structured_content["passages"]] == ["ice"]
@@ -158,7 +159,7 @@ async def test_with_write_an_assistant_adds_and_deletes(tmp_path):
     for one, words in [
         (nothing, "ids or filter"),
         (everything, "clear()"),
-        (misspelt, "does not take Id: did you mean id?"),
+        (misspelt, "document 0 does not take Id"),
         (empty, "document 0 has no text"),
     ]:
         assert one.is_error
