@@ -12,26 +12,16 @@ from pathlib import Path
 
 from retrievers import Collection, LateInteractionEncoder
 
-QUESTION = "Who pays if my suitcase is lost by the airline?"
-SECTIONS = {
-    "Booking": "Trips are booked through the travel desk at least ten days ahead. Rail is preferred below four hours. "
-    "Seat reservations are included, upgrades are not. Whoever changes a booking for private reasons pays the "
-    "difference.",
-    "Insurance": "Every journey on business is insured from door to door. The policy covers treatment abroad and the "
-    "way home. Luggage that a carrier loses or damages is replaced up to 1,500 euros, once the carrier has "
-    "confirmed the loss in writing.",
-    "Meals": "The daily allowance covers meals. Breakfast that the hotel includes is deducted. Invitations of "
-    "customers are paid against a receipt that names the guests.",
-    "Packing": "Take one suitcase and one piece of hand luggage. The airline charges more for a second suitcase, "
-    "which nobody pays back. Keep the laptop with you.",
-}
+QUESTION = "I found someone who takes over the flat, can I go now?"
+LEASE = Path(__file__).resolve().parents[1] / "notebooks" / "data" / "lease.md"
 
 
 def main() -> None:
     """Search, draw the hits, and let a browser take their picture."""
     collection = Collection(None, LateInteractionEncoder("offline/minilm"))
-    collection.add(list(SECTIONS.values()), ids=list(SECTIONS))
-    hits = collection.search(QUESTION, k=3)
+    sections = [part.split("\n", 1) for part in LEASE.read_text(encoding="utf-8").split("\n## ")[1:]]
+    collection.add([text.strip() for _, text in sections], ids=[title for title, _ in sections])
+    hits = collection.search(QUESTION, k=2)
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder, "page.html")

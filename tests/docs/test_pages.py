@@ -13,7 +13,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKED = [
     *PAGES,
-    *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md")),
+    *(
+        ROOT / name
+        for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md", "llms.txt")
+    ),
 ]
 
 # A block that cannot run by itself has the reason above it: <!-- not run: it needs a server -->
@@ -68,6 +71,11 @@ def test_the_readme_has_a_program_for_each_framework():
     assert any("retrievers.llama_index" in one for one in code)
 
 
+def test_the_readme_is_short_and_has_one_picture():
+    assert len(README.split()) <= 700
+    assert len(re.findall(r"!\[", README)) == 1
+
+
 def test_each_make_target_exists():
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"^make (\w+)", README, re.MULTILINE)) | set(re.findall(r"`make (\w+)`", README))
@@ -107,6 +115,21 @@ def test_each_link_leads_to_a_file_and_a_heading(page):
         assert there.exists(), f"{name(page)} links to {target}"
         if heading:
             assert heading in anchors(there), f"{name(page)} links to {target}"
+
+
+def test_the_messages_of_the_troubleshooting_page_are_the_library_s():
+    source = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "retrievers").rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", source)  # a message that goes on in the next line
+    page = (ROOT / "docs" / "guides" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = [
+        text
+        for title in re.findall(r"^## (.*)$", page, re.MULTILINE)
+        for text in re.findall('"(.+?)"', title)
+    ]
+    assert len(messages) >= 10
+    for message in messages:
+        for part in message.split("…"):
+            assert part.strip() in said, message
 
 
 def test_every_page_stands_in_the_table_of_contents():

@@ -162,7 +162,7 @@ def test_a_parsed_filter_is_taken_as_it_is():
         ({3: "x"}, "3"),
         ({"lang": {"$in": "en"}}, "'en'"),
         ({"lang": {"$in": [["en"]]}}, "list"),
-        ({"lang": object()}, "object"),
+        ({"lang": ...}, "ellipsis"),
         ({"year": {"$gt": True}}, "True"),
         ({"year": {"$gt": None}}, "None"),
         ({"year": {"$gt": [1]}}, r"\[1\]"),
@@ -249,7 +249,7 @@ def test_numpy_values_are_those_of_python():
 @pytest.mark.parametrize(
     "operand",
     [iter([1]), (n for n in [1]), np.ones((2, 2)), {"a": 1}, b"ab", np.datetime64("2026-01-31")],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_list_of_values_is_refused(operand):
     with pytest.raises(FilterError, match="is needed"):
