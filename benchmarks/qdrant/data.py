@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,11 @@ class Set:
             self.queries,
             self.qrels,
         )
+
+    def asking(self, count: int) -> Set:
+        """The same with the first questions alone."""
+        kept = self.questions[:count]
+        return replace(self, questions=kept, texts=self.texts[:count], queries=self.queries[:count])
 
     def reduced(self, directions: NDArray[np.float32]) -> Set:
         """The same in fewer dimensions: rows times directions, (dim, fewer), at length 1 again."""

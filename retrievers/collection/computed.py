@@ -11,7 +11,7 @@ import numpy as np
 from retrievers.arguments import each, is_iterator, shown
 from retrievers.collection import incoming
 from retrievers.encoder import identity
-from retrievers.errors import InvalidInputError, InvalidTypeError, ShapeError
+from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, ShapeError
 from retrievers.kernels.rows import MOST, ZERO, possible, row_bytes
 from retrievers.store import Entry
 from retrievers.types import (
@@ -93,7 +93,26 @@ def check_fingerprint(stored: Mapping[str, Any], given: object, matrices: object
         raise InvalidTypeError(
             f"fingerprint is {shown(given)}: give encoder.fingerprint of the model, a dict."
         )
-    identity.check(stored, given, "this collection", "add the texts without matrices")
+    check_model(stored, given, "the matrices")
+
+
+def check_model(stored: Mapping[str, Any], given: Mapping[str, Any], what: str) -> None:
+    """Refuse rows of another model than the one that encoded a collection.
+
+    Args:
+        stored: fingerprint of the collection.
+        given: fingerprint of the model that made the rows.
+        what: the rows, for the message.
+    Raises:
+        ModelMismatchError: the two models give documents other rows.
+    """
+    differing = identity.compare(stored, given)
+    if differing is not None:
+        raise ModelMismatchError(
+            f"{what} were made by {identity.described(given)} and the rows of this collection by "
+            f"{identity.described(stored)}: {'; '.join(differing)}. Encode the texts with the collection's model, or "
+            "build a new collection."
+        )
 
 
 def checked(given: object, document: Document, dim: int, place: int) -> EncodedText:

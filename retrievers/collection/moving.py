@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any, Self
 
-from retrievers.collection import parquet, streaming, transfer, validate
+from retrievers.collection import computed, parquet, streaming, transfer, validate
 from retrievers.display.progress import Progress
-from retrievers.encoder import LateInteractionEncoder
+from retrievers.encoder import LateInteractionEncoder, identity
 from retrievers.store import Store
 from retrievers.types import Document, EncodedText, Encoder
 
@@ -103,15 +103,23 @@ class MovableStore(Movable):
         with parquet.Export(validate.file(export)) as source:
             if encoder is None and path is None:
                 encoder = LateInteractionEncoder.from_fingerprint(source.fingerprint)
-            made = cls(
-                path, transfer.KnownModel(source.fingerprint) if encoder is None else encoder, **options
+            model = (
+                transfer.KnownModel(identity.imported(source.fingerprint))
+                if encoder is None
+                else validate.encoder(encoder)
             )
-            transfer.copy(source, made, doing="Importing", show_progress=shown)
-        if encoder is not None or path is None:
-            return made
-        made.close()  # opened again, it loads the model when it needs one
-        opened: Self = create.open(path, **options)
-        return opened
+            computed.check_model(model.fingerprint, source.fingerprint, "the rows of the export")
+            made: Any = create(path, model, **options)
+            try:
+                transfer.copy(source, made, doing="Importing", show_progress=shown)
+            except BaseException:
+                made.close()
+                raise
+        if encoder is None:
+            made.close()  # opened again, it loads the model when it needs one
+            made = create.open(path, **options)
+        complete: Self = made
+        return complete
 
     def ids(self) -> list[str]:
         """The ids of all documents, in order of insertion."""

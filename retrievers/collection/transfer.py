@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from retrievers.collection import computed
 from retrievers.collection.streaming import digest_of
 from retrievers.display.progress import Progress
-from retrievers.encoder import identity
 from retrievers.errors import InvalidInputError, StoreError
 from retrievers.types import Document, EncodedText, Encoder, Matrices, TokenMatrix
 
@@ -130,9 +130,7 @@ def copy(
         InvalidInputError: the destination has documents that the source does not have; nothing was changed.
         StoreError: the two are not equal afterwards.
     """
-    identity.check(
-        destination.fingerprint, source.fingerprint, "the collection that is copied to", "copy to a new one"
-    )
+    computed.check_model(destination.fingerprint, source.fingerprint, "the rows that are copied")
     names = source.ids()
     known = set(names)
     foreign = [key for key in destination.ids() if key not in known]

@@ -126,6 +126,7 @@ def reopening(fingerprint: Mapping[str, Any], *, owned: bool) -> dict[str, Any]:
             f"revision={origin.get('commit')!r}))."
         )
     arguments = {key: options[key] for key in OPTIONS if key in options}
+    owned = owned and not fingerprint.get(identity.IMPORTED)
     # They may name places and code: of a stranger's collection they are not taken.
     kwargs = [key for key in KWARGS if options.get(key)]
     lost = [key for key in kwargs if not owned or not isinstance(options[key], Mapping)]

@@ -45,6 +45,15 @@ DIGESTED = ("weights", "tokenizer", "configuration", "skiplist", "code", "option
 SHOWN = 12  # digits of a digest that are enough to tell two models apart
 
 
+IMPORTED = "imported"
+"""Key of a fingerprint that came from a file or a server: the user owns the directory but not what it says."""
+
+
+def imported(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """The fingerprint of a collection that is copied from somewhere, by which no directory is loaded or read."""
+    return {**fingerprint, IMPORTED: True} if _is_ours(fingerprint) else dict(fingerprint)
+
+
 def digest(parts: Mapping[str, Any]) -> str:
     """sha256 of JSON values, hexadecimal, whatever the order of their keys."""
     return hashlib.sha256(canonical(parts).encode()).hexdigest()

@@ -10,9 +10,11 @@ from qdrant_client import models
 
 from retrievers import filters
 from retrievers.errors import CorruptStoreError
+from retrievers.qdrant.batching import split
 from retrievers.qdrant.conditions import Condition, as_filter, bounds_of, every, matches, some
 from retrievers.qdrant.points import (
     DOCUMENT,
+    FLOAT_BYTES,
     NUMBER,
     POOLED,
     SPAN,
@@ -90,6 +92,21 @@ def request(
     )
 
 
+def responses_to(layout: Layout, requests: Sequence[models.QueryRequest]) -> Steps[list[Any]]:
+    """The responses to questions, as many of which go together as a request holds."""
+    made: list[Any] = []
+    for part in split(requests, [_size(one) for one in requests]):
+        arguments = {"collection_name": layout.name, "requests": [requests[place] for place in part]}
+        made += yield Request("query_batch_points", arguments)
+    return made
+
+
+def _size(question: models.QueryRequest) -> int:
+    """Bytes of a question in a request, about."""
+    rows: Any = question.query
+    return (len(rows) + 1) * len(rows[0]) * FLOAT_BYTES["float32"] if rows else 0
+
+
 def nearest(limit: int, words: Words) -> int:
     """How many of some candidates the pooled vectors choose; BM25 chooses the rest where there are words."""
     return limit if words is None else limit - limit // 2
@@ -138,8 +155,7 @@ def scores(
             owners.append(place)
     responses: Sequence[Any] = []
     if requests:
-        arguments = {"collection_name": layout.name, "requests": requests}
-        responses = yield Request("query_batch_points", arguments)
+        responses = yield from responses_to(layout, requests)
     made: list[dict[str, list[Found]]] = [{} for _ in asked]
     for place, response in zip(owners, responses, strict=True):
         for one in map(found_of, response.points):

@@ -18,8 +18,17 @@ from retrievers.qdrant.points import (
 )
 from retrievers.qdrant.reading import Chosen, heads, predicate
 from retrievers.qdrant.schema import Layout
-from retrievers.qdrant.scoring import Found, condition_of, found_of, in_order, nearest, request, scores
-from retrievers.qdrant.steps import Request, Steps
+from retrievers.qdrant.scoring import (
+    Found,
+    condition_of,
+    found_of,
+    in_order,
+    nearest,
+    request,
+    responses_to,
+    scores,
+)
+from retrievers.qdrant.steps import Steps
 from retrievers.qdrant.words import Words, of_question
 from retrievers.types import Document, Hit, TokenMatrix
 
@@ -83,8 +92,7 @@ def search(
             request(layout, one.matrix, condition, one.limit, exact=exact, words=one.words)
             for one in pending.values()
         ]
-        arguments = {"collection_name": layout.name, "requests": asked}
-        responses = yield Request("query_batch_points", arguments)
+        responses = yield from responses_to(layout, asked)
         for question, response in zip(pending.values(), responses, strict=True):
             question.found = in_order([found_of(point) for point in response.points])
         known = yield from _look(layout, list(pending.values()), k, keep)

@@ -10,6 +10,7 @@ from qdrant_client import QdrantClient
 
 from retrievers.collection import Collection, validate
 from retrievers.collection.transfer import Copied, KnownModel, copy
+from retrievers.encoder import identity
 from retrievers.qdrant import streaming
 from retrievers.qdrant.collection import QdrantCollection
 from retrievers.qdrant.steps import run
@@ -84,6 +85,6 @@ def pull(
     directory = validate.file(path)
     with (
         QdrantCollection(url_or_client, name, **options) as source,
-        Collection(directory, KnownModel(source.fingerprint)) as destination,
+        Collection(directory, KnownModel(identity.imported(source.fingerprint))) as destination,
     ):
         return copy(source, destination, doing="Pulling", show_progress=shown)

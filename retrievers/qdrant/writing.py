@@ -20,6 +20,7 @@ from qdrant_client import models
 from retrievers.collection import indexing
 from retrievers.collection.streaming import digest_of
 from retrievers.errors import StoreConflictError
+from retrievers.qdrant import batching
 from retrievers.qdrant.conditions import as_filter, at_most, every, matches, none
 from retrievers.qdrant.fields import derived
 from retrievers.qdrant.points import (
@@ -47,7 +48,6 @@ from retrievers.store import Entry
 from retrievers.types import Document, EncodedText
 
 BATCH_DOCUMENTS = 256  # documents whose state one request reads
-BATCH_BYTES = 16 << 20  # of a request, about: a server refuses 32 MiB
 
 Prepared = tuple[models.PointStruct, list[models.PointStruct], Head | None]
 """The head of a new version, its other windows, and the head that it replaces."""
@@ -161,7 +161,7 @@ def _prepare(
             add_words((head, *others), entry.document)
         made.append((head, others, old))
         size += sum(size_of(point, layout.datatype) for point in (head, *others))
-        if size >= BATCH_BYTES:
+        if size >= batching.BATCH_BYTES:
             break
     return made
 
@@ -293,21 +293,10 @@ def _batch(layout: Layout, operations: list[Any]) -> Request:
 
 def _parts(points: Sequence[models.PointStruct], datatype: str) -> Iterator[list[models.PointStruct]]:
     """Points in lists that a request holds."""
-    for part in _split(points, [size_of(point, datatype) for point in points]):
+    for part in batching.split(points, [size_of(point, datatype) for point in points]):
         yield [points[place] for place in part]
 
 
 def _head_parts(prepared: Sequence[Prepared], datatype: str) -> Iterator[list[Prepared]]:
-    for part in _split(prepared, [size_of(head, datatype) for head, _, _ in prepared]):
+    for part in batching.split(prepared, [size_of(head, datatype) for head, _, _ in prepared]):
         yield [prepared[place] for place in part]
-
-
-def _split(items: Sequence[Any], sizes: Sequence[int]) -> Iterator[range]:
-    first, total = 0, 0
-    for place, size in enumerate(sizes):
-        if place > first and total + size > BATCH_BYTES:
-            yield range(first, place)
-            first, total = place, 0
-        total += size
-    if first < len(items):
-        yield range(first, len(items))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 
 import pytest
 
 from retrievers import Collection, Document
+from retrievers.collection import transfer
+from retrievers.collection.parquet import BESIDE
 from retrievers.errors import (
     CorruptStoreError,
     FormatVersionError,
@@ -14,6 +17,7 @@ from retrievers.errors import (
     InvalidTypeError,
     MissingExtraError,
     ModelMismatchError,
+    ModelNotFoundError,
     StoreError,
 )
 from retrievers.testing import HashingEncoder
@@ -119,7 +123,8 @@ def test_what_is_no_export_is_refused_and_nothing_is_made(filled, tmp_path):
         with pytest.raises(error):
             Collection.from_export(place, target, encoder())
     with pytest.raises(ModelMismatchError):
-        Collection.from_export(path, target, HashingEncoder(dim=10, document_length=3, seed=1)).close()
+        Collection.from_export(path, target, HashingEncoder(dim=10, document_length=3, seed=1))
+    assert not target.exists()
     filled.add(["extra"], ids=["extra"])
     with pytest.raises(InvalidInputError, match="'extra'"):
         Collection.from_export(path, tmp_path / "index", encoder())
@@ -146,3 +151,20 @@ def test_without_pyarrow_the_error_names_the_extra(filled, tmp_path, monkeypatch
         filled.export(tmp_path / "papers.parquet")
     with pytest.raises(MissingExtraError, match=r"maxsim-retrievers\[parquet\]"):
         Collection.from_export(tmp_path / "papers.parquet", tmp_path / "back")
+
+
+def test_an_export_has_a_column_for_every_field_of_a_document():
+    assert {one.name for one in fields(Document)} == set(BESIDE)
+
+
+def test_no_directory_that_an_export_names_is_loaded(tmp_path):
+    own = {"identity": 2, "model": "stranger", "dim": 10, "documents": {"digest": "x"}, "options": {}}
+    own["origin"] = {"kind": "directory", "name": str(tmp_path / "model"), "commit": None}
+    with Collection(tmp_path / "index", transfer.KnownModel(own)) as there:
+        [matrix] = encoder().encode_documents(["one"])
+        there.add(["one"], matrices=[matrix])
+        there.export(tmp_path / "papers.parquet")
+    with Collection.from_export(tmp_path / "papers.parquet", tmp_path / "back") as back:
+        assert len(back.search(matrix)) == 1
+        with pytest.raises(ModelNotFoundError, match="may be a stranger's"):
+            back.search("one")

@@ -12,7 +12,7 @@ from qdrant_client import models
 from retrievers import Collection, Document
 from retrievers.errors import InvalidInputError, StoreConflictError
 from retrievers.kernels.rows import dequantize, quantize
-from retrievers.qdrant import QdrantCollection, writing
+from retrievers.qdrant import QdrantCollection, batching, writing
 from retrievers.qdrant.points import SCALES, TOKENS, numbers, restored, window_of
 from retrievers.testing import HashingEncoder
 from tests.qdrant.harness import faults, kills
@@ -212,7 +212,7 @@ def test_an_old_server_is_written_without_comparison_and_a_conflict_is_still_see
 
 
 def test_no_request_is_larger_than_its_bound(server, remote, monkeypatch):
-    monkeypatch.setattr(writing, "BATCH_BYTES", 40_000)
+    monkeypatch.setattr(batching, "BATCH_BYTES", 40_000)
     remote.add([f"{LONG} {number}" for number in range(40)])
     uploads = [size for method, path, size in server.seen if path.endswith(("/points", "/points/batch"))]
     assert max(uploads) <= 40_000
@@ -356,3 +356,13 @@ def test_what_comes_back_from_a_server_is_clipped_to_bytes():
 def test_scales_are_in_the_payload(local):
     local.add(["one two three four five"], ids=["a"])
     assert all(SCALES in record.payload for record in points(local))
+
+
+def test_questions_that_one_request_does_not_hold_go_in_several(remote, server, monkeypatch):
+    remote.add([LONG, "other words", "more words"], ids=["a", "b", "c"])
+    questions = ["one two three", "other", "more words", "", "nine"]
+    expected = remote.search_many(questions, k=2)
+    monkeypatch.setattr(batching, "BATCH_BYTES", 64 * 14 * 6)  # a question of five rows and its mean
+    server.reset()
+    assert remote.search_many(questions, k=2) == expected
+    assert server.count("query/batch") == 2
