@@ -72,6 +72,7 @@ PUBLIC = (
     "langchain",
     "llama_index",
     "evaluate",
+    "mcp",
     "qdrant",
     "ray",
     "testing",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrievers._version import __version__
-from retrievers.cli import asking, care, index, model_options, models, moving
+from retrievers.cli import asking, care, index, model_options, models, moving, serving
 from retrievers.cli.terminal import Parser, warn, warnings_as_lines
 from retrievers.errors import RetrieversError
 
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     care.register(commands)
     models.register(commands)
     moving.register(commands)
+    serving.register(commands)
     return parser
 
 

@@ -71,6 +71,8 @@ class TokenCounts:
 
     def finish(self) -> None:
         """Write the counts that have changed."""
+        if not self._kept:
+            return  # an older format, which a migration is about to leave, has no tables for them
         changed = [(token, count) for token, count in self._changes.items() if count]
         self._connection.run_many(
             "INSERT INTO token_counts VALUES (?, ?) "

@@ -54,6 +54,7 @@ def test_the_python_blocks_of_a_page_run(title, tmp_path, monkeypatch, minilm):
     needed = {"retrievers.langchain": "langchain_core", "retrievers.llama_index": "llama_index.core"}
     needed |= {
         "retrievers.qdrant": "qdrant_client",
+        "retrievers.mcp": "mcp",
         "langchain_classic": "langchain_classic",
         "bm25s": "bm25s",
     }

@@ -10,6 +10,7 @@ import pytest
 from qdrant_client import models
 
 from retrievers import Collection, Document
+from retrievers.collection import searching
 from retrievers.errors import InvalidInputError, StoreConflictError
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.qdrant import QdrantCollection, batching, writing
@@ -147,11 +148,12 @@ def _uploads(step):
 def test_windows_that_were_seen_without_their_head_are_scored_again(pair):
     """The server searches before the commit, and the head is read after it."""
     first, second = pair
+    options = searching.checked(1, None, None, None, None, 1)
     writing, step = until(
         first, first._calls.add([LONG], ["a"], None, None, None, False), "batch_update_points"
     )
     reading, query = until(
-        second, second._calls.search(["one"], 1, None, None, None, True, None), "query_batch_points"
+        second, second._calls.search(["one"], options, None, None, True, None), "query_batch_points"
     )
     [answer] = second._connection(query)
     assert {point.payload["number"] for point in answer.points} == {1, 2}

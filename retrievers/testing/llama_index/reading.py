@@ -158,7 +158,16 @@ class Reading(Conformance):
         assert call("query", query, mmr_threshold=1.0).ids == ["first", "copy"]
 
     @pytest.mark.parametrize(
-        "mode", sorted(set(VectorStoreQueryMode) - {VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR})
+        "mode",
+        sorted(
+            set(VectorStoreQueryMode)
+            - {
+                VectorStoreQueryMode.DEFAULT,
+                VectorStoreQueryMode.MMR,
+                VectorStoreQueryMode.HYBRID,
+                VectorStoreQueryMode.TEXT_SEARCH,
+            }
+        ),
     )
     def test_a_mode_that_it_lacks_is_refused(
         self, call: Call, animals: Sequence[TextNode], mode: VectorStoreQueryMode
