@@ -6,7 +6,7 @@ otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial, wraps
 from inspect import signature
@@ -18,7 +18,7 @@ from retrievers.collection.arguments import refuse
 from retrievers.collection.evidence import of_hits
 from retrievers.display import printable
 from retrievers.errors import InvalidInputError, MissingExtraError, RetrieversError
-from retrievers.types import NODE_KEY, Document, SearchableCollection
+from retrievers.types import Document, SearchableCollection
 
 try:
     from mcp.server.mcpserver import Context, MCPServer
@@ -149,7 +149,7 @@ def _search(
                 "normalized_score": hit.normalized_score,
                 "highlights": told["highlights"],
                 "approximate": told["approximate"],
-                "metadata": _shown(hit.metadata),
+                "metadata": dict(hit.metadata),
             }
         )
     ids = "; ".join(f"[{one.number}] {one.id}" for one in cited)
@@ -166,7 +166,7 @@ def _get(collection: SearchableCollection, ids: Names) -> CallToolResult:
     found = collection.get(ids)
     there = {one.id for one in found}
     values = {
-        "documents": [{"id": one.id, "text": one.text, "metadata": _shown(one.metadata)} for one in found],
+        "documents": [{"id": one.id, "text": one.text, "metadata": dict(one.metadata)} for one in found],
         "missing": [one for one in ids if one not in there],
     }
     lines = [f"{one.id}:\n{one.text}" for one in found]
@@ -218,10 +218,6 @@ def _result(text: str, values: dict[str, Any]) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=safe)], structured_content=values)
 
 
-def _shown(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in metadata.items() if key != NODE_KEY}
-
-
 def _first(collection: SearchableCollection) -> list[Document]:
     try:
         return collection.get(limit=MOST_LOOKED_AT)  # type: ignore[call-arg]
@@ -233,7 +229,7 @@ def _examples(documents: Iterable[Document]) -> dict[str, Any]:
     """The metadata keys of some documents, each with a value that is not empty."""
     found: dict[str, Any] = {}
     for document in documents:
-        for key, value in _shown(document.metadata).items():
+        for key, value in dict(document.metadata).items():
             if value not in (None, "", [], {}):
                 found.setdefault(key, value[:MOST_EXAMPLE] if isinstance(value, str) else value)
     return found

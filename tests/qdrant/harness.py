@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from retrievers.collection import searching
 from retrievers.errors import StoreError
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.qdrant import QdrantCollection
@@ -106,7 +107,8 @@ class Reader:
         self.filter = self.draw.choice([None, {"v": self.draw.randint(0, 2)}, {"v": {"$ne": 1}}])
         self.allowed = {key: list(states) for key, states in self.world.states.items()}
         exact = self.draw.random() < 0.3
-        self.steps = self.collection._calls.search([self.question], 9, self.filter, None, None, exact, None)
+        options = searching.checked(9, None, None, None, None, 1)
+        self.steps = self.collection._calls.search([self.question], options, self.filter, None, exact, None)
         self.answer: Any = None
         self.started = False
 

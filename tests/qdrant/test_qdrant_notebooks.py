@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def test_a_notebook_runs_unchanged_but_for_the_constructor(name, minilm, tmp_pat
     assert sum(constructor in one for one in source) == 1
     assert sum(MODEL in one for one in source) == 1
     names = {"encoder_of_tests": minilm, "QdrantCollection": QdrantCollection}
+    shutil.copytree(NOTEBOOKS / "data", tmp_path / "data")
     monkeypatch.chdir(tmp_path)
 
     async def run():
