@@ -75,11 +75,13 @@ def server(
     """
     made = _Server(name, instructions=INSTRUCTIONS, version=__version__, log_level="WARNING")
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-    for tool in (_search, _get, _info):
+    readers: tuple[Callable[..., CallToolResult], ...] = (_search, _get, _info)
+    writers: tuple[Callable[..., CallToolResult], ...] = (_add, _delete)
+    for tool in readers:
         made.add_tool(_of(tool, collection), name=tool.__name__[1:], annotations=reads)
     if write:
         adds = ToolAnnotations(destructive_hint=True, idempotent_hint=True, open_world_hint=False)
-        for tool in (_add, _delete):
+        for tool in writers:
             made.add_tool(_of(tool, collection), name=tool.__name__[1:], annotations=adds)
     return made
 
@@ -114,7 +116,7 @@ def _of(
 
     given = signature(tool, eval_str=True)
     told.__signature__ = given.replace(parameters=list(given.parameters.values())[1:])  # type: ignore[attr-defined]
-    del told.__wrapped__  # type: ignore[attr-defined]
+    del told.__wrapped__
     return told
 
 
@@ -165,12 +167,13 @@ def _get(collection: SearchableCollection, ids: Names) -> CallToolResult:
     """Read whole documents by their ids, which search gives."""
     found = collection.get(ids)
     there = {one.id for one in found}
+    missing = [one for one in ids if one not in there]
     values = {
         "documents": [{"id": one.id, "text": one.text, "metadata": dict(one.metadata)} for one in found],
-        "missing": [one for one in ids if one not in there],
+        "missing": missing,
     }
     lines = [f"{one.id}:\n{one.text}" for one in found]
-    lines += [f"No document has the id {one!r}." for one in values["missing"]]
+    lines += [f"No document has the id {one!r}." for one in missing]
     return _result("\n\n".join(lines) or "No ids were given.", values)
 
 
