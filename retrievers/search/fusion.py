@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from retrievers.search.exact import score
 from retrievers.search.ranking import Ranking, best_documents, shortlist
-from retrievers.types import TokenMatrix
+from retrievers.types import TokenMatrix, row_weights
 
 if TYPE_CHECKING:
     from retrievers.store import View
@@ -61,7 +61,8 @@ def blend(
         selected: int64, ascending: positions of the windows to search; None for all.
         k: the most documents a question.
         weight: of BM25, above 0 and at most 1; MaxSim has the rest.
-        lowest: documents whose MaxSim / query_tokens is less are left out before the k best are taken.
+        lowest: documents whose MaxSim / sum of the weights of the query's rows is less are left out before the k best
+            are taken.
         engine: exact, candidates, device and memory_limit, as retrievers.search.rank has them.
     Returns:
         a list a question, best first; equal scores in order of the document keys.
@@ -124,7 +125,7 @@ def _blended(
     bm25 = _bm25(keys, documents, scores)
     total = (1 - weight) * scaled(maxsim) + weight * scaled(bm25)
     order = np.lexsort((keys, -total))
-    order = order[maxsim[order] / len(query) >= lowest]
+    order = order[maxsim[order] / max(float(row_weights(query).sum()), 1e-12) >= lowest]
     return [
         Blended(int(positions[one]), float(total[one]), float(maxsim[one]), float(bm25[one])) for one in order
     ]

@@ -114,6 +114,21 @@ def test_a_threshold_is_about_maxsim_and_does_not_change_the_scale(collection):
     assert collection.search("fog snow rain", k=100, words=0.7, score_threshold=0.0) == every
 
 
+class Loud(HashingEncoder):
+    """Its questions' rows have the length 2."""
+
+    def encode_queries(self, texts):
+        return [2 * matrix for matrix in super().encode_queries(texts)]
+
+
+def test_a_threshold_is_about_the_share_of_the_weights():
+    with filled(Loud(document_length=5), words="unicode61") as collection:
+        every = collection.search("fog snow rain", k=100, words=0.7)
+        found = collection.search("fog snow rain", k=100, words=0.7, score_threshold=0.6)
+        assert 0 < len(found) < len(every)
+        assert found == [hit for hit in every if hit.normalized_score >= 0.6]
+
+
 def test_many_questions_find_what_each_finds_alone(collection):
     questions = ["fog and snow", "", "sun", "?!", "nothing"]
     options = {"k": 6, "words": 0.3, "filter": {"n": {"$lt": 3}}}
