@@ -232,7 +232,7 @@ def _examples(documents: Iterable[Document]) -> dict[str, Any]:
     """The metadata keys of some documents, each with a value that is not empty."""
     found: dict[str, Any] = {}
     for document in documents:
-        for key, value in dict(document.metadata).items():
+        for key, value in document.metadata.items():
             if value not in (None, "", [], {}):
                 found.setdefault(key, value[:MOST_EXAMPLE] if isinstance(value, str) else value)
     return found

@@ -68,7 +68,7 @@ def compare(
     cache = validate.directory(cache)
     _check(documents, queries, qrels, modes, baselines)
     asked = {query: queries[query] for query in qrels}
-    windows = {title: _windows(documents, one) for title, one in encoders.items()}
+    windows = {title: windows_of(documents, one) for title, one in encoders.items()}
     several = len(encoders) > 1
     rows = []
     for title, one in encoders.items():
@@ -214,7 +214,7 @@ def _baseline(
     return Row(system.name, measure(qrels, run))
 
 
-def _windows(documents: Sequence[Document], encoder: Encoder) -> tuple[list[str], NDArray[np.int64]]:
+def windows_of(documents: Sequence[Document], encoder: Encoder) -> tuple[list[str], NDArray[np.int64]]:
     """The windows that a collection would make, and the place of each one's document."""
     texts, owners = [], []
     for place, document in enumerate(documents):

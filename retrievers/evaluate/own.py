@@ -13,7 +13,7 @@ from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError
 from retrievers.evaluate.baselines import BM25, Baseline, SingleVector, single_vectors
 from retrievers.evaluate.bootstrap import Interval, paired
-from retrievers.evaluate.comparison import BASELINES, rank_documents
+from retrievers.evaluate.comparison import BASELINES, rank_documents, windows_of
 from retrievers.evaluate.metrics import Qrels, ndcg
 from retrievers.evaluate.questions import FEW
 from retrievers.evaluate.settings import GRID, Setting, measure_settings, possible, stored_mean
@@ -111,12 +111,7 @@ def _baselines(
 ) -> list[tuple[str, NDArray[np.float64]]]:
     """BM25 and the single vector over the same windows: nDCG@10 of each question."""
     documents = collection.get()
-    texts, owners = [], []
-    for place, document in enumerate(documents):
-        whole = document.context + document.text
-        for start, end in encoder.split(whole):
-            texts.append(whole[start:end])
-            owners.append(place)
+    texts, owners = windows_of(documents, encoder)
     asked = [query for query in qrels if query in queries]
     systems: list[Baseline] = [BM25(texts, language=language)] if "BM25" in baselines else []
     if "single vector" in baselines:
@@ -124,9 +119,7 @@ def _baselines(
         systems.append(SingleVector(texts, embed, kind))
     made = []
     for system in systems:
-        ranked = rank_documents(
-            system.scores([queries[query] for query in asked]), np.array(owners, np.int64), documents
-        )
+        ranked = rank_documents(system.scores([queries[query] for query in asked]), owners, documents)
         values = ndcg(qrels, dict(zip(asked, ranked, strict=True)))
         made.append((system.name, np.array([values[query] for query in asked])))
     return made
