@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.store import View
-from retrievers.types import Document, Hit, Passage, TokenMatrix, Window, row_weights
+from retrievers.types import Document, Evidence, Hit, Hits, Passage, TokenMatrix, Window, row_weights
 
 
 def from_search(
@@ -109,6 +109,26 @@ def normalized(score: float, query: TokenMatrix) -> float:
 
 def _share(score: float, weight: float) -> float:
     return min(max(score / weight, 0.0), 1.0) if weight else 0.0
+
+
+def explicable(
+    found: Iterable[Hit],
+    query: str,
+    matrix: TokenMatrix,
+    given: Sequence[Document],
+    explain: Callable[[Hit, Document | None], Evidence],
+) -> Hits:
+    """Hits that can be explained without encoding the question again.
+
+    Args:
+        given: the documents that were reranked; none for a search.
+        explain: the evidence of a hit and, where it was reranked, of the document that was given.
+    """
+
+    def of_hit(hit: Hit) -> Evidence:
+        return explain(hit, given[hit.position] if given and hit.position is not None else None)
+
+    return Hits(found, query=query, matrix=matrix, explain=of_hit)
 
 
 def passage_of(document: Document, span: tuple[int, int], number: int) -> Window:

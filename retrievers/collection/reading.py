@@ -17,6 +17,7 @@ from retrievers.collection import (
     validate,
     weighing,
 )
+from retrievers.collection.hits import explicable
 from retrievers.collection.searching import condition_of
 from retrievers.errors import InvalidInputError
 from retrievers.kernels.threads import turn
@@ -254,17 +255,9 @@ class Reader:
     def _hits(
         self, found: Iterable[Hit], query: str, matrix: TokenMatrix, given: Sequence[Document] = ()
     ) -> Hits:
-        """Hits that can be explained without encoding the question again.
-
-        Args:
-            given: the documents that were reranked; none for a search.
-        """
-
-        def explain(hit: Hit) -> Evidence:
-            document = given[hit.position] if given and hit.position is not None else None
-            return self._evidence(query, matrix, hit, document)
-
-        return Hits(found, query=query, matrix=matrix, explain=explain)
+        return explicable(
+            found, query, matrix, given, lambda hit, document: self._evidence(query, matrix, hit, document)
+        )
 
     def _evidence(
         self, query: str, matrix: TokenMatrix, hit: Hit | str, given: Document | None = None

@@ -9,6 +9,7 @@ from operator import length_hint
 from typing import Any
 
 from retrievers.collection import computed, incoming, indexing, questions, validate
+from retrievers.collection.hits import explicable
 from retrievers.collection.searching import FIRST_OF_GROUPS, Options, condition_of, grouped
 from retrievers.display.progress import Progress
 from retrievers.encoder import LateInteractionEncoder, identity
@@ -217,19 +218,12 @@ class Calls:
     def _hits(
         self, found: Iterable[Hit], query: str, matrix: TokenMatrix, given: Sequence[Document] = ()
     ) -> Hits:
-        """Hits that can be explained without encoding the question again.
-
-        Args:
-            given: the documents that were reranked; none for a search.
-        """
-
-        def explain(hit: Hit) -> Evidence:
-            document = given[hit.position] if given and hit.position is not None else None
+        def explain(hit: Hit, document: Document | None) -> Evidence:
             question = questions.Question(query, matrix)
             steps = evidence.explain(self.layout, lambda: self.encoder, question, hit, document)
             return run(steps, self.answer)
 
-        return Hits(found, query=query, matrix=matrix, explain=explain)
+        return explicable(found, query, matrix, given, explain)
 
     def _windows(self) -> Steps[int]:
         """About how many windows are stored, as of the last minute."""
