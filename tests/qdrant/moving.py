@@ -13,6 +13,7 @@ import argparse
 import gzip
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from qdrant_client import QdrantClient
 
 from retrievers import Collection, Document, LateInteractionEncoder
 from tests.qdrant.server import Server
@@ -93,18 +96,29 @@ def main(data: Path, kills: int, documents: int | None, seed: int, index: Path |
         place = Path(directory) / "index" if index is None else index
         with built(data, place, documents) as original:
             print(f"{len(original)} documents, {original.info().tokens} rows encoded", flush=True)
+            back = Path(directory) / "back"
             push = ["push", str(place), "--to", server.url, "--name", "moving"]
-            pull = ["pull", str(Path(directory) / "back"), "--from", server.url, "--name", "moving"]
+            pull = ["pull", str(back), "--from", server.url, "--name", "moving"]
+
+            def forget() -> None:
+                QdrantClient(url=server.url).delete_collection("moving")
+
             # A page of documents takes some ten requests, or a hundred where its rows are many.
-            for command, times in ((push, kills), (pull, max(1, kills // 3))):
+            for command, times, begin_again in (
+                (push, kills, forget),
+                (pull, max(1, kills // 3), lambda: shutil.rmtree(back)),
+            ):
                 died = 0
                 while died < times:
-                    died += killed(command, server, draw.randint(5, 60))
+                    if killed(command, server, draw.randint(5, 60)):
+                        died += 1
+                    else:
+                        begin_again()  # it was faster: of what is complete no run is killed any more
                 print(f"{command[0]}: killed {died} times", flush=True)
                 finished(command, server)
             questions = [one["text"] for one in lines(data / "queries.jsonl.gz")][:QUESTIONS]
-            with Collection(Path(directory) / "back", original.encoder) as back:
-                compare(original, back, questions)
+            with Collection(back, original.encoder) as copied:
+                compare(original, copied, questions)
 
 
 if __name__ == "__main__":
