@@ -113,4 +113,4 @@ $(VENV)/bench.stamp: $(VENV)/test.stamp
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest demo-index docs/_build dist coverage.md .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest demo-index docs/_build docs/jupyter_execute dist coverage.md .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 # Imported as a program imports them: Sphinx would set typing.TYPE_CHECKING, which pydantic's models do not survive.
 import retrievers.langchain
 import retrievers.llama_index
+import retrievers.mcp
 import retrievers.qdrant  # noqa: F401
 from retrievers import __version__
 
@@ -38,6 +39,7 @@ include_patterns = [
 exclude_patterns = [
     ".*",
     "docs/_build",
+    "docs/jupyter_execute",
     "dist",
     "tests",
     "**/.ipynb_checkpoints",
