@@ -147,4 +147,6 @@ def test_a_document_that_was_replaced_meanwhile_has_its_passage_and_no_highlight
         "highlights": [],
         "apart": 0,
         "approximate": True,
+        "query_tokens": [],
+        "parts": None,
     }
