@@ -24,6 +24,7 @@ from retrievers.errors import (
     MissingExtraError,
     RetrieversError,
 )
+from retrievers.kernels.fork import let_torch_run
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -71,6 +72,7 @@ def load(source: Source, runtime: Runtime) -> Checkpoint:
         MissingExtraError: an offline model's package, or a package of the backend, is not installed.
         DeviceMemoryError: the device has no room for the model.
     """
+    let_torch_run()
     _check_device(runtime.device)
     if source.name in OFFLINE:
         _check_no_revision(source, "comes with a Python package")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from threading import Lock
 from typing import TypeVar
@@ -23,6 +24,31 @@ def per_process(make: Callable[[], State]) -> State:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: vars(state).update(vars(make())))
     return state
+
+
+class _Torch:
+    left_behind = False  # whether torch's threads may have stayed in the process that forked this one
+
+
+def _forked() -> None:
+    _Torch.left_behind = _Torch.left_behind or "torch" in sys.modules
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def let_torch_run() -> None:
+    """What torch needs before it computes in a process that was forked when torch was loaded; call it each time.
+
+    Torch's threads stay in the parent, and an operation that shares its work among them would wait for ever: the
+    child computes in the thread that calls.
+    """
+    if _Torch.left_behind:
+        import torch
+
+        torch.set_num_threads(1)
+        _Torch.left_behind = False
 
 
 class Guard:
