@@ -24,14 +24,14 @@ from retrievers.errors import (
     MissingExtraError,
     RetrieversError,
 )
-from retrievers.kernels.fork import let_torch_run
+from retrievers.kernels.fork import awaited, let_torch_run
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 SHOWN = 300  # characters of another library's message that ours repeats
 # transformers' from_pretrained is replaced while a model loads, by one thread at a time.
-_loading = threading.RLock()
+_loading = awaited(threading.RLock)
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def missing_weights() -> Iterator[list[str]]:
         missing.extend(str(key[0]) for key in report.get("mismatched_keys", ()))
         return model
 
-    with _loading:
+    with _loading.lock:
         PreTrainedModel.from_pretrained = classmethod(from_pretrained)  # type: ignore[method-assign,assignment]
         try:
             yield missing

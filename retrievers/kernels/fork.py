@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 State = TypeVar("State")
 
@@ -57,7 +58,58 @@ class Guard:
     Taken in any other way, a lock may stay taken for ever: Ctrl-C raises KeyboardInterrupt between two steps of
     Python, also between the one that takes a lock and the one that begins a try. Within `with`, and where the lock
     itself is written in C, there is no such place.
+
+    Args:
+        make: makes the lock, Lock or RLock.
     """
 
-    def __init__(self) -> None:
-        self.lock = Lock()
+    def __init__(self, make: Callable[[], Any] = Lock) -> None:
+        self.make = make
+        self.lock = make()
+
+
+def awaited(make: Callable[[], Any] = Lock) -> Guard:
+    """A guard of what a child cannot use when another thread was within it: a fork waits until none is.
+
+    It waits PATIENCE seconds at most. The child has the lock anew.
+    """
+    guard = Guard(make)
+    _awaited.add(guard)
+    return guard
+
+
+def let_finish(lock: Any, patience: float) -> None:
+    """Wait, before this process forks, until no other thread holds a lock.
+
+    The lock is given back at once: a thread may wait for it that itself holds what another part of this process waits
+    for before it forks.
+
+    Args:
+        lock: a Lock or an RLock.
+        patience: the most seconds to wait.
+    """
+    taken: list[bool] = []
+    try:
+        # All of this is one call in C: an interrupt cannot come after the lock was taken and before it was noted.
+        taken.extend(filter(None, map(lock.acquire, (True,), (patience,))))
+    finally:
+        if taken:
+            lock.release()
+
+
+PATIENCE = 10.0  # seconds that a fork waits for another thread: longer than a model takes to load
+_awaited: WeakSet[Guard] = WeakSet()
+
+
+def _before() -> None:
+    for guard in list(_awaited):
+        let_finish(guard.lock, PATIENCE)
+
+
+def _in_child() -> None:
+    for guard in list(_awaited):
+        guard.lock = guard.make()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_child=_in_child)
