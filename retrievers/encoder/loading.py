@@ -29,6 +29,8 @@ from retrievers.kernels.fork import awaited, let_torch_run
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+    from retrievers.encoder.network import Network
+
 SHOWN = 300  # characters of another library's message that ours repeats
 # transformers' from_pretrained is replaced while a model loads, by one thread at a time.
 _loading = awaited(threading.RLock)
@@ -49,7 +51,7 @@ class Checkpoint:
         mean_weight, query_weights: what the model is used with, unless the user says otherwise.
     """
 
-    model: MultiVectorEncoder
+    model: Network
     kind: str
     name: str
     commit: str | None = None
@@ -150,10 +152,8 @@ def _offline(name: str, runtime: Runtime) -> Checkpoint:
             f"LateInteractionEncoder({name!r}).model.save_pretrained(directory), and name the directory."
         )
     with quiet():
-        from sentence_transformers.util import get_device_name
-
         offline = OFFLINE[name]()
-        offline.model.to(runtime.device or get_device_name())
+        offline.model.to(runtime.device or _best_device())
         offline.model.prompts.update(runtime.prompts or {})
     return Checkpoint(
         offline.model,
@@ -163,6 +163,17 @@ def _offline(name: str, runtime: Runtime) -> Checkpoint:
         mean_weight=offline.mean_weight,
         query_weights=offline.query_weights,
     )
+
+
+def _best_device() -> str:
+    """What sentence-transformers would take: a GPU if there is one, that of this process where several share a job."""
+    import torch
+
+    found = torch.accelerator.current_accelerator(check_available=True)
+    if found is None:
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK", "")
+    return f"cuda:{rank}" if found.type == "cuda" and rank.isdecimal() else found.type
 
 
 def _check_device(device: str | None) -> None:

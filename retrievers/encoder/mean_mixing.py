@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from sentence_transformers.base.modules.module import Module
 from torch import Tensor
-from torch.nn.functional import normalize
+
+from retrievers.encoder.bert import mixed
 
 
 class MeanMixing(Module):
-    """The last module of a model: t' = normalise(t + weight · m), m the normalised mean of the text's kept rows.
+    """The last module of sentence-transformers' model, which mixes rows: see retrievers.encoder.bert.mixed.
 
     Rows are mixed before token pooling merges them, and each process of a pool does it by itself.
 
@@ -27,10 +27,8 @@ class MeanMixing(Module):
 
     def forward(self, features: dict[str, Tensor | Any], **kwargs: Any) -> dict[str, Tensor | Any]:
         """Mix the rows, (texts, tokens, dim), of which the mask, (texts, tokens), says which are kept."""
-        rows = normalize(features["token_embeddings"].float(), dim=-1)
-        kept = features["attention_mask"].to(rows.dtype)
-        mean = normalize(torch.einsum("bt,btd->bd", kept, rows), dim=-1)
-        features["token_embeddings"] = normalize(rows + self.weight * mean[:, None], dim=-1)
+        rows, kept = features["token_embeddings"], features["attention_mask"]
+        features["token_embeddings"] = mixed(rows, kept, self.weight)
         return features
 
     def save(

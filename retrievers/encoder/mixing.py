@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from retrievers.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from sentence_transformers import MultiVectorEncoder
+    from retrievers.encoder.network import Network
 
 
-def mix(model: MultiVectorEncoder, weight: object, own: float = 0.0) -> float:
+def mix(model: Network, weight: object, own: float = 0.0) -> float:
     """Let a model mix its rows; a weight of 0 leaves it as it is.
 
     Args:
@@ -31,7 +31,12 @@ def mix(model: MultiVectorEncoder, weight: object, own: float = 0.0) -> float:
             "a quarter of the mean of its window's rows."
         )
     if weight:
-        from retrievers.encoder.mean_mixing import MeanMixing
+        from retrievers.encoder.bert import BertStack, MixedRows
 
-        model.append(MeanMixing(float(weight)))
+        if isinstance(model, BertStack):
+            model.append(MixedRows(float(weight)))
+        else:
+            from retrievers.encoder.mean_mixing import MeanMixing
+
+            model.append(MeanMixing(float(weight)))
     return float(weight)

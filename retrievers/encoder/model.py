@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from retrievers import arguments
-from retrievers.encoder import loading, passes, weighing, windows
-from retrievers.encoder.batching import LENGTH_STEP, PADDING, batches, budget_of, buffered, looked_at
+from retrievers.encoder import loading, passes, together, weighing, windows
+from retrievers.encoder.batching import LENGTH_STEP, budget_of, buffered, looked_at
 from retrievers.encoder.convolutions import unmask_convolutions
 from retrievers.encoder.fingerprints import fingerprint, moved_on, reopening
 from retrievers.encoder.identity import is_first
 from retrievers.encoder.mixing import mix
+from retrievers.encoder.network import library_of
 from retrievers.encoder.pooling import pooling
 from retrievers.encoder.precision import choose
 from retrievers.encoder.processes import Pool
@@ -27,8 +28,9 @@ from retrievers.types import Encoder, TokenKind, TokenMatrix
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+    from retrievers.encoder.network import Network
+
 BUFFER_TOKENS = 1 << 16  # tokens of the texts that are sorted by length together: more gains nothing
-PROBE = "Who wrote the first program, and when?"
 
 
 class LateInteractionEncoder(Encoder):
@@ -67,7 +69,6 @@ class LateInteractionEncoder(Encoder):
         config_kwargs: for transformers' configuration.
 
     Attributes:
-        model: sentence-transformers' model.
         dtype: the number format in use, as torch names it.
         query_weights: names of what weighs a question's rows.
 
@@ -120,32 +121,32 @@ class LateInteractionEncoder(Encoder):
             config_kwargs=config_kwargs,
         )
         checkpoint = loading.load(source, runtime)
-        self.model: MultiVectorEncoder = checkpoint.model.eval()
+        self._network: Network = checkpoint.model.eval()
         # Packing texts into one sequence is faster with flash attention, but the short convolution of Lfm2
         # reads over their borders: a document's matrix must not depend on its neighbours.
-        transformer: Any = self.model[0]
+        transformer: Any = self._network[0]
         transformer.unpad_inputs = False
-        unmasked = unmask_convolutions(self.model)
-        mean_weight = mix(self.model, mean_weight, checkpoint.mean_weight)
-        self.query_weights = weighing.weigh(self.model, query_weights, checkpoint.query_weights)
-        self._preprocess = Preprocessor(self.model, document_length, query_length)
+        unmasked = unmask_convolutions(self._network)
+        mean_weight = mix(self._network, mean_weight, checkpoint.mean_weight)
+        self.query_weights = weighing.weigh(self._network, query_weights, checkpoint.query_weights)
+        self._preprocess = Preprocessor(self._network, document_length, query_length)
         self.document_length = self._preprocess.document_length
         self.overlap = windows.overlap_of(overlap, self.document_length)
         self._pooling = pooling(token_pooling)
         self._pool = Pool(self.model, several) if several else None
-        where = several[0] if several else str(self.model.device)
+        where = several[0] if several else str(self._network.device)
         if backend == "torch":
-            self.model.to(choose(self.model, precision, model_kwargs, where))
+            self._network.to(choose(self._network, precision, model_kwargs, where))
         if backend == "torch" and where == "cpu" and pack_weights:
             from retrievers.encoder.onednn import pack
 
-            pack(self.model)
-        self.dtype = str(self.model.dtype or "float32").removeprefix("torch.")
+            pack(self._network)
+        self.dtype = str(self._network.dtype or "float32").removeprefix("torch.")
         self.token_budget = budget_of(token_budget, self.dtype, where)
-
+        self._work = passes.multiplications(self._network) if backend == "torch" else float("inf")
         with loading.quiet():  # said once and unheard: what transformers has to say of missing kernels
-            self._pads = True
-            self.dim, self._pads = self._probe()
+            probe = self._preprocess([passes.PROBE], "document")
+            self.dim, self._pads = passes.probed(partial(self._forward, probe, "document"), probe, self.dtype)
         options = {
             "document_length": document_length,
             "query_length": query_length,
@@ -159,6 +160,11 @@ class LateInteractionEncoder(Encoder):
         self.fingerprint = fingerprint(
             checkpoint, source, runtime, self._preprocess, dim=self.dim, unmasked=unmasked, options=options
         )
+
+    @property
+    def model(self) -> MultiVectorEncoder:
+        """sentence-transformers' model. An offline one, which runs without that library, becomes its model here."""
+        return library_of(self._network)
 
     @classmethod
     def from_fingerprint(
@@ -285,36 +291,30 @@ class LateInteractionEncoder(Encoder):
             self._pool.close()
 
     def _encode(self, texts: Sequence[str], task: Task) -> list[TokenMatrix]:
-        matrices = [np.empty((0, self.dim), np.float32) for _ in texts]
-        filled = [i for i, text in enumerate(texts) if text.strip()]
-        features = self._preprocess([texts[i] for i in filled], task)
+        filled = [text for text in texts if text.strip()]
+        features = self._preprocess(filled, task)
         lengths = [len(one["input_ids"]) for one in features]
         if task == "document":
-            self._preprocess.check_fit([texts[i] for i in filled], lengths)
-        if task == "document" and self._pool is not None:
-            stripped = [self._preprocess.seen(texts[i]) for i in filled]
-            budget = self.token_budget if self._pads else 1
-            pooled = self._pool.encode(stripped, lengths, budget, self._pooling)
-            for i, matrix in zip(filled, pooled, strict=True):
-                matrices[i] = matrix
-            return matrices
+            self._preprocess.check_fit(filled, lengths)
+        if task == "query":
+            rows = iter(together.encode(self, partial(self._batched, "query"), features, self._work))
+        elif self._pool is None:
+            rows = iter(self._batched(task, features))
+        else:
+            seen, budget = [self._preprocess.seen(text) for text in filled], self.token_budget
+            rows = iter(self._pool.encode(seen, lengths, budget if self._pads else 1, self._pooling))
+        return [next(rows) if text.strip() else np.empty((0, self.dim), np.float32) for text in texts]
+
+    def _batched(self, task: Task, features: Sequence[Features]) -> list[TokenMatrix]:
+        lengths = [len(one["input_ids"]) for one in features]
         if task == "document" and self._pads:
             lengths = [min(-(-n // LENGTH_STEP) * LENGTH_STEP, self.document_length) for n in lengths]
-        for batch in batches(lengths, self.token_budget, padding=PADDING if self._pads else 0):
-            together = self._forward([features[i] for i in batch], task, lengths[batch[0]])
-            for i, matrix in zip(batch, together, strict=True):
-                matrices[filled[i]] = matrix
-        return matrices
+
+        def run(batch: list[int], length: int) -> list[TokenMatrix]:
+            return self._forward([features[i] for i in batch], task, length)
+
+        return passes.batched(lengths, self.token_budget, self._pads, run)
 
     def _forward(self, features: Sequence[Features], task: Task, length: int) -> list[TokenMatrix]:
-        """One batch through the model, each text padded to the length."""
-        batch = self._preprocess.pad(features, length)
-        weights = self.query_weights if task == "query" else ()
-        return passes.forward(self.model, batch, task, self._pooling, weighted="length" in weights)
-
-    def _probe(self) -> tuple[int, bool]:
-        """Dimensions of a row, and whether a text's rows are the same without padding: see passes.same."""
-        features = self._preprocess([PROBE], "document")
-        length = len(features[0]["input_ids"])
-        alone, padded = (self._forward(features, "document", length + more)[0] for more in (0, LENGTH_STEP))
-        return alone.shape[1], passes.same(alone, padded, self.dtype)
+        batch, weighted = self._preprocess.pad(features, length), "length" in self.query_weights
+        return passes.forward(self._network, batch, task, self._pooling, weighted and task == "query")

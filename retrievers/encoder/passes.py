@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from retrievers.encoder import weighing
+from retrievers.encoder.batching import LENGTH_STEP, PADDING, batches
 from retrievers.kernels.fork import let_torch_run
 from retrievers.types import TokenMatrix
 
 if TYPE_CHECKING:
-    from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
+
+    from retrievers.encoder.network import Network
+
+PROBE = "Who wrote the first program, and when?"
 
 
 def forward(
-    model: MultiVectorEncoder,
+    model: Network,
     batch: Mapping[str, Any],
     task: str,
     pooling: BaseTokenPooling | None = None,
-    *,
     weighted: bool = False,
 ) -> list[TokenMatrix]:
     """Rows of each text, float32, (tokens, dim), of length 1 if they are not weighted.
@@ -50,6 +54,52 @@ def forward(
         if pooling is not None:
             rows = pooling.pool(rows, task=task)
         return [row.cpu().numpy() for row in rows]
+
+
+def batched(
+    lengths: Sequence[int],
+    budget: int,
+    pads: bool,
+    run: Callable[[list[int], int], list[TokenMatrix]],
+) -> list[TokenMatrix]:
+    """Rows of each text, in as many batches as the budget asks for.
+
+    Args:
+        lengths: tokens of each text.
+        budget: most tokens of a batch, padding included.
+        pads: whether texts of different lengths may share a batch.
+        run: encodes the texts at some places, padded to a length.
+    """
+    matrices: list[TokenMatrix] = [np.empty((0, 0), np.float32)] * len(lengths)
+    for batch in batches(lengths, budget, padding=PADDING if pads else 0):
+        for place, matrix in zip(batch, run(batch, lengths[batch[0]]), strict=True):
+            matrices[place] = matrix
+    return matrices
+
+
+def multiplications(model: Network) -> float:
+    """Multiplications and additions that a token takes on the processor, but for attention; infinity elsewhere."""
+    import torch
+
+    layers = [one for one in model.modules() if isinstance(one, torch.nn.Linear)]
+    if not layers or model.device.type != "cpu":
+        return math.inf
+    return 2.0 * sum(one.weight.numel() for one in layers)
+
+
+def probed(
+    run: Callable[[int], list[TokenMatrix]], features: Sequence[Mapping[str, Any]], dtype: str
+) -> tuple[int, bool]:
+    """Dimensions of a row, and whether a text's rows are the same without padding: see same.
+
+    Args:
+        run: encodes the one text, padded to a length.
+        features: of that text.
+        dtype: the number format, as torch names it.
+    """
+    length = len(features[0]["input_ids"])
+    alone, padded = run(length)[0], run(length + LENGTH_STEP)[0]
+    return alone.shape[1], same(alone, padded, dtype)
 
 
 def same(alone: TokenMatrix, padded: TokenMatrix, dtype: str) -> bool:

@@ -9,13 +9,14 @@ from retrievers.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import torch
-    from sentence_transformers import MultiVectorEncoder
+
+    from retrievers.encoder.network import Network
 
 NAMES = ("float32", "bfloat16", "float16")
 
 
 def choose(
-    model: MultiVectorEncoder, precision: str | None, model_kwargs: Mapping[str, Any] | None, device: str
+    model: Network, precision: str | None, model_kwargs: Mapping[str, Any] | None, device: str
 ) -> torch.dtype:
     """The format to convert a model to.
 

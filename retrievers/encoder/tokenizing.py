@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from retrievers.encoder.labels import inside, kinds_of, with_marks
+from retrievers.encoder.network import masks
 from retrievers.errors import InvalidInputError
 from retrievers.kernels.fork import awaited
 from retrievers.types import TokenKind
@@ -15,7 +16,8 @@ from retrievers.types.boundaries import Span
 
 if TYPE_CHECKING:
     import torch
-    from sentence_transformers import MultiVectorEncoder
+
+    from retrievers.encoder.network import Network
 
 Task = Literal["query", "document"]
 Features = dict[str, "torch.Tensor"]
@@ -44,9 +46,7 @@ class Preprocessor:
         InvalidInputError: a length is less than 1 token of text, or more than the model can read.
     """
 
-    def __init__(
-        self, model: MultiVectorEncoder, document_length: int | None, query_length: int | None
-    ) -> None:
+    def __init__(self, model: Network, document_length: int | None, query_length: int | None) -> None:
         self._model = model
         self._transformer: Any
         self._tokenizer: Any
@@ -150,12 +150,9 @@ class Preprocessor:
 
     def scored(self, features: Features, task: Task) -> list[bool]:
         """Which tokens of a text become rows: the model's mask modules, without the model."""
-        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-
         batch: dict[str, Any] = {key: value[None] for key, value in features.items()}
-        for module in self._model:
-            if isinstance(module, MultiVectorMask):
-                batch = module(batch, task=task)
+        for mask in masks(self._model):
+            batch = mask(batch, task=task)
         kept: list[bool] = batch["attention_mask"][0].bool().tolist()
         return kept
 
@@ -170,15 +167,11 @@ class Preprocessor:
 
     def skipped(self, task: Task) -> list[str]:
         """Words of the skiplist, those that get no row; and the ids that alone get one, where the model names them."""
-        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-
         words: list[str] = []
-        for module in self._model:
-            if isinstance(module, MultiVectorMask):
-                config: Any = module
-                if task in (config.skiplist_tasks or ()):
-                    words += list(config.skiplist_words or ())
-                words += [f"only {one}" for one in getattr(config, "keep_only_token_ids", None) or ()]
+        for mask in masks(self._model):
+            if task in (mask.skiplist_tasks or ()):
+                words += list(mask.skiplist_words or ())
+            words += [f"only {one}" for one in getattr(mask, "keep_only_token_ids", None) or ()]
         return words
 
     @property

@@ -13,7 +13,8 @@ from retrievers.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import torch
-    from sentence_transformers import MultiVectorEncoder
+
+    from retrievers.encoder.network import Network
 
 WEIGHTS = ("length", "idf")
 """What may weigh a row: the encoder knows the length; a collection, which counts its tokens, knows the idf."""
@@ -21,7 +22,7 @@ WEIGHTS = ("length", "idf")
 LENGTHS = "token_lengths"  # of the hidden states, among a model's features
 
 
-def weigh(model: MultiVectorEncoder, weights: object, own: tuple[str, ...] = ()) -> tuple[str, ...]:
+def weigh(model: Network, weights: object, own: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Let a model note the lengths of its hidden states, and say what a question's rows are weighted by.
 
     Args:
@@ -34,6 +35,10 @@ def weigh(model: MultiVectorEncoder, weights: object, own: tuple[str, ...] = ())
         InvalidInputError: it is no list of them.
     """
     names = checked(own if weights is None else weights)
+    from retrievers.encoder.bert import BertStack
+
+    if isinstance(model, BertStack):  # its UnitRows note them
+        return names
     from sentence_transformers.base.modules import Normalize
 
     for module in model:

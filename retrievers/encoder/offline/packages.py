@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from retrievers.errors import MissingExtraError, ModelNotFoundError
 
 if TYPE_CHECKING:
-    from sentence_transformers import MultiVectorEncoder
+    from retrievers.encoder.bert import BertStack
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class OfflineModel:
         mean_weight, query_weights: of LateInteractionEncoder, unless the user says otherwise.
     """
 
-    model: MultiVectorEncoder
+    model: BertStack
     weights: str
     mean_weight: float = 0.0
     query_weights: tuple[str, ...] = ()
