@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any
+import contextvars
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
+from retrievers.kernels.fork import Guard, per_process
 from retrievers.types import (
     AsyncSearchableCollection,
     DocumentFilter,
@@ -17,6 +21,13 @@ from retrievers.types import (
     SearchableCollection,
     Texts,
 )
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+QUESTIONS = 64
+"""Questions at once, each in a thread: they wait there for others to be encoded, and are then encoded together. The
+event loop's own threads are a few more than there are cores, for everything that a program does."""
 
 
 def asynchronous(collection: SearchableCollection) -> AsyncSearchableCollection:
@@ -75,7 +86,7 @@ class _InThreads:
         group_by: str | None = None,
         group_size: int = 1,
     ) -> Hits:
-        return await asyncio.to_thread(
+        return await _to_thread(
             self._collection.search,
             query,
             k=k,
@@ -94,7 +105,7 @@ class _InThreads:
         top_n: int | None = None,
         score_threshold: float | None = None,
     ) -> Hits:
-        return await asyncio.to_thread(
+        return await _to_thread(
             self._collection.rerank,
             query,
             documents,
@@ -102,3 +113,29 @@ class _InThreads:
             top_n=top_n,
             score_threshold=score_threshold,
         )
+
+
+async def _to_thread(
+    call: Callable[Arguments, Result], /, *values: Arguments.args, **options: Arguments.kwargs
+) -> Result:
+    """asyncio.to_thread, in a thread for questions."""
+    run = partial(contextvars.copy_context().run, call, *values, **options)
+    return await asyncio.get_running_loop().run_in_executor(_executor(), run)
+
+
+class _State(Guard):
+    """The threads for questions of this process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool: ThreadPoolExecutor | None = None
+
+
+_state = per_process(_State)
+
+
+def _executor() -> ThreadPoolExecutor:
+    with _state.lock:
+        if _state.pool is None:
+            _state.pool = ThreadPoolExecutor(QUESTIONS, thread_name_prefix="retrievers-search")
+        return _state.pool

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from itertools import islice
+from typing import Any
 
 from retrievers.collection import (
     evidence,
@@ -14,13 +14,14 @@ from retrievers.collection import (
     questions,
     reranking,
     searching,
+    stages,
     validate,
     weighing,
 )
 from retrievers.collection.hits import explicable, with_parts
 from retrievers.collection.searching import condition_of
+from retrievers.collection.together import together
 from retrievers.errors import InvalidInputError
-from retrievers.kernels.threads import turn
 from retrievers.store import Store, View
 from retrievers.types import Document, DocumentFilter, Encoder, Evidence, Hit, Hits, Query, Texts, TokenMatrix
 
@@ -159,7 +160,7 @@ class Reader:
     ) -> list[Hits]:
         """search for several questions at once, which reads the token rows once for all of them."""
         wanted = searching.checked(k, score_threshold, words, passages, group_by, group_size)
-        engine = {
+        engine: dict[str, Any] = {
             "candidates": None if candidates is None else validate.count(candidates, "candidates"),
             "exact": validate.flag(exact, "exact"),
             "device": self._device,
@@ -169,18 +170,23 @@ class Reader:
         among = None if ids is None else validate.identifiers(ids)
         given = questions.all_checked(queries, self.store.dim)
         options = searching.with_texts(wanted, given)
-        asked = self._encoded(given)
+        encoding = stages.begin()
+        asked = list(zip(given, self._encoded(given), strict=True))
+        encoding.end("encoding")
+
+        def scan(some: Sequence[tuple[questions.Question, TokenMatrix]]) -> list[searching.Found]:
+            return searching.scan(self.store, self._weighted, condition, among, some, options, **engine)
+
+        # A filter's repr tells 1 from 1.0 and True, which are equal.
+        key = (self.store, options, repr(condition), among and tuple(among), *engine.items())
         # A function of the user's own may search as well: nobody is to wait for it.
-        waiting = nullcontext() if callable(condition) else turn()
-        with waiting, self.store.read() as view:
-            asked = self._weighted(view, given, asked)
-            found = searching.find(
-                view, [one.text for one in given], asked, view.select(condition, among), options, **engine
-            )
-            return [
-                self._hits(one, question.text, matrix)
-                for question, matrix, one in zip(given, asked, found, strict=True)
-            ]
+        answers = scan(asked) if callable(condition) else together(key, asked, scan)
+        for _, _, spent, count in answers:
+            stages.log(encoding, spent, count)
+        return [
+            self._hits(hits, question.text, rows)
+            for question, (hits, rows, _, _) in zip(given, answers, strict=True)
+        ]
 
     def rerank(
         self,

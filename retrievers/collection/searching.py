@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers import filters
-from retrievers.collection import hits, validate
+from retrievers.collection import hits, stages, validate
 from retrievers.collection.questions import Question
+from retrievers.collection.stages import Stages
 from retrievers.errors import FilterError, InvalidInputError
 from retrievers.filters.fields import MISSING, lookup
-from retrievers.store import View
+from retrievers.store import Store, View
 from retrievers.types import Document, DocumentFilter, Hit, Parts, TokenMatrix
 
 FIRST_OF_GROUPS = (
@@ -85,12 +86,44 @@ def with_texts(options: Options, given: Sequence[Question]) -> Options:
     return replace(options, words=0.0)
 
 
+Found = tuple[list[Hit], TokenMatrix, Stages, int]
+"""Of a question: its hits, its rows as they were searched, the times of the scan, and how many questions shared it."""
+
+
+def scan(
+    store: Store,
+    weighted: Callable[[View, Sequence[Question], Sequence[TokenMatrix]], Sequence[TokenMatrix]],
+    condition: Callable[[Document], bool] | filters.Filter | None,
+    among: Sequence[str] | None,
+    asked: Sequence[tuple[Question, TokenMatrix]],
+    options: Options,
+    **engine: Any,
+) -> list[Found]:
+    """What some questions find in one snapshot.
+
+    Args:
+        weighted: the rows of questions with the weights that the collection gives them.
+        condition: of the documents to search; None keeps all.
+        among: ids of these; None keeps all.
+        asked: the questions and their matrices, float32, (query_tokens_i, dim).
+        engine: see find.
+    """
+    spent = stages.begin()
+    with store.read() as view:
+        rows = weighted(view, [question for question, _ in asked], [matrix for _, matrix in asked])
+        selected = view.select(condition, among)
+        spent.end("selection")
+        found = find(view, [question.text for question, _ in asked], rows, selected, options, spent, **engine)
+    return [(one, matrix, spent, len(asked)) for one, matrix in zip(found, rows, strict=True)]
+
+
 def find(
     view: View,
     texts: Sequence[str],
     queries: Sequence[TokenMatrix],
     selected: NDArray[np.int64] | None,
     options: Options,
+    spent: Stages,
     **engine: Any,
 ) -> list[list[Hit]]:
     """The hits of each question, best first.
@@ -100,12 +133,13 @@ def find(
         texts: the questions.
         queries: their matrices, float32, (query_tokens_i, dim).
         selected: int64, ascending: positions of the windows to search; None for all.
+        spent: gets the times of "scan" and "fetch".
         engine: exact, candidates, device and memory_limit, as retrievers.search.rank has them.
     """
 
     def ranked(places: Sequence[int], k: int) -> list[list[Hit]]:
         some = [texts[place] for place in places], [queries[place] for place in places]
-        return _ranked(view, *some, selected, replace(options, k=k), **engine)
+        return _ranked(view, *some, selected, replace(options, k=k), spent, **engine)
 
     if options.group_by is None:
         found = ranked(range(len(queries)), options.k)
@@ -124,6 +158,7 @@ def find(
         found = [
             _with_passages(view, answer, query, options) for answer, query in zip(found, queries, strict=True)
         ]
+        spent.end("fetch")
     return found
 
 
@@ -164,6 +199,7 @@ def _ranked(
     queries: Sequence[TokenMatrix],
     selected: NDArray[np.int64] | None,
     options: Options,
+    spent: Stages,
     **engine: Any,
 ) -> list[list[Hit]]:
     """The k best documents of each question, with words or without."""
@@ -173,21 +209,26 @@ def _ranked(
     weight = view.word_weight if options.words is None else options.words
     if not weight:
         rankings = rank(view, queries, selected, options.k, **engine)
-        return [
+        spent.end("scan")
+        found = [
             hits.from_search(view, query, ranking, options.lowest)
             for query, ranking in zip(queries, rankings, strict=True)
         ]
+        spent.end("fetch")
+        return found
     lowest = options.lowest if options.lowest > 0 else -np.inf  # a normalised score is never below 0
     made = []
     blended = blend(view, texts, queries, selected, options.k, weight, lowest=lowest, **engine)
-    for query, found in zip(queries, blended, strict=True):
-        plain = hits.from_search(view, query, [(one.position, one.maxsim) for one in found], -np.inf)
+    spent.end("scan")
+    for query, best in zip(queries, blended, strict=True):
+        plain = hits.from_search(view, query, [(one.position, one.maxsim) for one in best], -np.inf)
         made.append(
             [
                 replace(hit, score=one.score, parts=Parts(hit.score, hit.normalized_score, one.bm25))
-                for hit, one in zip(plain, found, strict=True)
+                for hit, one in zip(plain, best, strict=True)
             ]
         )
+    spent.end("fetch")
     return made
 
 

@@ -14,6 +14,12 @@ from retrievers.errors import CorruptStoreError, InvalidTypeError
 if TYPE_CHECKING:
     from retrievers.store import Damage, Info
 
+# Short and long ones: their products, and the scans for so many rows, are not the same programs.
+WARMING = (
+    "warm",
+    "is it warm by now, or cold",
+    "long questions are about the weather and much else besides, " * 3,
+)
 PAGE = 1000  # documents whose tokens are counted together
 
 
@@ -26,6 +32,22 @@ class Caretaker(Changer):
 
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
         optimize(self.store, show_progress=shown)
+
+    def warm(self) -> None:
+        """Prepare for questions: afterwards the first one takes about as long as the later ones.
+
+        It loads the model if it is not loaded yet, encodes a few questions and searches with them: the scans are
+        compiled or come from their cache, the rows are in memory as far as they fit, and what an optimised collection
+        derives for its search is there. An empty collection has nothing to search, and only the model is loaded.
+
+        Raises:
+            ModelNotFoundError, DamagedModelError, MissingExtraError, DeviceMemoryError: see LateInteractionEncoder.
+            CorruptStoreError: what is stored is damaged.
+        """
+        for question in WARMING:
+            self.search_many([question] * 2, k=10)
+            self.search(question, k=10)
+        self.encoder.encode_queries(list(WARMING))
 
     def index_words(self, words: str | None = None, *, words_weight: float | None = None) -> None:
         """Index the words of all documents, and of those that are added from now on; what is there is built anew.
