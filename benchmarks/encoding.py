@@ -151,7 +151,9 @@ def memory(arguments: argparse.Namespace, model: str) -> None:
 
 def library(model: str, device: torch.device) -> MultiVectorEncoder:
     """The same model as sentence-transformers runs it, in float32, without anything of this package."""
-    loaded = OFFLINE[model]().model.library if model in OFFLINE else MultiVectorEncoder(model, device=str(device))
+    loaded = (
+        OFFLINE[model]().model.library if model in OFFLINE else MultiVectorEncoder(model, device=str(device))
+    )
     return loaded.float().to(device).eval()
 
 

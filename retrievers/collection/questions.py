@@ -55,6 +55,11 @@ def all_checked(values: Iterable[Any], dim: int) -> list[Question]:
     return [checked(value, dim, f"the query at place {place}") for place, value in enumerate(given)]
 
 
+def without_texts(asked: Sequence[Question]) -> list[Question]:
+    """The questions with no text for a model: where nothing is stored, none has to be loaded."""
+    return [one if one.rows is not None else Question("") for one in asked]
+
+
 def encoded(encoder: Callable[[], Encoder], questions: Sequence[Question], dim: int) -> list[TokenMatrix]:
     """The rows of each question, float32, (query_tokens, dim); a blank text has none.
 

@@ -34,6 +34,7 @@ class Reader:
     """
 
     store: Store
+    _encoder: Encoder | None
     _device: str | None
     _device_memory: int | None
 
@@ -171,7 +172,9 @@ class Reader:
         given = questions.all_checked(queries, self.store.dim)
         options = searching.with_texts(wanted, given)
         encoding = stages.begin()
-        asked = list(zip(given, self._encoded(given), strict=True))
+        empty = self._encoder is None and not len(self.store)
+        rows = self._encoded(questions.without_texts(given) if empty else given)
+        asked = list(zip(given, rows, strict=True))
         encoding.end("encoding")
 
         def scan(some: Sequence[tuple[questions.Question, TokenMatrix]]) -> list[searching.Found]:
@@ -183,10 +186,8 @@ class Reader:
         answers = scan(asked) if callable(condition) else together(key, asked, scan)
         for _, _, spent, count in answers:
             stages.log(encoding, spent, count)
-        return [
-            self._hits(hits, question.text, rows)
-            for question, (hits, rows, _, _) in zip(given, answers, strict=True)
-        ]
+        pairs = zip(given, answers, strict=True)
+        return [self._hits(hits, question.text, rows) for question, (hits, rows, _, _) in pairs]
 
     def rerank(
         self,
@@ -256,8 +257,6 @@ class Reader:
             [matrix] = self._weighted(view, [question], asked)
         return with_parts(self._evidence(question.text, matrix, found), found)
 
-    # Help
-
     def _hits(
         self, found: Iterable[Hit], query: str, matrix: TokenMatrix, given: Sequence[Document] = ()
     ) -> Hits:
@@ -303,7 +302,9 @@ class Reader:
     ) -> list[TokenMatrix]:
         """Rows of questions with the weights that the collection gives them; rows that came as such keep theirs."""
         texts = [one.text if one.rows is None else "" for one in given]
-        blank = not any(text.strip() for text in texts)  # then no model has to be loaded
+        blank = not any(
+            text.strip() and len(one) for text, one in zip(texts, matrices, strict=True)
+        )  # no model
         return list(matrices) if blank else weighing.weighted(view, self.encoder, texts, matrices)
 
     def _stored(self, ids: Iterable[str]) -> list[Document]:
