@@ -24,13 +24,14 @@ from retrievers.errors import (
     MissingExtraError,
     RetrieversError,
 )
+from retrievers.kernels.fork import awaited, let_torch_run
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 SHOWN = 300  # characters of another library's message that ours repeats
 # transformers' from_pretrained is replaced while a model loads, by one thread at a time.
-_loading = threading.RLock()
+_loading = awaited(threading.RLock)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def load(source: Source, runtime: Runtime) -> Checkpoint:
         MissingExtraError: an offline model's package, or a package of the backend, is not installed.
         DeviceMemoryError: the device has no room for the model.
     """
+    let_torch_run()
     _check_device(runtime.device)
     if source.name in OFFLINE:
         _check_no_revision(source, "comes with a Python package")
@@ -203,7 +205,7 @@ def missing_weights() -> Iterator[list[str]]:
         missing.extend(str(key[0]) for key in report.get("mismatched_keys", ()))
         return model
 
-    with _loading:
+    with _loading.lock:
         PreTrainedModel.from_pretrained = classmethod(from_pretrained)  # type: ignore[method-assign,assignment]
         try:
             yield missing

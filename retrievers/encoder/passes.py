@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from retrievers.encoder import weighing
+from retrievers.kernels.fork import let_torch_run
 from retrievers.types import TokenMatrix
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def forward(
     import torch
     from torch.nn.functional import normalize
 
+    let_torch_run()
     placed = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
     with torch.inference_mode():
         output: dict[str, Any] = model(placed, task=task)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from retrievers.encoder.labels import inside, kinds_of, with_marks
 from retrievers.errors import InvalidInputError
+from retrievers.kernels.fork import awaited
 from retrievers.types import TokenKind
 from retrievers.types.boundaries import Span
 
@@ -53,7 +54,7 @@ class Preprocessor:
         first: Any = model[0]
         self._transformer, self._tokenizer = first, first.tokenizer
         # A fast tokenizer changes its settings at each call; two threads at once are 'Already borrowed'.
-        self._lock = threading.Lock()
+        self._guard = awaited()
         self._said = threading.Event()  # that a question was cut: said once
         self.strips = True
         document_prompts = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
@@ -105,7 +106,7 @@ class Preprocessor:
         if task == "document":
             text_options |= {"padding": False, "truncation": False, "verbose": False}
             options["common"] = {"return_tensors": None}
-        with self._lock:
+        with self._guard.lock:
             together = self._model.preprocess(
                 [self.seen(text) for text in texts],
                 prompt=self.prompts[task],
@@ -202,7 +203,7 @@ class Preprocessor:
         """What each row of a question stands for: the characters of the token, or its name; and its kind."""
         features, prompt = self([text], "query")[0], self.prompts["query"]
         ids, expansion = features["input_ids"].tolist(), features.get("query_expansion_positions")
-        with self._lock:
+        with self._guard.lock:
             read = self._tokenizer(
                 prompt + self.seen(text), return_offsets_mapping=True, truncation=False, verbose=False
             )
@@ -225,7 +226,7 @@ class Preprocessor:
 
     def spans(self, text: str) -> list[Span]:
         """Character span of each token, without markers and prompt: for cutting windows."""
-        with self._lock:
+        with self._guard.lock:
             encoding = self._tokenizer(
                 text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
             )
@@ -254,7 +255,7 @@ class Preprocessor:
                 )
 
     def _whole(self, text: str, task: Task) -> list[int]:
-        with self._lock:
+        with self._guard.lock:
             whole = self.prompts[task] + self.seen(text)
             encoding = self._tokenizer(whole, truncation=False, verbose=False)
         ids: list[int] = encoding["input_ids"]

@@ -15,7 +15,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from retrievers.kernels import code_cache, rows
-from retrievers.kernels.fork import Guard, per_process
+from retrievers.kernels.fork import Guard, let_finish, per_process
 from retrievers.kernels.targets import Target
 
 Functions = dict[str, Callable[..., None]]
@@ -124,18 +124,8 @@ def _source() -> str:
 
 
 def _let_others_finish() -> None:
-    """Wait, before this process forks, until no other thread is within LLVM, which has locks of its own.
-
-    They would stay taken in the child. The lock is given back at once: a thread may wait for it that itself holds
-    what another part of this process waits for before it forks.
-    """
-    lock, taken = _state.lock, list[bool]()
-    try:
-        # All of this is one call in C: an interrupt cannot come after the lock was taken and before it was noted.
-        taken.extend(filter(None, map(lock.acquire, (True,), (PATIENCE,))))
-    finally:
-        if taken:
-            lock.release()
+    """Wait, before this process forks, until no other thread is within LLVM, which has locks of its own."""
+    let_finish(_state.lock, PATIENCE)
 
 
 if hasattr(os, "register_at_fork"):

@@ -49,6 +49,9 @@ class Calls:
         encoder: the model; None loads the one that wrote the collection when it is first needed.
         candidates: windows that are scored for a question where the search does not say it.
         answer: the client that waits, for what hits are asked about themselves.
+
+    Attributes:
+        known: the model, if it was given or is loaded by now.
     """
 
     def __init__(
@@ -61,17 +64,26 @@ class Calls:
         self.layout = layout
         self.answer = answer
         self.candidates = candidates
-        self._encoder = encoder
+        self.known = encoder
         self._size = (0, float("-inf"))
 
     @property
     def encoder(self) -> Encoder:
         """The model, loaded on first use if the collection was opened without one."""
-        if self._encoder is None:
+        if self.known is None:
             encoder = LateInteractionEncoder.from_fingerprint(self.layout.fingerprint)
             identity.check(self.layout.fingerprint, encoder.fingerprint, "this collection")
-            self._encoder = encoder
-        return self._encoder
+            self.known = encoder
+        return self.known
+
+    def take(self, encoder: Encoder) -> None:
+        """Go on with an encoder that is at hand.
+
+        Raises:
+            ModelMismatchError: the collection was written with another one.
+        """
+        identity.check(self.layout.fingerprint, encoder.fingerprint, "this collection")
+        self.known = encoder
 
     def add(
         self,

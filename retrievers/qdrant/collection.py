@@ -16,6 +16,7 @@ from retrievers.qdrant import evidence, reading
 from retrievers.qdrant.awaited import Awaited
 from retrievers.qdrant.calls import Calls
 from retrievers.qdrant.connection import Connection
+from retrievers.qdrant.copies import Copied
 from retrievers.qdrant.moving import MovablePoints
 from retrievers.qdrant.schema import Wanted, opened, published
 from retrievers.qdrant.sources import BySource
@@ -36,7 +37,7 @@ from retrievers.types import (
 )
 
 
-class QdrantCollection(Awaited, BySource, MovablePoints):
+class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
     """Documents that are found by late interaction, on a Qdrant server or cluster.
 
     It answers what `Collection` answers, and takes the place of one in every adapter. Threads and processes may share

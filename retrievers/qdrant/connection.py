@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from retrievers.errors import (
     StoreError,
     StoreLockedError,
 )
+from retrievers.kernels.fork import per_process
 from retrievers.qdrant.refusals import FOREIGN, passing, pause_after, refusal
 from retrievers.qdrant.steps import Compute, Request, Step
 
@@ -31,8 +33,19 @@ TRIES = 3
 GUARDED_SINCE = (1, 17)  # version of the server that can compare a point before it replaces it
 
 
+class _Engines:
+    def __init__(self) -> None:
+        self.locks: WeakKeyDictionary[QdrantClient, RLock] = WeakKeyDictionary()
+
+
+_engines = per_process(_Engines)
+
+
 class Connection:
     """Answers requests, with what may pass tried again.
+
+    A process that was forked makes its own clients: two processes that read from one socket get each other's
+    answers.
 
     Args:
         where: a server's URL, ":memory:", a directory of the client's own engine as a Path, or a QdrantClient.
@@ -50,7 +63,7 @@ class Connection:
         prefer_grpc: bool,
     ) -> None:
         self.pause: Callable[[float], None] = time.sleep
-        self._lock = RLock()  # the client's own engine is for one thread at a time
+        self._process = os.getpid()
         self._closed = False
         self._own = not isinstance(where, QdrantClient)
         self._awaited: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncQdrantClient] = WeakKeyDictionary()
@@ -109,9 +122,36 @@ class Connection:
                 await asyncio.sleep(pause_after(error, attempt))
         raise AssertionError("the last try returns or raises")
 
+    def again(self) -> tuple[str | QdrantClient, dict[str, Any]]:
+        """What a collection on a client of its own is opened with; the client itself where there can be no other."""
+        if self.local or not self._own:
+            return self.client, {}
+        options = self.client.init_options
+        return options["url"], {key: options[key] for key in ("api_key", "timeout", "prefer_grpc")}
+
+    def portable(self) -> tuple[str, dict[str, Any]]:
+        """What a collection in another process is opened with.
+
+        Raises:
+            InvalidTypeError: that process cannot reach the points, or would need what no pickle may hold.
+        """
+        where, options = self.again()
+        if self.local:
+            reason = "only this process has what it is in"
+        elif isinstance(where, QdrantClient):
+            reason = "its client was given to it"
+        elif options.pop("api_key") is not None or where != _without_key(where):
+            reason = "it needs the server's key, which is kept out of pickles"
+        else:
+            return where, options
+        raise InvalidTypeError(
+            f"the collection at {self.address} cannot be pickled: {reason}. Open it in the other process, "
+            "QdrantCollection(url, name, encoder)."
+        )
+
     def close(self) -> None:
         """Close the client, unless it was given."""
-        if not self._closed and self._own:
+        if not self._closed and self._own and self._process == os.getpid():
             self.client.close()
         self._closed = True
 
@@ -132,7 +172,7 @@ class Connection:
 
     def _engine(self, request: Request) -> Any:
         """A request to the client's own engine, whose only error is ValueError."""
-        with self._lock:
+        with _engines.locks.setdefault(self.client, RLock()):  # it is for one thread at a time
             try:
                 return getattr(self.client, request.method)(**request.arguments)
             except ValueError as error:
@@ -142,6 +182,21 @@ class Connection:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError(f"the collection at {self.address} was closed: open it again.")
+        if self._process != os.getpid():
+            self._after_fork()
+
+    def _after_fork(self) -> None:
+        options = self.client.init_options
+        if options.get("path") is not None:
+            raise StoreLockedError(
+                f"{self.address} is open in the process that forked this one: one at a time can use the client's own "
+                "engine. Open it after the fork, or run a server."
+            )
+        if not self.local:
+            self.client = QdrantClient(**{**options, "check_compatibility": False})
+            self._own = True
+            self._awaited = WeakKeyDictionary()
+        self._process = os.getpid()
 
 
 def _made(where: str | PathLike[str], options: dict[str, Any]) -> QdrantClient:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrievers.errors import DeviceMemoryError
-from retrievers.kernels.fork import Guard, per_process
+from retrievers.kernels.fork import Guard, let_torch_run, per_process
 from retrievers.kernels.rows import ZERO
 from retrievers.search.exact import candidates
 from retrievers.search.ranking import Ranking, best_documents, shortlist
@@ -51,6 +51,7 @@ def rank(
     Raises:
         DeviceMemoryError: the rows do not fit.
     """
+    let_torch_run()
     return _resident(view, device, memory_limit).rank(queries, selected, k)
 
 

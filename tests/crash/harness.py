@@ -334,14 +334,13 @@ SCRIPT = (
 )
 
 
-def every_step(directory: Path, counts: Counter[str]) -> None:
+def every_step(directory: Path, counts: Counter[str], rng: random.Random, sample: int) -> None:
     """Kill at, and fail, each call that the script of all kinds of changes makes; then go on with it."""
     calls = calls_of_script(directory / "whole")
     counts["calls that write, sync, commit or remove in the script"] = len(calls)
     for how in ("before", "half", "after", "fail"):
-        for at, name in enumerate(calls):
-            if how == "half" and name != "write":
-                continue
+        places = [at for at, name in enumerate(calls) if how != "half" or name == "write"]
+        for at in places[rng.randrange(sample) :: sample]:
             path = directory / f"{how}-{at}"
             acknowledged, ending = child(path, SCRIPT, Fault(at, how).install, None)
             assert how == "fail" or ending == "killed"
@@ -357,7 +356,7 @@ def every_step(directory: Path, counts: Counter[str]) -> None:
             shutil.rmtree(backup_of(path), ignore_errors=True)
 
 
-def every_step_of_a_migration(directory: Path, counts: Counter[str]) -> None:
+def every_step_of_a_migration(directory: Path, counts: Counter[str], rng: random.Random, sample: int) -> None:
     """Kill at, and fail, each call of the first write to a collection of format 1: it is whole before and after."""
 
     def work(path: Path, fault: Fault) -> None:
@@ -376,7 +375,7 @@ def every_step_of_a_migration(directory: Path, counts: Counter[str]) -> None:
         return found
 
     for how in ("before", "half", "after", "fail"):
-        for at in range(1000):
+        for at in range(rng.randrange(sample), 1000, sample):
             path = directory / f"old-{how}-{at}"
             shutil.copytree(OLD, path)
             process = os.fork()
@@ -421,9 +420,9 @@ def calls_of_script(path: Path) -> list[str]:
     return fault.calls
 
 
-def full_disk(directory: Path, counts: Counter[str], rng: random.Random) -> None:
+def full_disk(directory: Path, counts: Counter[str], rng: random.Random, sample: int) -> None:
     """Changes under limits on the size of files, which SQLite's own writes meet, too."""
-    for size in range(4096, 500_000, 16_000):
+    for size in range(4096 + 16_000 * rng.randrange(sample), 500_000, 16_000 * sample):
         path = directory / f"full-{size}"
         made = changes(rng, {}, 40)
 
@@ -457,18 +456,24 @@ def random_moments(directory: Path, counts: Counter[str], rng: random.Random, ki
             model = {}
 
 
-def run(kills: int, seed: int = 0) -> Counter[str]:
-    """At least `kills` kills, all failing calls and full disks; counts by kind."""
+def run(kills: int, seed: int = 0, sample: int = 1) -> Counter[str]:
+    """At least `kills` kills, failing calls and full disks; counts by kind.
+
+    Args:
+        kills: at least so many.
+        seed: of what is random.
+        sample: take one in so many of the calls to kill at and to fail, and of the sizes of files.
+    """
     counts: Counter[str] = Counter()
     rng = random.Random(seed)
     # A kill loses nothing that the system was given, on a disk or in memory; memory is faster.
     place = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(dir=place) as directory:
-        every_step(Path(directory), counts)
-        every_step_of_a_migration(Path(directory), counts)
-        full_disk(Path(directory), counts, rng)
+        every_step(Path(directory), counts, rng, sample)
+        every_step_of_a_migration(Path(directory), counts, rng, sample)
+        full_disk(Path(directory), counts, rng, sample)
         so_far = sum(count for name, count in counts.items() if name.startswith("killed"))
-        random_moments(Path(directory), counts, rng, max(50, kills - so_far))
+        random_moments(Path(directory), counts, rng, max(20, kills - so_far))
     return counts
 
 
@@ -476,9 +481,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sample", type=int, default=1, help="take one in so many calls")
     options = parser.parse_args()
     began = time.perf_counter()
-    counts = run(options.kills, options.seed)
+    counts = run(options.kills, options.seed, options.sample)
     for name, count in sorted(counts.items()):
         print(f"{count:6} {name}")
     killed = sum(count for name, count in counts.items() if name.startswith("killed"))

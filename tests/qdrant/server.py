@@ -352,6 +352,7 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         self.server.seen.append((self.command, path, len(raw)))
         self.server.bodies.append(raw)
+        self.server.ports.append(self.client_address[1])
         fault = self.server.fault(self.command, path)
         if fault and not fault.after:
             return self.fail(fault)
@@ -409,6 +410,7 @@ class Server(ThreadingHTTPServer):
         url: where.
         faults: what the next requests meet.
         seen: method, path and bytes of each request.
+        ports: from which each request came: one for each connection.
         key: what a client has to send; None lets everybody in.
     """
 
@@ -422,6 +424,7 @@ class Server(ThreadingHTTPServer):
         self.faults: list[Fault] = []
         self.seen: list[tuple[str, str, int]] = []
         self.bodies: list[bytes] = []
+        self.ports: list[int] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def reset(self) -> None:
@@ -429,6 +432,7 @@ class Server(ThreadingHTTPServer):
         self.faults.clear()
         self.seen.clear()
         self.bodies.clear()
+        self.ports.clear()
         self.key, self.engine.version = None, "1.20.0"
 
     def fault(self, method: str, path: str) -> Fault | None:

@@ -1,7 +1,6 @@
 """A child that is forked while another thread of its parent holds a lock can search, and ends."""
 
 import numpy as np
-import torch
 
 from retrievers.search import exact, gpu, pruned
 from tests.forks import answer_of_child, held_by_another_thread, needs_fork, threads_warning
@@ -31,8 +30,9 @@ def test_a_child_searches_on_a_device_while_the_parent_copies_rows_there():
     view = make_view_for_device(rng, [3] * 20, 32)
     query = unit(rng.standard_normal((5, 32)))
 
+    gpu.rank(view, [query], None, 3, device="cpu")  # torch's own threads stay in the parent, too
+
     def ask():
-        torch.set_num_threads(1)  # torch's own threads stay in the parent, too
         return gpu.rank(view, [query], None, 3, device="cpu")
 
     with held_by_another_thread(gpu._state.lock):
