@@ -13,7 +13,7 @@ from retrievers import LateInteractionEncoder
 from retrievers.evaluate import compare, load
 
 OTHERS = ("ar", "zh", "de", "es")
-PARAGRAPHS, QUESTIONS = 60, 100  # of the 240 and 1 190: the whole set is in benchmarks/quality.py
+PARAGRAPHS, QUESTIONS = 60, 100  # of the 240 and 1 190: the whole set is in benchmarks/quality
 FLOOR, LEAD = 0.96, 0.015  # nDCG@10 of late interaction, and how much less the single vector has at least
 
 
