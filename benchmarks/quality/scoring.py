@@ -91,7 +91,9 @@ def _scored(
         firsts = windows.starts[some] - windows.starts[some[0]]
         for part in parts:
             low, high = questions.starts[part[0]], questions.ends[part[-1]]
-            similarity = (rows @ torch.from_numpy(asked[low:high]).T).numpy()  # (document rows, question rows)
+            similarity = (
+                rows @ torch.from_numpy(asked[low:high]).T
+            ).numpy()  # (document rows, question rows)
             best = np.maximum.reduceat(similarity, firsts, axis=0)  # (windows, question rows)
             for name, every in sums.items():
                 weighted = best * weights[name][low:high]
