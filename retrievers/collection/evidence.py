@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from retrievers.collection.hits import passage_of
+from retrievers.collection.hits import passage_of, with_parts
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.kernels.rows import dequantize, quantize
@@ -123,7 +123,9 @@ def of_hits(collection: SearchableCollection, found: Hits) -> list[dict[str, Any
         try:
             evidence = tell(hit)
         except InvalidInputError:
-            evidence = Evidence(found.query, hit.text, hit.passage, (), hit.score, approximate=True)
+            score = hit.score if hit.parts is None else hit.parts.maxsim
+            gone = Evidence(found.query, hit.text, hit.passage, (), score, approximate=True)
+            evidence = with_parts(gone, hit)
         made.append(evidence.as_json())
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,9 +127,16 @@ def explicable(
     """
 
     def of_hit(hit: Hit) -> Evidence:
-        return explain(hit, given[hit.position] if given and hit.position is not None else None)
+        document = given[hit.position] if given and hit.position is not None else None
+        return with_parts(explain(hit, document), hit)
 
     return Hits(found, query=query, matrix=matrix, explain=of_hit)
+
+
+def with_parts(evidence: Evidence, hit: Hit | str) -> Evidence:
+    """The evidence of a hit with what the hit's score was made of; a document's id has no score."""
+    parts = None if isinstance(hit, str) else hit.parts
+    return evidence if parts is None else replace(evidence, parts=parts)
 
 
 def passage_of(document: Document, span: tuple[int, int], number: int) -> Window:

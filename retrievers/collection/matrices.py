@@ -51,7 +51,7 @@ def best_window(
     from retrievers.search import score  # compiles the kernels
 
     key = str(document.id)
-    positions = view.positions_of([key])[key]
+    positions = view.positions_of_found([key])[key]
     spans = [(int(start), int(end)) for start, end in view.spans(positions)]
     windows = [passage_of(document, span, number) for number, span in enumerate(spans)]
     if passage is not None and passage not in windows:

@@ -17,7 +17,7 @@ from retrievers.collection import (
     validate,
     weighing,
 )
-from retrievers.collection.hits import explicable
+from retrievers.collection.hits import explicable, with_parts
 from retrievers.collection.searching import condition_of
 from retrievers.errors import InvalidInputError
 from retrievers.kernels.threads import turn
@@ -248,7 +248,7 @@ class Reader:
         asked = self._encoded([question])
         with self.store.read() as view:
             [matrix] = self._weighted(view, [question], asked)
-        return self._evidence(question.text, matrix, found)
+        return with_parts(self._evidence(question.text, matrix, found), found)
 
     # Help
 

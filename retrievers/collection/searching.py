@@ -195,7 +195,7 @@ def _with_passages(view: View, found: Sequence[Hit], query: TokenMatrix, options
     from retrievers.search import score
 
     ids = [str(hit.id) for hit in found]
-    windows, documents = view.positions_of(ids), {str(one.id): one for one in view.get(ids)}
+    windows, documents = view.positions_of_found(ids), {str(one.id): one for one in view.get(ids)}
     made = []
     for key, hit in zip(ids, found, strict=True):
         positions = windows[key]

@@ -249,12 +249,17 @@ def _download(
             )
     # Only now: a branch must not stand for a commit of which the cache has a part.
     if not COMMIT.fullmatch(source.revision or ""):
-        _snapshot_download(source, source.revision, wanted)
+        _snapshot_download(source, source.revision, wanted, bar=False)  # nothing comes any more
     return Snapshot(directory, commit)
 
 
-def _snapshot_download(source: Source, revision: str | None, wanted: list[str]) -> None:
+def _snapshot_download(source: Source, revision: str | None, wanted: list[str], *, bar: bool = True) -> None:
     from huggingface_hub import snapshot_download
+    from tqdm import tqdm
+
+    class Silent(tqdm):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **{**options, "disable": True})
 
     snapshot_download(
         source.name,
@@ -263,6 +268,7 @@ def _snapshot_download(source: Source, revision: str | None, wanted: list[str]) 
         token=source.token,
         etag_timeout=HUB_TIMEOUT,
         allow_patterns=[glob.escape(path) for path in wanted],
+        tqdm_class=None if bar else Silent,
     )
 
 

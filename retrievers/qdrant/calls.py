@@ -10,11 +10,12 @@ from typing import Any
 
 from retrievers.collection import computed, incoming, indexing, questions, validate
 from retrievers.collection.hits import explicable
-from retrievers.collection.searching import FIRST_OF_GROUPS, Options, condition_of, grouped
+from retrievers.collection.searching import FIRST_OF_GROUPS, Options, condition_of, grouped, with_texts
 from retrievers.display.progress import Progress
 from retrievers.encoder import LateInteractionEncoder, identity
-from retrievers.errors import InvalidInputError, UnsupportedError
+from retrievers.errors import InvalidInputError, NoWordsError
 from retrievers.qdrant import evidence, reading, writing
+from retrievers.qdrant.blending import blended
 from retrievers.qdrant.passages import with_passages
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.searching import search
@@ -165,17 +166,17 @@ class Calls:
         exact: bool,
         candidates: int | None,
     ) -> Steps[list[Hits]]:
-        if options.words:
-            raise UnsupportedError(
-                "a collection on a Qdrant server lets words choose candidates (words=True where it is made), and does "
-                "not blend them into the score: search without words=, or keep the collection in a directory, "
-                "Collection(path, encoder, words='unicode61')."
-            )
         candidates = None if candidates is None else validate.count(candidates, "candidates")
         exact = validate.flag(exact, "exact")
         chosen = condition_of(filter)
         among = None if ids is None else validate.identifiers(ids)
         given = questions.all_checked(queries, self.layout.dim)
+        options = with_texts(options, given)
+        if options.words and not self.layout.words:
+            raise NoWordsError(
+                f"the collection {self.layout.name!r} was made without words: build a new one, "
+                "QdrantCollection(url, name, encoder, words=True), or search without words=."
+            )
         asked = yield Compute(lambda: questions.encoded(lambda: self.encoder, given, self.layout.dim))
         if exact:
             candidates = None
@@ -189,7 +190,11 @@ class Calls:
                 most = 1 + (yield from reading.counted(self.layout, True, exact=True))
                 k, candidates = min(k, most), None if candidates is None else min(candidates, most)
             some = [asked[place] for place in places], [given[place].text for place in places]
-            answers = yield from search(self.layout, *some, k, chosen, among, candidates=candidates)
+            arguments = (self.layout, *some, k, chosen, among)
+            if options.words:
+                answers = yield from blended(*arguments, options, candidates=candidates)
+            else:
+                answers = yield from search(*arguments, candidates=candidates)
             deeper = []
             for place, answer in zip(places, answers, strict=True):
                 kept = [hit for hit in answer if hit.normalized_score >= options.lowest]

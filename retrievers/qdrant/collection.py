@@ -10,6 +10,7 @@ from typing import Any
 from qdrant_client import QdrantClient
 
 from retrievers.collection import questions, validate
+from retrievers.collection.hits import with_parts
 from retrievers.collection.searching import checked
 from retrievers.errors import InvalidInputError
 from retrievers.qdrant import evidence, reading
@@ -61,7 +62,8 @@ class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
         shard_number, replication_factor, write_consistency_factor: of a new collection, as the server takes them.
         tenant: the metadata key whose value is the document's tenant: the server keeps the documents of a tenant
             together, and a filter on that key touches no others.
-        words: of a new collection, store the words of each window too, so that BM25 chooses half of the candidates.
+        words: of a new collection, store the words of each window too: BM25 chooses half of the candidates, and may
+            be blended into the score.
         indexed: metadata keys that filters compare by order, for which the server keeps an index.
     Raises:
         StoreError: no encoder was given and there is no such collection; or the server refused, see errors.
@@ -196,12 +198,13 @@ class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
         """The best documents for a question. See Collection.search.
 
         Args:
-            words: refused above 0: here words may choose candidates, and are not blended into the score.
+            words: the share of BM25 in the score, as Collection.search has it; for a collection that was made with
+                words=True. None means 0.
             passages, group_by, group_size: as Collection.search has them; a group is a value of the metadata.
             exact: score every window; without it the pooled vectors choose the candidates.
             candidates: windows that are scored, more for more recall; None means the collection's own number.
         Raises:
-            UnsupportedError: words.
+            NoWordsError: words, and the collection was made without them.
         """
         wanted = checked(k, score_threshold, words, passages, group_by, group_size)
         options = (wanted, filter, ids, exact, candidates)
@@ -257,7 +260,7 @@ class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
         given = hit if isinstance(hit, str) else validate.hit(hit)
         question = questions.checked(query, self._calls.layout.dim)
         steps = evidence.explain(self._calls.layout, lambda: self.encoder, question, given)
-        return run(steps, self._connection)
+        return with_parts(run(steps, self._connection), given)
 
     def matrices(self, found: Sequence[Hit]) -> list[TokenMatrix]:
         """Stored token matrix of each hit's passage, in their order: float32, (tokens, dim).

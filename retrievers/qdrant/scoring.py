@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +92,18 @@ def request(
     )
 
 
+def request_by_words(words: Words, condition: Condition, limit: int) -> models.QueryRequest:
+    """A question's words as the server takes them: the windows that have one of them, by their BM25."""
+    return models.QueryRequest(
+        query=words,
+        using=WORDS,
+        filter=as_filter(condition),
+        limit=limit,
+        with_payload=WINDOW_FIELDS,
+        with_vector=False,
+    )
+
+
 def responses_to(layout: Layout, requests: Sequence[models.QueryRequest]) -> Steps[list[Any]]:
     """The responses to questions, as many of which go together as a request holds."""
     made: list[Any] = []
@@ -104,6 +116,8 @@ def responses_to(layout: Layout, requests: Sequence[models.QueryRequest]) -> Ste
 def _size(question: models.QueryRequest) -> int:
     """Bytes of a question in a request, about."""
     rows: Any = question.query
+    if isinstance(rows, models.SparseVector):
+        return 2 * len(rows.indices) * FLOAT_BYTES["float32"]
     return (len(rows) + 1) * len(rows[0]) * FLOAT_BYTES["float32"] if rows else 0
 
 
@@ -144,18 +158,11 @@ def scores(
     """
     requests, owners = [], []
     for place, (matrix, wanted) in enumerate(asked):
-        keys = [key for key, head in wanted.items() if head.scored]
-        for first in range(0, len(keys), PART):
-            part = [wanted[key] for key in keys[first : first + PART]]
-            condition = some(
-                [every([matches(DOCUMENT, one.id), matches(VERSION, one.version)]) for one in part]
-            )
+        for part in _parts([head for head in wanted.values() if head.scored]):
             limit = sum(one.scored for one in part)
-            requests.append(request(layout, matrix, condition, limit, exact=True))
+            requests.append(request(layout, matrix, _windows_of(part), limit, exact=True))
             owners.append(place)
-    responses: Sequence[Any] = []
-    if requests:
-        responses = yield from responses_to(layout, requests)
+    responses = yield from responses_to(layout, requests)
     made: list[dict[str, list[Found]]] = [{} for _ in asked]
     for place, response in zip(owners, responses, strict=True):
         for one in map(found_of, response.points):
@@ -168,3 +175,39 @@ def scores(
         }
         for found, (_, wanted) in zip(made, asked, strict=True)
     ]
+
+
+def scores_by_words(
+    layout: Layout, asked: Sequence[tuple[Words, Sequence[Head]]]
+) -> Steps[list[dict[str, float]]]:
+    """BM25 of some stored documents, each by its best window.
+
+    Args:
+        asked: the words of questions, each with heads.
+    Returns:
+        The scores by document, for each question; a document that has none of the words, or was changed since its
+        head was read, is left out.
+    """
+    requests, owners = [], []
+    for place, (words, wanted) in enumerate(asked):
+        for part in _parts(wanted) if words is not None else ():
+            limit = sum(one.windows for one in part)
+            requests.append(request_by_words(words, _windows_of(part), limit))
+            owners.append(place)
+    responses = yield from responses_to(layout, requests)
+    made: list[dict[str, float]] = [{} for _ in asked]
+    for place, response in zip(owners, responses, strict=True):
+        for one in map(found_of, response.points):
+            made[place][one.document] = max(one.score, made[place].get(one.document, 0.0))
+    return made
+
+
+def _parts(wanted: Sequence[Head]) -> Iterator[Sequence[Head]]:
+    """As many documents as one question names."""
+    for first in range(0, len(wanted), PART):
+        yield wanted[first : first + PART]
+
+
+def _windows_of(wanted: Sequence[Head]) -> Condition:
+    """The windows of some documents, of the versions that their heads name."""
+    return some([every([matches(DOCUMENT, one.id), matches(VERSION, one.version)]) for one in wanted])

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
+from qdrant_client import models
 
 from retrievers.collection import hits
 from retrievers.errors import StoreConflictError
-from retrievers.qdrant.points import (
-    Head,
-)
+from retrievers.qdrant.conditions import Condition
+from retrievers.qdrant.points import Head
 from retrievers.qdrant.reading import Chosen, heads, predicate
 from retrievers.qdrant.schema import Layout
 from retrievers.qdrant.scoring import (
@@ -25,6 +26,7 @@ from retrievers.qdrant.scoring import (
     in_order,
     nearest,
     request,
+    request_by_words,
     responses_to,
     scores,
 )
@@ -38,11 +40,17 @@ MOST_ATTEMPTS = 100  # times that a search looks again because documents change 
 
 @dataclass
 class _Question:
-    """One question on its way: what the server returned last, and what is known about it."""
+    """One question on its way: what the server returned last, and what is known about it.
+
+    Attributes:
+        words: None where they are not to be looked at.
+        by_words: whether windows are scored by the words alone, and not by their rows.
+    """
 
     matrix: TokenMatrix
     words: Words
     limit: int
+    by_words: bool = False
     found: list[Found] = field(default_factory=list)
     stale: frozenset[tuple[str, str]] = frozenset()
     attempts: int = 0
@@ -53,7 +61,13 @@ class _Question:
 
         Where the words of the question choose half of the windows, both halves may choose the same ones.
         """
-        return len(self.found) < nearest(self.limit, self.words)
+        return len(self.found) < (self.limit if self.by_words else nearest(self.limit, self.words))
+
+    def request(self, layout: Layout, condition: Condition, *, exact: bool) -> models.QueryRequest:
+        """What the server is asked."""
+        if self.by_words:
+            return request_by_words(self.words, condition, self.limit)
+        return request(layout, self.matrix, condition, self.limit, exact=exact, words=self.words)
 
 
 def search(
@@ -75,23 +89,47 @@ def search(
         ids: search among these alone.
         candidates: windows that the pooled vectors choose for a question; None scores every window.
     """
-    answers: list[list[Hit]] = [[] for _ in queries]
+    found = yield from ranked(layout, queries, texts, k, chosen, ids, candidates=candidates)
+    return [
+        [hit_of(matrix, head, one) for head, one in pairs]
+        for matrix, pairs in zip(queries, found, strict=True)
+    ]
+
+
+Pair: TypeAlias = tuple[Head, Found]
+"""A document that counts, and its best window."""
+
+
+def ranked(
+    layout: Layout,
+    queries: Sequence[TokenMatrix],
+    texts: Sequence[str],
+    k: int,
+    chosen: Chosen,
+    ids: Sequence[str] | None,
+    *,
+    candidates: int | None,
+    by_words: bool = False,
+) -> Steps[list[list[Pair]]]:
+    """The k best documents of each question with their best windows; the arguments are search's.
+
+    Args:
+        by_words: rank by BM25 and not by MaxSim; a question without words finds nothing.
+    """
+    answers: list[list[Pair]] = [[] for _ in queries]
     condition = condition_of(layout, chosen, ids)
     if condition is False:
         return answers
     keep = predicate(chosen)
-    first = max(EXACT_LIMIT, 4 * k) if candidates is None else max(candidates, k)
-    pending = {
-        place: _Question(matrix, of_question(text) if layout.words and candidates else None, first)
-        for place, (matrix, text) in enumerate(zip(queries, texts, strict=True))
-        if len(matrix)
-    }  # by place among the questions
+    exact = candidates is None or by_words
+    first = max(EXACT_LIMIT, 4 * k) if exact else max(candidates or 0, k)
+    pending = {}  # by place among the questions
+    for place, (matrix, text) in enumerate(zip(queries, texts, strict=True)):
+        words = of_question(text) if layout.words and (by_words or not exact) else None
+        if len(matrix) and (words is not None or not by_words):
+            pending[place] = _Question(matrix, words, first, by_words)
     while pending:
-        exact = candidates is None
-        asked = [
-            request(layout, one.matrix, condition, one.limit, exact=exact, words=one.words)
-            for one in pending.values()
-        ]
+        asked = [one.request(layout, condition, exact=exact) for one in pending.values()]
         responses = yield from responses_to(layout, asked)
         for question, response in zip(pending.values(), responses, strict=True):
             question.found = in_order([found_of(point) for point in response.points])
@@ -111,9 +149,8 @@ def search(
             if len(found) < len(heads_of):
                 _again(pending[place], next(key for key in heads_of if key not in found))
                 continue  # a document was changed since its head was read
-            matrix = pending.pop(place).matrix
-            chosen_windows = [(head, _best(found.get(head.id, [one]))) for head, one in pairs]
-            answers[place] = [_hit(matrix, head, one) for head, one in _ranked(chosen_windows)[:k]]
+            del pending[place]
+            answers[place] = in_turn([(head, best_of(found.get(head.id, [one]))) for head, one in pairs])[:k]
     return answers
 
 
@@ -190,34 +227,37 @@ def _again(question: _Question, document: str) -> None:
         )
 
 
-def _accepted(question: _Question, known: Known) -> list[tuple[Head, Found]]:
+def _accepted(question: _Question, known: Known) -> list[Pair]:
     """Documents that count, each by its best window, the earlier of two equal ones; best first, then by insertion."""
     best: dict[str, Found] = {}
     for one in question.found:
         if _counts(one, known):
             best.setdefault(one.document, one)
     pairs = [(known[key][0], found) for key, found in best.items()]
-    return _ranked([(head, found) for head, found in pairs if head is not None])
+    return in_turn([(head, found) for head, found in pairs if head is not None])
 
 
-def _ranked(pairs: Sequence[tuple[Head, Found]]) -> list[tuple[Head, Found]]:
+def in_turn(pairs: Sequence[Pair]) -> list[Pair]:
+    """Best first, equal scores in the order of insertion."""
     return sorted(pairs, key=lambda pair: (-pair[1].score, *pair[0].order))
 
 
-def _doubtful(question: _Question, pairs: Sequence[tuple[Head, Found]]) -> dict[str, Head]:
+def _doubtful(question: _Question, pairs: Sequence[Pair]) -> dict[str, Head]:
     """Documents that may have been committed after the server searched, so that it saw some of their windows alone.
 
     Of those whose head it saw it has seen all, because the head is written last. The windows of the others are scored
-    again, all of them.
+    again, all of them. Words are counted again whenever two parts are compared, see blending.
     """
+    if question.by_words:
+        return {}
     seen = {(one.document, one.version) for one in question.found if one.number == 0}
     return {head.id: head for head, _ in pairs if (head.id, head.version) not in seen}
 
 
-def _best(windows: Sequence[Found]) -> Found:
+def best_of(windows: Sequence[Found]) -> Found:
     """The best window of a document, the earlier of two equal ones."""
     return min(windows, key=lambda one: (-one.score, one.number))
 
 
-def _hit(query: TokenMatrix, head: Head, found: Found) -> Hit:
+def hit_of(query: TokenMatrix, head: Head, found: Found) -> Hit:
     return hits.of_window(head.document(), query, found.score, found.span, found.number)

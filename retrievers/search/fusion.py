@@ -84,6 +84,17 @@ def blend(
     return found
 
 
+def weighed(maxsim: NDArray[np.float64], bm25: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+    """The blended scores of the documents that are compared for one question, in [0, 1].
+
+    Args:
+        maxsim, bm25: float64, (documents,), at least one.
+        weight: of BM25; MaxSim has the rest.
+    """
+    total: NDArray[np.float64] = (1 - weight) * scaled(maxsim) + weight * scaled(bm25)
+    return total
+
+
 def scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """From 0 for the least to 1 for the greatest; values that are all equal are 1, or 0 where they are 0."""
     least, greatest = values.min(), values.max()
@@ -123,7 +134,7 @@ def _blended(
     maxsim = np.array([value for _, value in best], np.float64)
     keys = view.documents[positions]
     bm25 = _bm25(keys, documents, scores)
-    total = (1 - weight) * scaled(maxsim) + weight * scaled(bm25)
+    total = weighed(maxsim, bm25, weight)
     order = np.lexsort((keys, -total))
     order = order[maxsim[order] / max(float(row_weights(query).sum()), 1e-12) >= lowest]
     return [

@@ -169,6 +169,20 @@ class View:
         found = documents.keys_of(self._sound(), ids)
         return {key: np.arange(*self._range(number), dtype=np.int64) for key, number in found.items()}
 
+    def positions_of_found(self, ids: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+        """Positions of the live windows of documents that this view gave, by id.
+
+        Raises:
+            CorruptStoreError: the index of ids has one of them no more, though the table of documents has.
+        """
+        found = self.positions_of(ids)
+        absent = [key for key in ids if key not in found]
+        if absent:
+            raise CorruptStoreError(
+                f"documents were found that the index of ids does not have: {absent[:5]}. {documents.CURE}"
+            )
+        return found
+
     def content_hashes(self, ids: Iterable[str]) -> dict[str, bytes]:
         """Content hashes of the documents that are there, by id."""
         return documents.content_hashes(self._sound(), ids)

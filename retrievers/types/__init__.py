@@ -1,7 +1,7 @@
 """What travels between the stages, and the two seams that others may build on: Encoder and SearchableCollection."""
 
-from retrievers.types.evidence import Evidence, Highlight, Match, Snippet, TokenKind
-from retrievers.types.hits import Hit, Hits, Parts, Passage
+from retrievers.types.evidence import Evidence, Highlight, Match, Parts, Snippet, TokenKind
+from retrievers.types.hits import Hit, Hits, Passage
 from retrievers.types.seams import (
     AsyncSearchableCollection,
     Condition,

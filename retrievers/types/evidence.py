@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from math import fsum
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +31,21 @@ AROUND = 256  # characters before and after a passage that its first and last wo
 
 TokenKind = Literal["word", "marker", "expansion"]
 """What a query token is: part of the question, a marker or prompt of the model, or added by query expansion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a score that blends vectors and words was made of.
+
+    Attributes:
+        maxsim: MaxSim of the query and the document's best window.
+        normalized_maxsim: maxsim / number of query vectors, clamped to [0, 1].
+        bm25: of the words of the question and the document's best window for them; 0 where none matches.
+    """
+
+    maxsim: float
+    normalized_maxsim: float
+    bm25: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,7 @@ class Evidence:
             included.
         spans: of each passage token its characters in the text; an empty span for a marker or a token of the
             context.
+        parts: what the score of the hit was made of in a search with words; None where it is MaxSim.
     """
 
     query: str
@@ -121,6 +137,7 @@ class Evidence:
         default_factory=lambda: np.zeros((0, 0), np.float32), compare=False
     )
     spans: tuple[Span, ...] = field(default=(), compare=False)
+    parts: Parts | None = None
 
     def highlights(self) -> list[Highlight]:
         """The words that the question matched, in the order of the text, each span once.
@@ -197,7 +214,9 @@ class Evidence:
         Returns:
             `score`; `passage` with `text`, `start` and `end`, None where nothing has tokens; `highlights`, each with
             `text`, `start`, `end`, `weight` and `query_tokens`; `apart`, what the matches of apart() add to the score;
-            and `approximate`. Places count characters of the document's text.
+            `approximate`; `query_tokens`, all of the question in its order, each with `text`, `kind`, its `weight` in
+            the question and its `similarity`; and `parts` with `maxsim`, `normalized_maxsim` and `bm25`, None unless
+            the search was one with words. Places count characters of the document's text.
         """
         passage = self.passage
         return {
@@ -220,6 +239,16 @@ class Evidence:
             ],
             "apart": fsum(one.similarity for one in self.apart()),
             "approximate": self.approximate,
+            "query_tokens": [
+                {
+                    "text": one.query_token,
+                    "kind": one.kind,
+                    "weight": one.weight,
+                    "similarity": one.similarity,
+                }
+                for one in self.matches
+            ],
+            "parts": None if self.parts is None else asdict(self.parts),
         }
 
     def plot(self, *, ax: Axes | None = None) -> Axes:

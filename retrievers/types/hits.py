@@ -11,28 +11,13 @@ import numpy as np
 
 from retrievers.errors import RetrieversError
 from retrievers.types.boundaries import shortened
-from retrievers.types.evidence import Evidence
+from retrievers.types.evidence import Evidence, Parts
 from retrievers.types.values import TokenMatrix, Window
 
 if TYPE_CHECKING:
     from retrievers.display.html import Passage as Drawn
 
 MOST_IN_REPR, MOST_IN_TABLE, MOST_UNFOLDED = 10, 20, 300  # hits, hits, characters of a passage
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a score that blends vectors and words was made of.
-
-    Attributes:
-        maxsim: MaxSim of the query and the document's best window.
-        normalized_maxsim: maxsim / number of query vectors, clamped to [0, 1].
-        bm25: of the words of the question and the document's best window for them; 0 where none matches.
-    """
-
-    maxsim: float
-    normalized_maxsim: float
-    bm25: float
 
 
 @dataclass(frozen=True, slots=True)

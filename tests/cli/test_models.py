@@ -74,8 +74,9 @@ def process(hub, tmp_path):
 def test_a_fetched_model_is_listed_and_serves_every_command_without_the_hub(hub, process, tmp_path):
     commit = hub.heads[NAME]["main"]
     assert "No model is cached in" in process("models").stdout
-    fetched = process("models", "fetch", NAME).stdout
-    assert fetched.startswith(f"{NAME} at commit {commit}, 0.")
+    done = process("models", "fetch", NAME)
+    assert done.stdout.startswith(f"{NAME} at commit {commit}, 0.")
+    assert done.stderr.count("Fetching 9 files:   0%|") == 1  # one bar
     hub.stop()
     listed = process("models").stdout.splitlines()
     assert listed[0].split()[:2] == [NAME, commit]

@@ -1,9 +1,12 @@
 """Search with words beside vectors: the blend, its parts, what it leaves as it was, and what it refuses."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from retrievers import Collection
+from retrievers.collection.evidence import of_hits
 from retrievers.errors import InvalidInputError, InvalidTypeError, NoWordsError
 from retrievers.search import fusion
 from retrievers.testing import HashingEncoder
@@ -148,6 +151,22 @@ def test_a_word_that_no_vector_finds_is_found_by_its_letters(encoder):
         assert [hit.id for hit in collection.search("4711", words=1)] == ["part"]
         collection.delete(["part"])
         assert collection.search("4711", words=1) == []
+
+
+def test_evidence_says_what_a_blended_score_was_made_of(encoder):
+    with Collection(None, encoder, words="unicode61") as collection:
+        collection.add(["suns shine", "moons shine"], ids=["a", "b"])
+        hits = collection.search("suns shine", words=0.5)
+        evidence = collection.explain("suns shine", hits[1])
+        assert evidence.parts == hits[1].parts
+        assert evidence.score == pytest.approx(hits[1].parts.maxsim, abs=0.02)
+        told = of_hits(collection, hits)
+        assert [one["parts"] for one in told] == [asdict(hit.parts) for hit in hits]
+        assert collection.explain("suns shine", "b").parts is None
+        collection.delete(["b"])
+        [_, gone] = of_hits(collection, hits)
+        assert (gone["approximate"], gone["parts"]) == (True, told[1]["parts"])
+        assert gone["score"] == hits[1].parts.maxsim
 
 
 def test_a_collection_keeps_its_share_of_words(encoder, tmp_path):

@@ -76,6 +76,11 @@ async def test_a_retriever_adds_evidence_where_it_is_asked_for(store, kind):
         ],
         "apart": 0,
         "approximate": False,
+        "query_tokens": [
+            {"text": word, "kind": "word", "weight": 1.0, "similarity": pytest.approx(1, abs=0.01)}
+            for word in ("small", "moons")
+        ],
+        "parts": None,
     }
 
 
@@ -142,4 +147,6 @@ def test_a_document_that_was_replaced_meanwhile_has_its_passage_and_no_highlight
         "highlights": [],
         "apart": 0,
         "approximate": True,
+        "query_tokens": [],
+        "parts": None,
     }

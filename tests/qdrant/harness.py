@@ -4,8 +4,8 @@
 
 What talks to the server is a generator of requests, so that two of them can be interleaved in every way. A document
 must be as it was or as it is to be, whole, in whatever a reader finds: its text and metadata, the windows that were
-scored, and whether a filter keeps it. What was acknowledged stays, and the call that is made again completes and
-leaves no point that no document counts.
+scored, by their rows and by their words, and whether a filter keeps it. What was acknowledged stays, and the call that
+is made again completes and leaves no point that no document counts.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Reader:
         self.filter = self.draw.choice([None, {"v": self.draw.randint(0, 2)}, {"v": {"$ne": 1}}])
         self.allowed = {key: list(states) for key, states in self.world.states.items()}
         exact = self.draw.random() < 0.3
-        options = searching.checked(9, None, None, None, None, 1)
+        options = searching.checked(9, None, self.draw.choice([None, None, 0.5]), None, None, 1)
         self.steps = self.collection._calls.search([self.question], options, self.filter, None, exact, None)
         self.answer: Any = None
         self.started = False
@@ -137,7 +137,11 @@ class Reader:
                 same = [one for one in possible if one is not None and one.text == hit.text]
                 same = [one for one in same if dict(one.metadata) == hit.metadata]
                 assert same, f"{key} is {hit}: {states}"
-                assert hit.score == pytest.approx(score_of(same[0], self.question), abs=0.02)
+                maxsim = hit.score if hit.parts is None else hit.parts.maxsim
+                assert maxsim == pytest.approx(score_of(same[0], self.question), abs=0.02)
+                if hit.parts is not None:
+                    common = set(hit.text.split()) & set(self.question.split())
+                    assert (hit.parts.bm25 > 0) == bool(common), f"{key} is {hit.parts}: {self.question}"
 
     def seen(self, document: Document | None) -> Document | None:
         """What a search finds of a document in this state."""
@@ -221,7 +225,7 @@ def whole(collection: QdrantCollection, world: World) -> None:
 def kills(count: int, seed: int, where: Any = ":memory:") -> Counter[str]:
     """As many kills, on the client's own engine or a server."""
     draw, world, counts = random.Random(seed), World(), Counter[str]()
-    with QdrantCollection(where, f"kills-{seed}", ENCODER) as collection:
+    with QdrantCollection(where, f"kills-{seed}", ENCODER, words=True) as collection:
         while counts["killed"] < count:
             interleave(collection, draw, world, counts)
     return counts
@@ -230,7 +234,7 @@ def kills(count: int, seed: int, where: Any = ":memory:") -> Counter[str]:
 def faults(count: int, seed: int) -> Counter[str]:
     """As many injected faults between the client and a server, some of which three tries outlast and some not."""
     draw, world, counts = random.Random(seed), World(), Counter[str]()
-    with Server() as server, QdrantCollection(server.url, "faults", ENCODER) as collection:
+    with Server() as server, QdrantCollection(server.url, "faults", ENCODER, words=True) as collection:
         collection._connection.pause = lambda seconds: None
         while counts["faults"] < count:
             made = change(draw, world)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
-from retrievers.errors import InvalidInputError
+from retrievers.collection import Collection
+from retrievers.errors import InvalidInputError, NoWordsError
 from retrievers.qdrant import QdrantCollection
 from retrievers.qdrant.calls import default_candidates
 from retrievers.qdrant.words import number, of_question, weighed, words
@@ -67,6 +70,106 @@ def test_a_collection_keeps_whether_it_has_words(place):
                 assert QdrantCollection(place, "worded")._calls.layout.words
                 worded.drop()
         assert not collection._calls.layout.words
+        collection.drop()
+
+
+TEXTS = {
+    "both": "pump leak",
+    "rows": "pump pump valve",
+    "word": "leak " + "x " * 200,
+    "none": "bread",
+}
+
+
+def blends(collection):
+    """What a search with words says of each document."""
+    found = collection.search("pump leak", k=9, words=0.25)
+    return {hit.id: (hit.score, hit.parts) for hit in found}
+
+
+def test_words_are_blended_by_the_rule_of_a_directory(place, tmp_path):
+    with (
+        QdrantCollection(place, "blended", HashingEncoder(), words=True) as remote,
+        Collection(tmp_path / "index", HashingEncoder(), words="unicode61") as local,
+    ):
+        for one in (remote, local):
+            one.add(list(TEXTS.values()), ids=list(TEXTS))
+        found, expected = blends(remote), blends(local)
+        assert list(found) == list(expected) == ["both", "rows", "word", "none"]
+        bm25 = np.array([parts.bm25 for _, parts in found.values()])
+        maxsim = np.array([parts.maxsim for _, parts in found.values()])
+        assert maxsim == pytest.approx([parts.maxsim for _, parts in expected.values()], abs=1e-3)
+        assert bm25.argsort().tolist() == [3, 2, 1, 0]
+        assert bm25[3] == 0
+        scaled = [(part - part.min()) / (part.max() - part.min()) for part in (maxsim, bm25)]
+        assert [score for score, _ in found.values()] == pytest.approx(0.75 * scaled[0] + 0.25 * scaled[1])
+        hit = remote.search("pump leak", words=0.25)[0]
+        evidence = remote.explain("pump leak", hit)
+        assert evidence.score == pytest.approx(hit.parts.maxsim, abs=1e-3)
+        assert evidence.as_json()["parts"] == asdict(hit.parts)
+        remote.drop()
+
+
+def test_what_either_part_brings_is_compared_by_both(place, monkeypatch):
+    monkeypatch.setattr("retrievers.search.fusion.DEPTH", 2)
+    with QdrantCollection(place, "either", HashingEncoder(), words=True) as collection:
+        collection.add(["pump leak", "pump leak", "leak " * 60, "bread"], ids=list("abcd"))
+        [by_rows, _, by_words] = collection.search("pump leak seal", k=3, words=0.9)
+        assert {by_rows.id, by_words.id} <= set("abc")
+        found = {hit.id: hit for hit in collection.search("leak", k=2, words=0.9)}
+        assert found["c"].parts.maxsim == pytest.approx(1, abs=0.01)
+        assert all(hit.parts.bm25 > 0 for hit in found.values())
+        collection.drop()
+
+
+def test_a_blend_takes_every_option_of_a_search(place):
+    with QdrantCollection(place, "options", HashingEncoder(), words=True) as collection:
+        metadatas = [{"even": number % 2 == 0} for number in range(8)]
+        collection.add([f"question word{number}" for number in range(8)], metadatas=metadatas)
+        one, two = collection.search_many(["question word3", "…"], words=0.5, filter={"even": False})
+        assert one[0].text == "question word3"
+        assert len(one) == 4
+        assert two == []
+        assert len(collection.search("question word3", words=0.5, group_by="even")) == 2
+        assert len(collection.search("question word3", words=0.5, score_threshold=0.9)) == 1
+        [hit] = collection.search("question word3", k=1, words=0.5, passages=1, exact=True)
+        assert hit.passages[0].score == pytest.approx(hit.parts.maxsim, abs=1e-3)
+        assert collection.search("unknown", words=1) == []
+        assert [hit.text for hit in collection.search("word5", words=1)] == ["question word5"]
+        assert collection.search("word5", ids=[], words=1) == []
+        rows = HashingEncoder().encode_queries(["word5"])[0]
+        assert collection.search(rows, k=1)[0].parts is None
+        with pytest.raises(InvalidInputError, match="whose words nobody knows"):
+            collection.search(rows, words=0.5)
+        collection.drop()
+    with (
+        QdrantCollection(place, "wordless", HashingEncoder()) as collection,
+        pytest.raises(NoWordsError, match="words=True"),
+    ):
+        collection.search("a", words=0.5)
+
+
+def test_a_document_that_is_replaced_between_its_parts_is_compared_anew(place):
+    with QdrantCollection(place, "replaced", HashingEncoder(), words=True) as collection:
+        collection.add(["pump leak", "pump"], ids=["a", "b"])
+        scored = collection._connection.__class__.__call__
+        replaced = []
+
+        def answer(connection, step):
+            given = scored(connection, step)
+            requests = getattr(step, "arguments", {}).get("requests", ())
+            if any(one.using == "words" for one in requests) and not replaced:
+                replaced.append(True)
+                collection.add(["bread", "bread", "pump leak seal"], ids=["b", "c", "a"])
+            return given
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(collection._connection.__class__, "__call__", answer)
+            found = collection.search("leak seal", k=1, words=0.5)
+        assert replaced
+        assert found[0].text == "pump leak seal"
+        assert found[0].parts.bm25 > 0
+        assert found[0].parts.maxsim == pytest.approx(2, abs=0.01)
         collection.drop()
 
 

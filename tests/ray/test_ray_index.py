@@ -7,8 +7,10 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import ray.data
+from pyarrow import parquet
 
 from retrievers import Collection
 from retrievers.errors import InvalidInputError, InvalidTypeError, StoreError
@@ -137,13 +139,29 @@ def test_what_workers_cannot_reach_is_refused(cluster):
         index(rows, Collection(None, HashingEncoder()))
 
 
-def test_the_example_fills_a_collection_from_files(cluster, tmp_path, capsys):
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_the_example_fills_a_collection_from_files(cluster, tmp_path, capsys, kind):
     lines = [{"doc_id": number, "body": text, "lang": "en"} for number, text in enumerate(TEXTS)]
-    (tmp_path / "passages.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    file = tmp_path / f"passages.{kind}"
+    if kind == "parquet":
+        parquet.write_table(pa.Table.from_pylist(lines), file)
+    else:
+        file.write_text("".join(json.dumps(one) + "\n" for one in lines))
     main = runpy.run_path(str(EXAMPLE))["main"]
     main.__globals__["LateInteractionEncoder"] = lambda name: HashingEncoder()
-    files = [str(tmp_path / "passages.jsonl"), "--into", str(tmp_path / "index")]
-    main([*files, "--id", "doc_id", "--text", "body", "--metadata", "lang"])
+    main(
+        [
+            str(file),
+            "--into",
+            str(tmp_path / "index"),
+            "--id",
+            "doc_id",
+            "--text",
+            "body",
+            "--metadata",
+            "lang",
+        ]
+    )
     assert "3 documents" in capsys.readouterr().out
     with Collection(tmp_path / "index", HashingEncoder()) as collection:
         [hit] = collection.search("What is the capital of France?", k=1)
