@@ -77,6 +77,7 @@ def score(
     questions: Path | None = None,
     language: str = "en",
     means: Sequence[float] = MEANS,
+    by_words: bool = True,
 ) -> Scored:
     """Encode a benchmark, or read what was kept of it, and score every question and document.
 
@@ -87,6 +88,7 @@ def score(
         questions: where rows of the questions are kept, None for beside the documents.
         language: of the documents.
         means: each mean_weight to measure, 0 among them.
+        by_words: whether words are indexed; without it every document has 0.
     """
     spans, texts, owners = windows(benchmark, encoder, kept)
     asked = list(benchmark.queries.values())
@@ -102,7 +104,7 @@ def score(
     }
     firsts = np.unique(owners, return_index=True)[1]
     single = np.maximum.reduceat(rows.singles @ encoded.singles.T, firsts, axis=1)
-    words = _by_words(benchmark, spans, place, language)
+    words = _by_words(benchmark, spans, place, language) if by_words else np.zeros_like(single)
     return Scored(benchmark, texts, owners, maxsim, single, words, language)
 
 
