@@ -51,6 +51,7 @@ def place(tmp_path_factory) -> Path:
         ("delete", "index", "other"),
         ("compact", "index"),
         ("optimize", "index"),
+        ("index-words", "index", "--tokenizer", "porter"),
         ("backup", "index", "copy"),
         ("models",),
     ],

