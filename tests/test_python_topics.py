@@ -1,4 +1,4 @@
-"""Quality on real text: questions in a user's own words about the Python reference, against two baselines.
+"""Quality on real text: questions in a user's own words about the Python reference, beside BM25.
 
 The questions and the topics that answer them were written before anything was measured.
 """
@@ -13,8 +13,8 @@ import pytest
 from retrievers.cli.demo import documents
 
 QUESTIONS = Path(__file__).parents[1] / "notebooks" / "data" / "python_questions.jsonl"
-# Late interaction measured 0.588, 0.897 and 0.713; two questions of the 68 may go wrong in rounding, not more.
-FLOOR = {"success@1": 0.55, "success@5": 0.86, "MRR@10": 0.68}
+# Late interaction measured 0.588, 0.926 and 0.709; two questions of the 68 may go wrong in rounding, not more.
+FLOOR = {"success@1": 0.55, "success@5": 0.89, "MRR@10": 0.68}
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,14 @@ def test_at_least_forty_questions_name_topics_that_exist(judged):
     assert not any(missing.values()), missing
 
 
-def test_late_interaction_holds_its_floor_beside_bm25_and_the_single_vector(judged, minilm, show):
+def test_late_interaction_holds_its_floor_beside_bm25(judged, minilm, show):
     pytest.importorskip("ir_measures", reason='needs pip install "maxsim-retrievers[eval]"')
     from retrievers.evaluate import compare
 
-    table = compare(documents(), *judged, minilm)
+    # The single vector would encode everything again: docs/benchmarks.md has it.
+    table = compare(documents(), *judged, minilm, baselines=["BM25"])
     show(table.markdown())
-    assert [row.system for row in table.rows] == ["late interaction", "BM25", "single vector"]
+    assert [row.system for row in table.rows] == ["late interaction", "BM25"]
     late = table["late interaction"]
     for metric, floor in FLOOR.items():
         assert late[metric] >= floor, f"{metric} fell from {floor} to {late[metric]:.3f}"

@@ -1,4 +1,4 @@
-"""Commands that need no model: info, optimize, compact, verify, backup, delete."""
+"""Commands that take care of a collection: info, words, tokens and centroids, compact, verify, backup, delete."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+from retrievers.cli import model_options
 from retrievers.cli.opening import existing
 from retrievers.cli.terminal import Commands, say, say_json
 from retrievers.cli.values import json_value
@@ -28,6 +29,26 @@ def register(commands: Commands) -> None:
             command.add_argument(
                 "--json", action="store_true", help="JSON objects, each on a line of its own"
             )
+    words = commands.add_parser(
+        "index-words", help="index the words of all documents, for searches with --words"
+    )
+    words.add_argument("collection", type=Path, metavar="DIR")
+    words.add_argument(
+        "--tokenizer",
+        metavar="NAME",
+        help="unicode61 (words as they are), porter (English stems) or trigram (languages without spaces); default: "
+        "that of the index that is there, else unicode61",
+    )
+    words.add_argument(
+        "--weight", type=float, metavar="SHARE", help="share of BM25 in a search that does not say it, 0 to 1"
+    )
+    words.set_defaults(run=_index_words)
+    count = commands.add_parser(
+        "count-tokens", help="count in how many documents each token occurs, for query_weights with idf"
+    )
+    count.add_argument("collection", type=Path, metavar="DIR")
+    model_options.declare(count, model="default: the model of the collection; another must give equal rows")
+    count.set_defaults(run=_count_tokens)
     backup = commands.add_parser(
         "backup", help="copy the last commit into a new directory, while others go on writing"
     )
@@ -61,6 +82,22 @@ def _info(options: argparse.Namespace) -> int:
 def _optimize(options: argparse.Namespace) -> int:
     with existing(options.collection) as collection:
         collection.optimize()
+    return 0
+
+
+def _index_words(options: argparse.Namespace) -> int:
+    with existing(options.collection) as collection:
+        collection.index_words(options.tokenizer, words_weight=options.weight)
+        info = collection.info()
+    say(f"{info.documents} documents by their words ({info.words}), {info.words_bytes} bytes")
+    return 0
+
+
+def _count_tokens(options: argparse.Namespace) -> int:
+    with existing(options.collection, options) as collection:
+        collection.count_tokens()
+        info = collection.info()
+    say(f"{info.documents} documents by their tokens, {info.token_ids_bytes} bytes")
     return 0
 
 

@@ -101,9 +101,14 @@ def check(
     differing = compare(stored, given)
     if differing is None:
         return
+    former = "the former"
+    if _is_ours(stored) and any(VALUES["mean_weight"] in clause for clause in differing):
+        # Both have one name, perhaps: the option tells them apart.
+        mean_weight = stored["documents"].get("mean_weight", 0)
+        former += f", LateInteractionEncoder({stored['model']!r}, mean_weight={mean_weight:g})"
     raise ModelMismatchError(
         f"{place} was encoded by {described(stored)} ({stored.get('dim')} dimensions); you opened it with "
-        f"{described(given)} ({given.get('dim')}): {'; '.join(differing)}. Open it with the former, or {advice}."
+        f"{described(given)} ({given.get('dim')}): {'; '.join(differing)}. Open it with {former}, or {advice}."
     )
 
 

@@ -149,7 +149,7 @@ def _offline(name: str, runtime: Runtime) -> Checkpoint:
     if runtime.backend != "torch":
         raise InvalidInputError(
             f"backend is {runtime.backend!r}: {name!r} runs on torch alone. Save it as a checkpoint, "
-            f"LateInteractionEncoder({name!r}).model.save_pretrained(directory), and name the directory."
+            f"LateInteractionEncoder({name!r}, mean_weight=0).model.save_pretrained(directory), and name the directory."
         )
     with quiet():
         offline = OFFLINE[name]()

@@ -85,7 +85,7 @@ def evaluate_own(
     weights = encoder.query_weights
     if not collection.info().counts_tokens:
         weights = tuple(one for one in weights if one != "idf")
-    present = Setting(stored_mean(collection), weights)
+    present = Setting(stored_mean(collection), weights, collection.words_weight or 0.0)
     tried = list(dict.fromkeys([*allowed, present]))
     found = measure_settings(collection, queries, qrels, tried)
     before = found[present].values

@@ -16,6 +16,8 @@ from retrievers.errors import InvalidInputError
 from retrievers.evaluate.metrics import DEPTH, Qrels, ndcg
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.search import score
+from retrievers.search.fusion import DEPTH as COMPARED
+from retrievers.search.fusion import scaled
 from retrievers.store import View
 from retrievers.types import TokenMatrix
 
@@ -24,23 +26,27 @@ QUESTIONS = 64  # scored at once: bounds the memory that scores take
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How an encoder is used.
+    """How an encoder and a search are used.
 
     Attributes:
         mean_weight, query_weights: of LateInteractionEncoder.
+        words: the share of BM25 in a search, as Collection.search has it.
     """
 
     mean_weight: float = 0.0
     query_weights: tuple[str, ...] = ()
+    words: float = 0.0
 
     def __str__(self) -> str:
         parts = [f"mean_weight={self.mean_weight:g}"] if self.mean_weight else []
         parts += [f"query_weights={list(self.query_weights)}"] if self.query_weights else []
+        parts += [f"words={self.words:g}"] if self.words else []
         return ", ".join(parts) or "plain"
 
 
 GRID = tuple(
-    Setting(mean, weights)
+    Setting(mean, weights, words)
+    for words in (0.0, 0.1, 0.25)
     for mean in (0.0, 0.25, 0.35, 0.5)
     for weights in ((), ("length",), ("idf",), ("length", "idf"))
 )
@@ -61,10 +67,10 @@ class Measured:
 
 
 def possible(collection: Collection, settings: Sequence[Setting] = GRID) -> list[Setting]:
-    """The settings that can be measured on the rows that a collection has.
+    """The settings that can be measured on what a collection has.
 
     Rows without a mean in them can be given one; from others it cannot be taken out again. The idf needs the counts of
-    tokens.
+    tokens, words need their index.
 
     Raises:
         InvalidInputError: the model is no LateInteractionEncoder.
@@ -73,11 +79,13 @@ def possible(collection: Collection, settings: Sequence[Setting] = GRID) -> list
         raise InvalidInputError(
             f"settings are those of a LateInteractionEncoder; this one has a {type(collection.encoder).__name__}."
         )
-    stored, counts = stored_mean(collection), collection.info().counts_tokens
+    stored, info = stored_mean(collection), collection.info()
     return [
         one
         for one in settings
-        if stored in (0.0, one.mean_weight) and (counts or "idf" not in one.query_weights)
+        if stored in (0.0, one.mean_weight)
+        and (info.counts_tokens or "idf" not in one.query_weights)
+        and (info.words is not None or not one.words)
     ]
 
 
@@ -102,22 +110,29 @@ def measure_settings(
     texts = [queries[query] for query in asked]
     stored = stored_mean(collection)
     encoder: Any = collection.encoder
-    found: dict[Setting, Measured] = {}
+    ranked: dict[Setting, list[list[tuple[str, float]]]] = {one: [] for one in settings}
     with collection.store.read() as view:
         keys = view.documents
         names = {key: str(one.id) for key, one in view.fetch(keys).items()} if len(keys) else {}
+        by_words = _words(view, texts) if any(one.words for one in settings) else []
         for mean in dict.fromkeys(one.mean_weight for one in settings):
             rows, scales = (view.rows, view.scales) if mean == stored else mixed(view, mean)
-            for setting in [one for one in settings if one.mean_weight == mean]:
-                twin = encoder.weighing(setting.query_weights)
+            for weights in dict.fromkeys(one.query_weights for one in settings if one.mean_weight == mean):
+                same = [one for one in settings if (one.mean_weight, one.query_weights) == (mean, weights)]
+                twin = encoder.weighing(weights)
                 matrices = twin.encode_queries(texts)
                 if mean != stored:
                     matrices = [_mixed_question(matrix, mean) for matrix in matrices]
                 matrices = weighing.weighted(view, twin, texts, matrices)
-                ranked = list(_ranked(view, rows, scales, matrices, names))
-                run = {query: [name for name, _ in one] for query, one in zip(asked, ranked, strict=True)}
-                values = ndcg(qrels, run)
-                found[setting] = Measured(np.array([values[query] for query in asked]), ranked)
+                for place, (matrix, best) in enumerate(_best(view, rows, scales, matrices)):
+                    for one in same:
+                        words = by_words[place] if one.words else None
+                        ranked[one].append(_ranked(view, matrix, best, words, one.words, names))
+    found = {}
+    for setting, rankings in ranked.items():
+        run = {query: [name for name, _ in one] for query, one in zip(asked, rankings, strict=True)}
+        values = ndcg(qrels, run)
+        found[setting] = Measured(np.array([values[query] for query in asked]), rankings)
     return found
 
 
@@ -148,24 +163,68 @@ def _normalised(rows: TokenMatrix) -> TokenMatrix:
     return made
 
 
-def _ranked(
-    view: View,
-    rows: NDArray[np.uint8],
-    scales: NDArray[np.float32],
-    matrices: Sequence[TokenMatrix],
-    names: Mapping[int, str],
-) -> Iterator[list[tuple[str, float]]]:
-    owners, firsts = np.unique(view.documents, return_index=True)
+def _words(view: View, texts: Sequence[str]) -> list[NDArray[np.float64]]:
+    """BM25 of each question and document, float64, (documents,): that of its best window, 0 where no word matches."""
+    owners = np.unique(view.documents)
+    found = []
+    for text in texts:
+        windows, scores = view.word_scores(text)
+        best = np.zeros(len(owners), np.float64)
+        np.maximum.at(best, np.searchsorted(owners, view.documents[windows]), scores)
+        found.append(best)
+    return found
+
+
+def _best(
+    view: View, rows: NDArray[np.uint8], scales: NDArray[np.float32], matrices: Sequence[TokenMatrix]
+) -> Iterator[tuple[TokenMatrix, NDArray[np.float32]]]:
+    """Each question's rows, and the MaxSim of each document's best window, float32, (documents,)."""
+    firsts = np.unique(view.documents, return_index=True)[1]
     for first in range(0, len(matrices), QUESTIONS):
         part = matrices[first : first + QUESTIONS]
         for matrix, scores in zip(part, score(rows, scales, view.starts, view.ends, part), strict=True):
-            if not len(matrix) or not len(owners):
-                yield []
-                continue
-            best = np.maximum.reduceat(scores, firsts)
-            order = np.argsort(-best, kind="stable")[:DEPTH]
-            yield [
-                (names[int(owners[one])], normalized(float(best[one]), matrix))
-                for one in order
-                if np.isfinite(best[one])
-            ]
+            yield matrix, np.maximum.reduceat(scores, firsts) if len(firsts) else scores
+
+
+def _ranked(
+    view: View,
+    matrix: TokenMatrix,
+    maxsim: NDArray[np.float32],
+    bm25: NDArray[np.float64] | None,
+    words: float,
+    names: Mapping[int, str],
+) -> list[tuple[str, float]]:
+    """The best documents of one question, as search gives them: retrievers.search.fusion says how words are added."""
+    owners = np.unique(view.documents)
+    if not len(matrix) or not len(owners):
+        return []
+    total: NDArray[Any] = maxsim
+    if bm25 is not None:
+        total = blended(maxsim, bm25, words)
+    order = np.argsort(-total, kind="stable")[:DEPTH]
+    return [
+        (names[int(owners[one])], normalized(float(maxsim[one]), matrix))
+        for one in order
+        if np.isfinite(total[one])
+    ]
+
+
+def blended(maxsim: NDArray[np.float32], others: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+    """Two scores of each document as fusion.blend adds them, float64, (documents,).
+
+    Args:
+        maxsim: of each document, float32, (documents,); -inf for one without rows.
+        others: its BM25, say, float64, (documents,); 0 where nothing matches.
+        weight: of the others, above 0 and below 1.
+    Returns:
+        The blend for the documents that either ranks first, -inf for the rest.
+    """
+    by_rows = np.argsort(-maxsim, kind="stable")[:COMPARED]
+    by_others = np.argsort(-others, kind="stable")[:COMPARED]
+    chosen = np.union1d(by_rows, by_others[others[by_others] > 0])
+    chosen = chosen[np.isfinite(maxsim[chosen])]
+    total = np.full(len(maxsim), -np.inf)
+    if len(chosen):
+        parts = scaled(maxsim[chosen].astype(np.float64)), scaled(others[chosen])
+        total[chosen] = (1 - weight) * parts[0] + weight * parts[1]
+    return total

@@ -30,13 +30,16 @@ def serves(target: Target, row_bytes: int) -> bool:
     return bool(target.matrix_tiles) and fits(row_bytes)
 
 
-def products(b: ir.IRBuilder, target: Target, row_bytes: int) -> Products:
+def products(
+    b: ir.IRBuilder, target: Target, row_bytes: int, arithmetic: Arithmetic | None = None
+) -> Products:
     """The products of a target, in its matrix registers where it has them and the rows fill them.
 
-    Matrix registers are set up at once: see Registers. Otherwise this gives no instruction.
+    Matrix registers are set up at once: see Registers. Otherwise this gives no instruction. The arithmetic is the
+    target's unless another one is given.
     """
     kind = MatrixProducts if serves(target, row_bytes) else Products
-    return kind(b, target.arithmetic, target.lanes, row_bytes)
+    return kind(b, arithmetic or target.arithmetic, target.lanes, row_bytes)
 
 
 class MatrixProducts(Products):
@@ -56,6 +59,7 @@ class MatrixProducts(Products):
         excess: Callable[[int], ir.Value] | None = None,
         splits: int = 1,
         ahead: Callable[[ir.Value], None] | None = None,
+        stored_bytes: int | None = None,
     ) -> Product:
         """See Products.multiply; count is less than 16, or a multiple of it.
 
@@ -68,7 +72,16 @@ class MatrixProducts(Products):
             tilestored      %tmm0, 1792(%rsp,%r10)  # at the end, where vector registers can read it
         """
         if count < SIDE:
-            return super().multiply(query, groups, rows, count, excess=excess, splits=splits, ahead=ahead)
+            return super().multiply(
+                query,
+                groups,
+                rows,
+                count,
+                excess=excess,
+                splits=splits,
+                ahead=ahead,
+                stored_bytes=stored_bytes,
+            )
         b, registers, blocks = self.b, self.registers, count // SIDE
         sums = [(m, n, m * groups + n) for m in range(blocks) for n in range(groups)]
         for _, n, number in sums:
@@ -82,7 +95,8 @@ class MatrixProducts(Products):
             registers.load(number, at(b, rows, I8, first), self.row_bytes)
             if ahead:
                 for row in range(SIDE):
-                    ahead(i64(first + row * self.row_bytes))
+                    place = first + row * self.row_bytes
+                    ahead(i64(place * (stored_bytes or self.row_bytes) // self.row_bytes))
             return number
 
         def take_query(n: int, step: int) -> int:

@@ -37,11 +37,14 @@ class Arithmetic(Protocol):
         limit: the largest magnitude of a quantised query's element; 0 where queries stay float32.
         offset: what is added to a stored element before it is multiplied; the kernel takes the excess of
             offset * sum(query) off again.
+        run: steps whose products are added up before they are added to the total; 1 where each product is added to it
+            at once, by `multiply`. Where it is more, retrievers.kernels.narrow has the arithmetic.
     """
 
     step: int
     limit: int
     offset: int
+    run: int
 
     def accumulator(self, lanes: int) -> ir.VectorType:
         """The type that products are added up in."""
@@ -82,6 +85,7 @@ class _Integers:
     step = WORD
     limit = 127
     offset = ZERO
+    run = 1
 
     def accumulator(self, lanes: int) -> ir.VectorType:
         return vector(I32, lanes)
@@ -205,6 +209,7 @@ class Float:
     step = 1
     limit = 0
     offset = 0
+    run = 1
 
     def accumulator(self, lanes: int) -> ir.VectorType:
         return vector(F32, lanes)

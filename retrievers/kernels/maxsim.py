@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import ShapeError
-from retrievers.kernels.pack import Packed, pack
+from retrievers.kernels import nibbles
+from retrievers.kernels.narrow import of_nibbles
+from retrievers.kernels.pack import Packed, aligned, pack
 from retrievers.kernels.rows import WORD, row_bytes
 from retrievers.kernels.scan import TASK, compiled, scratch_floats
 from retrievers.kernels.targets import Target
@@ -27,27 +29,31 @@ def maxsim(
     ends: NDArray[np.int64],
     queries: Sequence[TokenMatrix],
     target: Target,
+    bits: int = 8,
 ) -> NDArray[np.float32]:
     """Score windows against queries in one pass over the rows, which are not copied.
 
     A score depends on its window and query alone, not on what else is in the pass.
 
     Args:
-        rows: uint8, (tokens, row_bytes): int8 + 128.
-        scales: float32, (tokens,): a token's vector is (row - 128) * scale.
+        rows: uint8, (tokens, row_bytes), see retrievers.kernels.rows.
+        scales: float32, (tokens,).
         starts: int64, (windows,): first token of each window.
         ends: int64, (windows,): one past the last token of each window.
         queries: matrices, float32, (query_tokens_i, dim).
         target: the kind of processor whose kernel runs; one with integer arithmetic rounds the queries too.
+        bits: of a stored number, 8 or 4.
     Returns:
         float32, (len(queries), windows). -inf for a window without tokens, 0 for a query without tokens.
     Raises:
         ShapeError: an array has another shape or layout, or a window reaches beyond the rows.
     """
-    _check(rows, scales, starts, ends, queries)
+    _check(rows, scales, starts, ends, queries, bits)
+    if bits == nibbles.BITS:
+        queries = [nibbles.turned(query) for query in queries]
     scores = np.empty((len(queries), len(starts)), np.float32)
     if scores.size:
-        _Scan(rows, scales, starts, ends, queries, target, scores).run()
+        _Scan(rows, scales, starts, ends, queries, target, scores, bits).run()
     return scores
 
 
@@ -63,8 +69,11 @@ class _Scan:
         queries: Sequence[TokenMatrix],
         target: Target,
         scores: NDArray[np.float32],
+        bits: int,
     ) -> None:
-        arithmetic, row_bytes = target.arithmetic, rows.shape[1]
+        stored = rows.shape[1]
+        arithmetic = of_nibbles(target.arithmetic) if bits == nibbles.BITS else target.arithmetic
+        row_bytes = stored * 8 // bits
         self.packed = packed = pack(
             queries,
             row_bytes=row_bytes,
@@ -74,8 +83,9 @@ class _Scan:
             offset=arithmetic.offset,
         )
         self.helpers, chunk = _split(starts, ends, packed, row_bytes * target.lanes)
-        self.call = compiled(target, row_bytes)
-        self.floats = scratch_floats(target, row_bytes, packed.groups)
+        self.call = compiled(target, stored, bits)
+        longest = int((ends - starts).max(initial=0))
+        self.floats = scratch_floats(target, stored, packed.groups, bits, longest)
         self.arrays = (rows, scales, starts, ends, scores)
         task = TASK.values(
             rows=rows,
@@ -99,7 +109,7 @@ class _Scan:
         share(self._work, self.helpers)
 
     def _work(self) -> None:
-        scratch = np.empty(self.floats, np.float32)
+        scratch = aligned((self.floats,), np.float32)
         self.call(self.task.ctypes.data, self.counter.ctypes.data, scratch.ctypes.data)
 
 
@@ -118,6 +128,7 @@ def _check(
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     queries: Sequence[TokenMatrix],
+    bits: int,
 ) -> None:
     """Native code trusts its task, so nothing wrong may reach it."""
     for name, array, kind in (
@@ -142,8 +153,9 @@ def _check(
             f"windows reach from {starts.min()} to {ends.max()}: tokens 0 to {len(rows)} are stored."
         )
     for query in queries:
-        if query.ndim != 2 or row_bytes(query.shape[1]) != rows.shape[1]:
+        if query.ndim != 2 or row_bytes(query.shape[1], bits) != rows.shape[1]:
+            numbers, unit = rows.shape[1] * 8 // bits, WORD * 8 // bits
             raise ShapeError(
                 f"a query has the shape {query.shape}: the rows have {rows.shape[1]} bytes, so (tokens, dim) "
-                f"with dim {rows.shape[1] - WORD + 1} to {rows.shape[1]} is needed."
+                f"with dim {numbers - unit + 1} to {numbers} is needed."
             )

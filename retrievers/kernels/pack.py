@@ -63,18 +63,18 @@ def pack(
         if offset:
             np.multiply(elements.sum(axis=1, dtype=np.int32), -offset, out=excess)
         words = elements.view(np.int32).reshape(groups, lanes, row_bytes // step)
-        data = _aligned((groups, row_bytes // step, lanes), np.int32)
+        data = aligned((groups, row_bytes // step, lanes), np.int32)
         data[:] = words.transpose(0, 2, 1)
         return Packed(data, excess, scales, offsets, groups)
     scales[:count] = 1
     floats = np.zeros((width, row_bytes), np.float32)
     floats[:count, :dim] = tokens
-    data = _aligned((groups, row_bytes, lanes), np.float32)
+    data = aligned((groups, row_bytes, lanes), np.float32)
     data[:] = floats.reshape(groups, lanes, row_bytes).transpose(0, 2, 1)
     return Packed(data, excess, scales, offsets, groups)
 
 
-def _aligned(shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+def aligned(shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
     """An array that begins where a cache line does: a vector that lies across two lines takes two reads."""
     size = math.prod(shape) * np.dtype(kind).itemsize
     space = np.empty(size + LINE, np.uint8)

@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from retrievers.kernels.arithmetic import Arithmetic
 from retrievers.kernels.ir import Variable, constant, i64, load, repeat
+from retrievers.kernels.narrow import Narrow, Run
 
 LINE = 64  # bytes of a cache line
 UNROLL = 4  # steps that one trip of the loop takes
@@ -84,6 +85,7 @@ class Products:
         excess: Callable[[int], ir.Value] | None = None,
         splits: int = 1,
         ahead: Callable[[ir.Value], None] | None = None,
+        stored_bytes: int | None = None,
     ) -> Product:
         """Write the products of `count` rows and `groups` groups.
 
@@ -107,19 +109,25 @@ class Products:
             splits: sums that a product is split into, so that a small block too keeps the processor busy.
             ahead: ahead(bytes) is called once for each cache line of the rows that is multiplied, with its
                 distance from the first row: the place to ask for rows that are wanted later.
+            stored_bytes: of a row as `ahead` counts them, where the rows that are multiplied were unpacked.
         """
-        b = self.b
+        b, arithmetic = self.b, self.arithmetic
         sums = [[self._sums(n, excess, splits) for n in range(groups)] for _ in range(count)]
+        run = Run(b, arithmetic) if isinstance(arithmetic, Narrow) else None
+        unroll = max(UNROLL, arithmetic.run)
 
         def take(first: ir.Value, steps: int) -> None:
             documents = [
-                self.arithmetic.documents(b, rows, m, self.row_bytes, first, steps, self.lanes)
+                arithmetic.documents(b, rows, m, self.row_bytes, first, steps, self.lanes)
                 for m in range(count)
             ]
 
             def add(m: int, n: int, step: int, document: ir.Value, vector: ir.Value) -> None:
+                if run is not None:
+                    run.add(m, n, document, vector)
+                    return
                 total = sums[m][n][step % splits]
-                total.set(self.arithmetic.multiply(b, total.get(), document, vector))
+                total.set(arithmetic.multiply(b, total.get(), document, vector))
 
             accumulate(
                 count,
@@ -129,15 +137,17 @@ class Products:
                 query=lambda n, step: load(b, query, self.totals, b.add(first, i64(n * self.steps + step))),
                 add=add,
             )
+            if run is not None:
+                run.end(sums)
 
-        whole = self.steps // UNROLL * UNROLL
-        with repeat(b, i64(0), i64(whole), UNROLL) as step:
+        whole = self.steps // unroll * unroll
+        with repeat(b, i64(0), i64(whole), unroll) as step:
             # As many bytes as are multiplied meanwhile, in all rows together.
-            size = count * UNROLL * self.arithmetic.step
+            size = count * unroll * arithmetic.step * (stored_bytes or self.row_bytes) // self.row_bytes
             if ahead:
                 for line in range(0, size, LINE):
-                    ahead(b.add(b.mul(step, i64(size // UNROLL)), i64(line)))
-            take(step, UNROLL)
+                    ahead(b.add(b.mul(step, i64(size // unroll)), i64(line)))
+            take(step, unroll)
         if whole < self.steps:
             take(i64(whole), self.steps - whole)
         totals = [[self._together(parts) for parts in line] for line in sums]

@@ -1,14 +1,19 @@
-"""The stored form of a token's vector, defined here alone: a row of bytes, int8 + 128, and one scale."""
+"""The stored form of a token's vector, a row of bytes and one scale: 8 bits a number, int8 + 128, or 4 bits.
+
+Rows of 4 bits are those of retrievers.kernels.nibbles. `bits` says which of the two an array of rows has.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrievers.kernels import nibbles
 from retrievers.types import QuantizedMatrix, TokenMatrix
 
 ZERO = 128  # the byte that stands for 0: processors multiply unsigned bytes by signed ones, so int8 is stored + 128
 LARGEST = 127  # magnitude of an element, so that a stored byte is never 0
+BITS = (8, nibbles.BITS)  # that a number of a row may have
 WORD = 4  # bytes that one multiply instruction takes: rows have a multiple of it
 MOST = 1e12  # magnitude of an element that is taken: products of two, summed over any matrix, stay finite
 LEAST = 1e-12  # the magnitude that a row of zeros is taken to have, so that no scale is 0
@@ -19,20 +24,23 @@ def form() -> tuple[int, int, int]:
     return ZERO, LARGEST, WORD
 
 
-def row_bytes(dim: int) -> int:
-    """Bytes of a row: dim rounded up to a multiple of WORD."""
-    return -(-dim // WORD) * WORD
+def row_bytes(dim: int, bits: int = 8) -> int:
+    """Bytes of a row: those of dim numbers, rounded up to a multiple of WORD."""
+    return nibbles.row_bytes(dim) if bits == nibbles.BITS else -(-dim // WORD) * WORD
 
 
-def quantize(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Round each row to 8 bits with a scale of its own.
+def quantize(matrix: TokenMatrix, bits: int = 8) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Round each row to 8 or 4 bits with a scale of its own.
 
     Args:
         matrix: float32, (tokens, dim).
+        bits: of a number; what follows is the form of 8 bits, nibbles.quantize describes that of 4.
     Returns:
         rows: uint8, (tokens, row_bytes(dim)): round(x / scale) + 128; padding bytes are 128.
         scales: float32, (tokens,): largest magnitude of the row / 127.
     """
+    if bits == nibbles.BITS:
+        return nibbles.quantize(matrix)
     scales = (np.abs(matrix).max(axis=1, initial=LEAST) / LARGEST).astype(np.float32)
     return _rounded(matrix, scales[:, None]), scales
 
@@ -57,9 +65,17 @@ def quantize_together(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], float]:
     return _rounded(matrix, scale), scale
 
 
-def possible(rows: NDArray[np.uint8], scales: NDArray[np.float32]) -> bool:
-    """Whether quantize can have given these rows and scales."""
-    return bool(rows.all() and (scales > 0).all() and (scales <= MOST / LARGEST * 1.0001).all())
+def possible(rows: NDArray[np.uint8], scales: NDArray[np.float32], bits: int = 8) -> bool:
+    """Whether quantize can have given these rows and scales. Of 4 bits, every byte is possible."""
+    sound = bits == nibbles.BITS or bool(rows.all())
+    return bool(sound and (scales > 0).all() and (scales <= largest_scale(bits)).all())
+
+
+def largest_scale(bits: int = 8) -> float:
+    """A bound on the scales that quantize gives."""
+    # A number of a turned row is at most sqrt(BLOCK) times as large as the largest of the row, and the scale that fits
+    # levels of magnitude 1 and more best is not larger than the largest number.
+    return MOST * nibbles.BLOCK**0.5 * 1.0001 if bits == nibbles.BITS else MOST / LARGEST * 1.0001
 
 
 def elements(rows: NDArray[np.uint8]) -> NDArray[np.int8]:
@@ -67,8 +83,10 @@ def elements(rows: NDArray[np.uint8]) -> NDArray[np.int8]:
     return (rows ^ np.uint8(ZERO)).view(np.int8)  # 128 less is the highest bit turned over
 
 
-def dequantize(rows: NDArray[np.uint8], scales: NDArray[np.float32], dim: int) -> TokenMatrix:
-    """The rows as they are searched: float32, (tokens, dim), within half a scale of the original."""
+def dequantize(rows: NDArray[np.uint8], scales: NDArray[np.float32], dim: int, bits: int = 8) -> TokenMatrix:
+    """The rows as they are searched: float32, (tokens, dim); of 8 bits, within half a scale of the original."""
+    if bits == nibbles.BITS:
+        return nibbles.dequantize(rows, scales, dim)
     return (rows[:, :dim].astype(np.float32) - ZERO) * scales[:, None]
 
 

@@ -16,7 +16,7 @@ from functools import partial
 
 from llvmlite import ir
 
-from retrievers.kernels import amx
+from retrievers.kernels import amx, nibbles
 from retrievers.kernels.compile import functions
 from retrievers.kernels.ir import (
     F32,
@@ -38,10 +38,13 @@ from retrievers.kernels.ir import (
     store,
     vector,
 )
+from retrievers.kernels.lanes import sum_of_lanes
 from retrievers.kernels.look_ahead import LookAhead
+from retrievers.kernels.narrow import of_nibbles
 from retrievers.kernels.products import Product
 from retrievers.kernels.targets import Target, Tile
 from retrievers.kernels.task import Array, Count, Layout
+from retrievers.kernels.unpack import unpack
 
 NAME = "scan"
 
@@ -62,40 +65,42 @@ TASK = Layout(
 )
 
 
-def module(target: Target, row_bytes: int, triple: str) -> ir.Module:
+def module(target: Target, row_bytes: int, triple: str, bits: int = 8) -> ir.Module:
     """The scan for one width of rows.
 
     Args:
         target: the kind of processor.
         row_bytes: bytes of a row.
         triple: what LLVM calls the architecture and the system.
+        bits: of a stored number, 8 or 4.
     Returns:
         a module with the function scan(task: int64*, counter: int64*, scratch: float32*).
     """
     unit = ir.Module(NAME)
     unit.triple = triple
     function = ir.Function(unit, ir.FunctionType(VOID, [POINTER] * 3), NAME)
-    Scan(function, target, row_bytes).emit()
+    Scan(function, target, row_bytes, bits).emit()
     return unit
 
 
-def compiled(target: Target, row_bytes: int) -> Callable[[int, int, int], None]:
+def compiled(target: Target, row_bytes: int, bits: int = 8) -> Callable[[int, int, int], None]:
     """The scan of a target for one width of rows; its arguments are addresses: task, counter, scratch."""
 
     def make(triple: str) -> ir.Module:
-        return module(target, row_bytes, triple)
+        return module(target, row_bytes, triple, bits)
 
-    return functions((NAME, row_bytes), target, make, [(NAME, 3)])[NAME]
-
-
-def scratch_floats(target: Target, row_bytes: int, groups: int) -> int:
-    """float32 of working memory that a thread needs for queries of some groups."""
-    return _copied_floats(target, row_bytes) + (groups + 1) * target.lanes
+    return functions((NAME, row_bytes, bits), target, make, [(NAME, 3)])[NAME]
 
 
-def _copied_floats(target: Target, row_bytes: int) -> int:
+def scratch_floats(target: Target, row_bytes: int, groups: int, bits: int = 8, longest: int = 0) -> int:
+    """float32 of working memory that a thread needs for queries of some groups, and the longest window's tokens."""
+    unpacked = longest * row_bytes * 2 // 4 if bits == nibbles.BITS else 0
+    return _copied_floats(target, row_bytes * 8 // bits) + (groups + 1) * target.lanes + unpacked
+
+
+def _copied_floats(target: Target, width: int) -> int:
     """float32 of the rows of a block, which the float32 arithmetic turns into numbers before it multiplies."""
-    return 0 if target.arithmetic.limit else max(tile.rows[0] for tile in target.tiles) * row_bytes
+    return 0 if target.arithmetic.limit else max(tile.rows[0] for tile in target.tiles) * width
 
 
 class Scan:
@@ -104,14 +109,18 @@ class Scan:
     Rows have 128 bytes in what is shown; other widths give other numbers.
     """
 
-    def __init__(self, function: ir.Function, target: Target, row_bytes: int) -> None:
+    def __init__(self, function: ir.Function, target: Target, row_bytes: int, bits: int = 8) -> None:
         self.b = b = ir.IRBuilder(function.append_basic_block("entry"))
         task, self.counter, self.scratch = function.args
-        self.arithmetic, self.lanes, self.row_bytes = target.arithmetic, target.lanes, row_bytes
-        self.tiles = target.matrix_tiles if amx.serves(target, row_bytes) else target.tiles
+        self.packed = bits == nibbles.BITS
+        self.lanes, self.row_bytes, width = target.lanes, row_bytes, row_bytes * 8 // bits
+        self.arithmetic = of_nibbles(target.arithmetic) if self.packed else target.arithmetic
+        self.tiles = target.matrix_tiles if amx.serves(target, width) else target.tiles
         self.task = TASK.read(b, task)
-        self.sums = at(b, self.scratch, F32, _copied_floats(target, row_bytes))
-        self.products = amx.products(b, target, row_bytes)
+        self.sums = at(b, self.scratch, F32, _copied_floats(target, width))
+        lanes = b.mul(b.add(self.task["groups"], i64(1)), i64(self.lanes))
+        self.rows = at(b, self.sums, F32, lanes) if self.packed else self.task["rows"]
+        self.products = amx.products(b, target, width, self.arithmetic)
         self.look_ahead = LookAhead(b, self.task["rows"], row_bytes)
         self.floats = vector(F32, self.lanes)
         self.totals = self.products.totals
@@ -147,6 +156,10 @@ class Scan:
         self.look_ahead.begin(start, end, load(b, self.task["starts"], I64, following))
         with b.if_else(b.icmp_signed("<", start, end)) as (some, none):
             with some:
+                if self.packed:
+                    rows = at(b, self.task["rows"], I8, b.mul(start, i64(self.row_bytes)))
+                    count, levels = b.sub(end, start), self.arithmetic.run > 1
+                    unpack(b, rows, count, self.row_bytes, self.rows, levels=levels)
                 group = Variable(b, I64)
                 group.set(i64(0))
                 for tile in self.tiles:
@@ -156,7 +169,10 @@ class Scan:
                         self._tile(tile, group.get(), start, end)
                         group.set(next_group)
                 with repeat(b, i64(0), self.task["queries"]) as query:
-                    store(b, self._sum(query), self._place(query, window))
+                    first = load(b, self.task["offsets"], I64, query)
+                    last = load(b, self.task["offsets"], I64, b.add(query, i64(1)))
+                    score = sum_of_lanes(b, self.sums, first, last, self.lanes)
+                    store(b, score, self._place(query, window))
             with none, repeat(b, i64(0), self.task["queries"]) as query:
                 store(b, ir.Constant(F32, float("-inf")), self._place(query, window))
 
@@ -192,7 +208,7 @@ class Scan:
             # The largest block that fits into the window and is needed, because a block of the next size would
             # leave rows over. It may begin at rows that are done already, so that it ends with the window: a
             # maximum does not mind a row that is taken twice.
-            body = partial(self._block, tile, group, best, end, row)
+            body = partial(self._block, tile, group, best, start, end, row)
             self._choose(tile.rows, left, length, body)
         for n, maximum in enumerate(best):
             lane = b.mul(b.add(group, i64(n)), i64(self.lanes))
@@ -222,7 +238,14 @@ class Scan:
                 self._choose(sizes[1:], left, length, body)
 
     def _block(
-        self, tile: Tile, group: ir.Value, best: list[Variable], end: ir.Value, row: Variable, count: int
+        self,
+        tile: Tile,
+        group: ir.Value,
+        best: list[Variable],
+        start: ir.Value,
+        end: ir.Value,
+        row: Variable,
+        count: int,
     ) -> None:
         """Raise the maxima of a tile's groups to `count` rows from `row` on, and move `row` on to the next.
 
@@ -236,11 +259,17 @@ class Scan:
         latest = b.sub(end, i64(count))
         here = row.get()
         first = b.select(b.icmp_signed("<", here, latest), here, latest)
-        self.raise_maxima(tile, group, best, first, count)
+        self.raise_maxima(tile, group, best, start, first, count)
         row.set(b.add(first, i64(count)))
 
     def raise_maxima(
-        self, tile: Tile, group: ir.Value, best: list[Variable], first: ir.Value, count: int
+        self,
+        tile: Tile,
+        group: ir.Value,
+        best: list[Variable],
+        start: ir.Value,
+        first: ir.Value,
+        count: int,
     ) -> None:
         """Raise the maxima of a tile's groups to `count` rows from `first` on.
 
@@ -252,8 +281,10 @@ class Scan:
             vmaxps          %ymm14, %ymm0, %ymm14       # the maxima so far are in ymm14
         """
         b = self.b
-        rows = at(b, self.task["rows"], I8, b.mul(first, i64(self.row_bytes)))
-        rows = self.arithmetic.prepare(b, rows, count, self.row_bytes, self.scratch)
+        width = self.products.row_bytes
+        number = b.sub(first, start) if self.packed else first  # those of one window are unpacked
+        rows = at(b, self.rows, I8, b.mul(number, i64(width)))
+        rows = self.arithmetic.prepare(b, rows, count, width, self.scratch)
         product = self._products(tile, group, rows, first, count)
         for n, maximum in enumerate(best):
             high = maximum.get()
@@ -285,34 +316,5 @@ class Scan:
             splits=max(1, min(4, 8 // (tile.groups * count))) if integers else 1,
             # float32 multiplies a copy of the rows, which is in the cache.
             ahead=(lambda distance: self.look_ahead.prefetch(b.add(place, distance))) if integers else None,
+            stored_bytes=self.row_bytes,
         )
-
-    def _sum(self, query: ir.Value) -> ir.Value:
-        """The score: the sum of a query's lanes, always in the same order, wherever in a pass the query lies.
-
-        Vectors of lanes are added up, those of other queries taken as 0; then halves until one is left (avx2)::
-
-            vpcmpgtd        %ymm2, %ymm1, %ymm1         # which of the 8 lanes are the query's?
-            vpand           (%r11,%r8,4), %ymm1, %ymm1
-            vaddps          %ymm1, %ymm0, %ymm0
-            addq            $8, %r8
-            vextractf128    $1, %ymm0, %xmm1            # after the loop: the upper half
-            vaddps          %xmm1, %xmm0, %xmm0         # to the lower one
-        """
-        b = self.b
-        first = load(b, self.task["offsets"], I64, query)
-        last = load(b, self.task["offsets"], I64, b.add(query, i64(1)))
-        total = Variable(b, self.floats)
-        total.set(constant(F32, 0.0, self.lanes))
-        places = ir.Constant(vector(I32, self.lanes), list(range(self.lanes)))
-        with repeat(b, first, last, self.lanes) as lane:
-            values = load(b, self.sums, F32, lane, self.floats)
-            left = splat(b, b.trunc(b.sub(last, lane), I32), self.lanes)
-            kept = b.select(b.icmp_signed("<", places, left), values, constant(F32, 0.0, self.lanes))
-            total.set(b.fadd(total.get(), kept))
-        values, width = total.get(), self.lanes
-        while width > 1:
-            width //= 2
-            low, high = (ir.Constant(vector(I32, width), list(range(n, n + width))) for n in (0, width))
-            values = b.fadd(b.shuffle_vector(values, values, low), b.shuffle_vector(values, values, high))
-        return b.extract_element(values, ir.Constant(I32, 0))

@@ -93,11 +93,13 @@ def are_kept(connection: Connection) -> bool:
     )
 
 
-def read(connection: Connection, tokens: Iterable[int]) -> dict[int, int] | None:
+def read(connection: Connection, tokens: Iterable[int], documents: int) -> dict[int, int] | None:
     """In how many documents each token occurs; None where they are not counted.
 
+    Args:
+        documents: how many there are.
     Raises:
-        CorruptStoreError: a count is none.
+        CorruptStoreError: a count is none, or more than there are documents.
     """
     if not are_kept(connection):
         return None
@@ -106,9 +108,9 @@ def read(connection: Connection, tokens: Iterable[int]) -> dict[int, int] | None
         [json.dumps(sorted(set(tokens)))],
     )
     for token, count in found:
-        if type(count) is not int or count < 1:
+        if type(count) is not int or not 1 <= count <= documents:
             raise CorruptStoreError(
-                f"token {token!r} is counted in {count!r} documents: the catalogue is damaged. {CURE}"
+                f"token {token!r} is counted in {count!r} of {documents} documents: the catalogue is damaged. {CURE}"
             )
     return dict(found)
 

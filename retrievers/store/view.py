@@ -203,8 +203,12 @@ class View:
         return found
 
     def token_counts(self, tokens: Iterable[int]) -> dict[int, int] | None:
-        """In how many documents each token occurs; None where the collection does not count them."""
-        return token_counts.read(self._sound(), tokens)
+        """In how many documents each token occurs; None where the collection does not count them.
+
+        Raises:
+            CorruptStoreError: a count is damaged.
+        """
+        return token_counts.read(self._sound(), tokens, len(self))
 
     def word_scores(self, question: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """BM25 of the windows that have a word of a question (bm25.scores).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -100,6 +101,18 @@ def test_info_verify_and_compact(index):
     assert "offline/minilm" in call("info", index).stdout
     assert "sound" in call("verify", index).stdout
     assert "bytes given back" in call("compact", index).stdout
+
+
+def test_words_and_tokens_are_counted_when_asked(index):
+    assert "no index of words" in call("search", index, "sky", "--words", "1", code=1).stderr
+    said = call("index-words", index, "--tokenizer", "porter", "--weight", "0.25").stdout
+    assert re.fullmatch(r"\d documents by their words \(porter\), \d+ bytes\n", said)
+    [hit] = call("search", index, "scattering", "--words", "1", "--json").stdout.splitlines()
+    assert json.loads(hit)["metadata"]["path"] == "sky.html"
+    assert "'porter'" in call("index-words", index, "--tokenizer", "stems", code=1).stderr
+    assert re.search(r"words weight\s+0\.25", call("info", index).stdout)
+    assert re.fullmatch(r"\d documents by their tokens, \d+ bytes\n", call("count-tokens", index).stdout)
+    assert "sound" in call("verify", index).stdout
 
 
 def test_verify_returns_1_for_a_damaged_collection(tmp_path):

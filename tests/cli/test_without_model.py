@@ -26,6 +26,7 @@ COMMANDS = (
     "delete index other",
     "compact index",
     "optimize index",
+    "index-words index --tokenizer porter",
     "backup index copy",
     "models",
 )

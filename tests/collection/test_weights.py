@@ -167,7 +167,12 @@ def test_damaged_counts_are_said(tmp_path):
         problems = {damage.problem.split(".")[0]: damage.ids for damage in collection.verify()}
         assert problems["the tokens of the document do not fit their checksum"] == ("b",)
         assert "the counts of tokens are not those of the documents" in problems
-        with pytest.raises(CorruptStoreError, match="counted in 0 documents"):
+        with pytest.raises(CorruptStoreError, match="counted in 0 of 5 documents"):
+            collection.search(QUESTION)
+        with sqlite3.connect(tmp_path / "c" / "catalog.sqlite") as sql:
+            sql.execute("UPDATE token_counts SET documents = 6")
+        sql.close()
+        with pytest.raises(CorruptStoreError, match="counted in 6 of 5 documents"):
             collection.search(QUESTION)
         assert collection.delete(["b"]) == 1
         collection.count_tokens(show_progress=False)

@@ -15,11 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrievers.collection import Collection
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.encoder.batching import PADDING, batches, buffered
 from retrievers.encoder.identity import compare
-from retrievers.encoder.offline import minilm, packages
-from retrievers.errors import InvalidInputError, InvalidTypeError, MissingExtraError, ModelNotFoundError
+from retrievers.encoder.offline import packages
+from retrievers.encoder.offline.minilm import SHA256
+from retrievers.errors import (
+    InvalidInputError,
+    InvalidTypeError,
+    MissingExtraError,
+    ModelMismatchError,
+    ModelNotFoundError,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TEXTS = [
@@ -328,20 +336,38 @@ def test_an_offline_model_is_not_silently_run_on_another_backend():
 
 
 def test_an_offline_model_that_was_saved_gives_the_same_rows(tmp_path):
-    LateInteractionEncoder("offline/minilm", precision="float32").model.save_pretrained(str(tmp_path))
+    unmixed = LateInteractionEncoder("offline/minilm", precision="float32", mean_weight=0)
+    unmixed.model.save_pretrained(str(tmp_path))
     texts = ["The sky is blue.", "Bread needs flour, water and salt."]
     saved, offline = (
-        LateInteractionEncoder(name, precision="float32") for name in (str(tmp_path), "offline/minilm")
+        LateInteractionEncoder(name, precision="float32", mean_weight=0.25, query_weights=["length"])
+        for name in (str(tmp_path), "offline/minilm")
     )
     for mine, theirs in zip(saved.encode_documents(texts), offline.encode_documents(texts), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
+    for mine, theirs in zip(saved.encode_queries(texts), offline.encode_queries(texts), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+
+def test_minilm_mixes_and_weighs_unless_a_collection_or_a_user_says_otherwise(tmp_path, minilm):
+    plain = LateInteractionEncoder("offline/minilm", mean_weight=0, query_weights=[])
+    assert minilm.fingerprint["options"]["mean_weight"] == 0.25
+    assert minilm.query_weights == ("length", "idf")
+    with Collection(tmp_path / "c", plain) as collection:  # as one of before the options was made
+        collection.add(["Paris is the capital of France.", "Tea is a drink."], ids=["a", "b"])
+        before = collection.search("French capital")
+    with Collection(tmp_path / "c") as collection:
+        assert collection.search("French capital") == before
+        assert collection.encoder.query_weights == ()
+    with pytest.raises(ModelMismatchError, match=r"0 became 0\.25.*minilm', mean_weight=0\)"):
+        Collection(tmp_path / "c", minilm)
 
 
 def test_weights_that_were_not_tested_are_refused(tmp_path):
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"other")
     with pytest.raises(ModelNotFoundError, match="was tested"):
-        packages.checked_sha256(file, minilm.SHA256)
+        packages.checked_sha256(file, SHA256)
 
 
 def test_loading_and_encoding_say_nothing():

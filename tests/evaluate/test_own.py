@@ -95,6 +95,25 @@ def test_a_setting_scores_as_a_collection_that_was_made_with_it(collection, ques
                 )
 
 
+def test_a_setting_with_words_ranks_as_a_search_with_words(collection, questions):
+    asked, relevant = read_questions(questions)
+    with Collection(None, collection.encoder, words="porter") as worded:
+        worded.add(list(TEXTS.values()), ids=list(TEXTS), show_progress=False)
+        shares = [one.words for one in possible(worded)]
+        assert set(shares) == {0.0, 0.1, 0.25}
+        tried = [Setting(words=0.1), Setting(words=0.6)]
+        for setting, measured in measure_settings(worded, asked, relevant, tried).items():
+            for question, ranked in zip(asked.values(), measured.ranked, strict=True):
+                hits = worded.search(question, words=setting.words)
+                assert [name for name, _ in ranked] == [hit.id for hit in hits]
+                assert [score for _, score in ranked] == pytest.approx([hit.normalized_score for hit in hits])
+        worded.index_words(words_weight=0.3)
+        report = evaluate_own(worded, asked, relevant, settings=[PLAIN], baselines=[])
+        assert [name for name, _, _ in report.rows] == ["plain", "words=0.3"]
+        assert report.present == Setting(words=0.3)
+    assert {one.words for one in possible(collection)} == {0.0}
+
+
 def test_what_the_rows_do_not_allow_is_left_out(collection, tmp_path):
     assert MIXED in possible(collection)
     with Collection(tmp_path / "mixed", encoder(mean_weight=0.25)) as mixed:

@@ -31,6 +31,7 @@ from retrievers import Collection
 from retrievers.errors import RetrieversError
 from retrievers.store.documents import extras_checksum, text_checksum
 from retrievers.store.snapshot import WINDOW
+from retrievers.store.token_counts import ids_checksum, packed
 from retrievers.types import Document
 from tests.fuzz.children import in_children
 
@@ -104,13 +105,14 @@ FILTERS: tuple[dict[str, Any], ...] = (
 
 def build(directory: Path) -> list[Path]:
     """Sound collections: one plain, one with codes and dead rows, one compacted."""
-    from tests.fuzz.mutate import ENCODER
+    from tests.fuzz.mutate import ENCODER, WEIGHING
 
     paths = []
     for name in ("plain", "optimized", "compacted"):
         rng = random.Random(name)
         words = None if name == "plain" else "unicode61"
-        collection = Collection(directory / name, ENCODER, indexed=["n"], words=words)
+        encoder = ENCODER if name == "plain" else WEIGHING  # which counts the tokens of the documents
+        collection = Collection(directory / name, encoder, indexed=["n"], words=words)
         for batch in range(4):
             documents = []
             for number in range(7):
@@ -460,10 +462,29 @@ def index_of_words(catalogue: Catalogue) -> Damage:
     return Damage(f"{table}.{column} = {new[:40] if isinstance(new, (bytes, str)) else new!r}")
 
 
+def counts_of_tokens(catalogue: Catalogue) -> Damage:
+    """The tokens of a document, with their checksum, or how often one is counted: only weights by idf read it."""
+    rng = catalogue.rng
+    if not catalogue.rows("SELECT 1 FROM token_ids"):
+        return texts(catalogue)
+    if rng.random() < 0.5:
+        token, count = rng.choice(catalogue.rows("SELECT token, documents FROM token_counts"))
+        column = rng.choice(["documents", "documents", "token"])
+        new = odd(rng, {"token": token, "documents": count}[column])
+        catalogue.rows(f"UPDATE OR IGNORE token_counts SET {column} = ? WHERE token = ?", new, token)
+        return Damage(f"token_counts.{column} of {token} = {new!r}")
+    key, name = catalogue.document()
+    blob = rng.choice([b"", b"\xff" * 9, b"\x80", packed(range(rng.randrange(99))), rng.randbytes(7)])
+    values = (blob, ids_checksum(name, blob), key)
+    catalogue.rows("UPDATE token_ids SET ids = ?, checksum = ? WHERE key = ?", *values)
+    return Damage(f"token_ids of {name} = {blob!r}")
+
+
 KINDS: tuple[Callable[[Catalogue], Damage], ...] = (
     texts,
     index_of_words,
     index_of_words,
+    counts_of_tokens,
     metadata,
     metadata,
     metadata_and_fields,
@@ -582,7 +603,7 @@ class Round:
             hits = self.ask("filtered search", lambda one, f=filter: search(one, f))
             for one in (hit for some in (hits or {}).values() for hit in some):
                 assert one[0] not in self.untouched or keeps(filter, self.sound[one[0]]), f"{filter}: {one}"
-        for name in ("info", "verify", "get", "explain", "words"):
+        for name in ("info", "verify", "get", "explain", "words", "weighted"):
             self.ask(f"whole {name}", CALLS[name])
         return found is not None
 
@@ -606,7 +627,7 @@ class Round:
             if key not in gone and key not in OWN.get(name, ()):
                 assert after.get(key) == before[key], f"{name} changed {key}"
         if answer is None:
-            assert after == before or name in ("optimize", "compact", "index words"), (
+            assert after == before or name in ("optimize", "compact", "index words", "count tokens"), (
                 f"{name} was refused and changed something"
             )
         if readable:
@@ -620,6 +641,18 @@ def keeps(filter: dict[str, Any], stored: tuple[str, str, str | None]) -> bool:
     return bool(parse(filter).matches(json.loads(stored[1])))
 
 
+def weighted(collection: Collection) -> bool:
+    """A search with weights by idf: its scores are numbers."""
+    from tests.fuzz.mutate import WEIGHING
+
+    with Collection(collection.path, WEIGHING, timeout=1) as weighing:
+        for query in QUERIES:
+            for hit in weighing.search(query, k=100):
+                assert np.isfinite(hit.score)
+                assert 0 <= hit.normalized_score <= 1
+    return True
+
+
 def explain(collection: Collection) -> None:
     for hit in collection.search("sun moon", k=100):
         collection.explain("sun moon", hit)
@@ -630,6 +663,7 @@ CALLS: dict[str, Callable[[Collection], Any]] = {
     "verify": lambda one: one.verify(),
     "get": lambda one: one.get(),
     "explain": explain,
+    "weighted": weighted,
     "words": lambda one: [one.search(query, k=100, words=0.5, passages=1) for query in QUERIES],
 }
 CHANGES: dict[str, Callable[[Collection], Any]] = {
@@ -641,6 +675,7 @@ CHANGES: dict[str, Callable[[Collection], Any]] = {
     ),
     "compact": lambda one: one.compact() or True,
     "index words": lambda one: one.index_words() or True,
+    "count tokens": lambda one: one.count_tokens(show_progress=False) or True,
     "optimize": lambda one: one.optimize(show_progress=False) or True,
 }
 OWN = {"add": ["d1"], "update": ["d3"]}

@@ -9,6 +9,7 @@ must be the one that the sound collection gives, all of them, or an error of thi
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import shutil
@@ -25,6 +26,7 @@ from retrievers.testing import HashingEncoder
 from tests.fuzz.children import in_children
 
 ENCODER = HashingEncoder(dim=8, document_length=5)
+WEIGHING = HashingEncoder(dim=8, document_length=5, query_weights=("length", "idf"))
 WORDS = ["sun", "moon", "star", "sky", "sea", "river", "stone", "tree", "hill", "rain"]
 QUERIES = ("sun moon", "tree river sky")
 FILTERS = (None, {"n": {"$gte": 5}}, {"lang": "en"}, {"tags": {"$contains": 1}})
@@ -38,7 +40,8 @@ def build(directory: Path) -> list[Path]:
         rng = random.Random(name)
         path = directory / name
         words = None if name == "plain" else "porter"
-        collection = Collection(path, ENCODER, indexed=["n"], words=words)
+        encoder = ENCODER if name == "plain" else WEIGHING  # which counts the tokens of the documents
+        collection = Collection(path, encoder, indexed=["n"], words=words)
         for batch in range(0 if name == "empty" else 4):
             keys = [f"d{batch * 5 + n}" for n in range(7)]
             texts = [" ".join(rng.choices(WORDS, k=rng.randrange(14))) for _ in keys]
@@ -86,6 +89,19 @@ def ask_words(path: Path) -> None:
         collection.close()
 
 
+def ask_weighted(path: Path) -> None:
+    """A search with weights by idf, whose counts have no checksum to go by: a hit is a document as it is stored."""
+    collection = Collection(path, WEIGHING, timeout=1)
+    try:
+        for query in QUERIES:
+            hits = collection.search(query, k=100)
+            stored = {one.id: one.text for one in collection.get([str(hit.id) for hit in hits])}
+            assert all(stored[hit.id] == hit.text and math.isfinite(hit.score) for hit in hits)
+            assert all(0 <= hit.normalized_score <= 1 for hit in hits)
+    finally:
+        collection.close()
+
+
 def care(path: Path) -> None:
     """What repairs: verify and info must not fail in another way than readers do."""
     collection = Collection(path, ENCODER, timeout=1)
@@ -105,6 +121,7 @@ def write(path: Path) -> None:
         collection.delete(["d2"])
         collection.compact()
         collection.index_words()
+        collection.count_tokens(show_progress=False)
     finally:
         collection.close()
 
@@ -186,6 +203,8 @@ COLUMNS = (
     *(("words_config", name) for name in ["k", "v"]),
     *(("word_rows", name) for name in ["key", "first", "spans", "checksum"]),
     *(("word_index", name) for name in ["tokenizer", "weight", "last"]),
+    *(("token_ids", name) for name in ["key", "ids", "checksum"]),
+    *(("token_counts", name) for name in ["token", "documents", "documents"]),
 )
 SCHEMAS = (
     "CREATE TRIGGER t AFTER UPDATE ON state BEGIN DELETE FROM documents; END",
@@ -293,6 +312,7 @@ def rounds(sound: list[Path], directory: Path, seeds: range) -> Counter[str]:
             answers = attempt(lambda p=path: use(p), counts, "search")
             assert answers is None or right(answers, expected[source]) or _created_anew(path), "wrong hits"
             attempt(lambda p=path: ask_words(p), counts, "words")
+            attempt(lambda p=path: ask_weighted(p), counts, "weighted")
             attempt(lambda p=path: care(p), counts, "verify")
             if seed % 3 == 0:
                 attempt(lambda p=path: write(p), counts, "write")

@@ -8,7 +8,7 @@ import numpy as np
 import unicorn
 from unicorn import arm64_const as register
 
-from retrievers.kernels import compile, scan
+from retrievers.kernels import compile, nibbles, scan
 from retrievers.kernels.pack import pack
 
 TRIPLE = "aarch64-unknown-linux-gnu"
@@ -16,15 +16,16 @@ CODE, DATA, STACK, BACK = 0x10000000, 0x20000000, 0x30000000, 0x40000000
 MEGABYTE = 1 << 20
 
 
-def maxsim(rows, scales, starts, ends, queries, target):
+def maxsim(rows, scales, starts, ends, queries, target, bits=8):
     """retrievers.kernels.maxsim.maxsim, on the emulated processor."""
     arithmetic, row_bytes = target.arithmetic, rows.shape[1]
+    queries = [nibbles.turned(query) for query in queries] if bits == nibbles.BITS else queries
     machine = compile.target_machine(target, TRIPLE)
-    unit = scan.module(target, row_bytes, TRIPLE)
+    unit = scan.module(target, row_bytes, TRIPLE, bits)
     code, entry = link(machine.emit_object(compile.optimised(unit, machine)))
     packed = pack(
         queries,
-        row_bytes=row_bytes,
+        row_bytes=row_bytes * 8 // bits,
         lanes=target.lanes,
         step=arithmetic.step,
         limit=arithmetic.limit,
@@ -62,7 +63,8 @@ def maxsim(rows, scales, starts, ends, queries, target):
     assert given.keys() == scan.TASK.fields.keys()
     places = {name: put(value) for name, value in given.items() if isinstance(value, np.ndarray)}
     task = np.array([places.get(name, given[name]) for name in scan.TASK.fields], np.int64)
-    floats = scan.scratch_floats(target, row_bytes, packed.groups)
+    longest = int((ends - starts).max())
+    floats = scan.scratch_floats(target, row_bytes, packed.groups, bits, longest)
     arguments = [put(task), put(np.zeros(1, np.int64)), put(np.zeros(floats, np.float32))]
     emulator.reg_write(register.UC_ARM64_REG_CPACR_EL1, 3 << 20)  # vector registers may be used
     emulator.reg_write(register.UC_ARM64_REG_SP, STACK + MEGABYTE - 4096)

@@ -30,25 +30,27 @@ def unit(matrix):
     return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
 
-def make_case(seed, dim, lengths, query_lengths, gaps=0):
+def make_case(seed, dim, lengths, query_lengths, gaps=0, bits=8):
     """Windows of the given lengths with up to `gaps` rows between them, in random order."""
     rng = np.random.default_rng(seed)
     lengths = np.array(lengths, np.int64)
     ends = np.cumsum(lengths + rng.integers(0, gaps + 1, len(lengths)))
     order = rng.permutation(len(lengths))
     tokens = int(ends.max(initial=0)) + 1
-    rows, scales = quantize(unit(rng.standard_normal((tokens, dim))))
+    rows, scales = quantize(unit(rng.standard_normal((tokens, dim))), bits)
     queries = [
         unit(rng.standard_normal((n, dim))) if n else np.zeros((0, dim), np.float32) for n in query_lengths
     ]
     return Case(rows, scales, (ends - lengths)[order], ends[order], queries)
 
 
-cases = st.builds(
-    make_case,
-    seed=st.integers(0, 2**32 - 1),
-    dim=st.sampled_from(DIMS),
-    lengths=st.lists(st.integers(0, 70), max_size=25),
-    query_lengths=st.lists(st.integers(0, 70), max_size=4),
-    gaps=st.integers(0, 9),
+of_any_width = {
+    "seed": st.integers(0, 2**32 - 1),
+    "lengths": st.lists(st.integers(0, 70), max_size=25),
+    "query_lengths": st.lists(st.integers(0, 70), max_size=4),
+    "gaps": st.integers(0, 9),
+}
+cases = st.builds(make_case, dim=st.sampled_from(DIMS), **of_any_width)
+cases_of_4_bits = st.builds(
+    make_case, dim=st.sampled_from((4, 20, 128, 384)), bits=st.just(4), **of_any_width
 )

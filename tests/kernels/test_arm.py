@@ -10,17 +10,17 @@ pytest.importorskip("unicorn", reason="an Arm processor is emulated by pip insta
 
 
 @pytest.mark.parametrize("name", ["sdot", "portable"])
-@pytest.mark.parametrize("dim", [6, 20, 48, 128])
-def test_an_arm_processor_gives_what_numpy_gives(name, dim):
+@pytest.mark.parametrize(("dim", "bits"), [(6, 8), (20, 8), (48, 8), (128, 8), (20, 4), (128, 4)])
+def test_an_arm_processor_gives_what_numpy_gives(name, dim, bits):
     from tests.kernels import arm
 
     case = make_case(
-        seed=dim, dim=dim, lengths=[0, 1, 2, 3, 5, 7, 11, 40, 0, 23], query_lengths=[3, 0, 14, 33]
+        seed=dim, dim=dim, lengths=[0, 1, 2, 3, 5, 7, 11, 40, 0, 23], query_lengths=[3, 0, 14, 33], bits=bits
     )
     target = targets.TARGETS[name]
-    rounded = [reference.rounded(query, target.arithmetic.limit) for query in case.queries]
-    expected = reference.maxsim(case.rows, case.scales, case.starts, case.ends, rounded)
-    np.testing.assert_allclose(arm.maxsim(*case, target), expected, rtol=1e-5, atol=1e-5)
+    rounded = [reference.rounded(query, target.arithmetic.limit, bits) for query in case.queries]
+    expected = reference.maxsim(case.rows, case.scales, case.starts, case.ends, rounded, bits)
+    np.testing.assert_allclose(arm.maxsim(*case, target, bits), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("row", [1, 255])

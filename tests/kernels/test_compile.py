@@ -97,10 +97,14 @@ def test_another_stored_form_of_rows_has_code_of_its_own(
     came_from_disk()
     with monkeypatch.context() as another:
         another.setattr(rows, constant, value)
-        compile.functions(("scan", 20), TARGET, lambda triple: scan.module(TARGET, 20, triple), [("scan", 3)])
+        compile.functions(
+            ("scan", 20, 8), TARGET, lambda triple: scan.module(TARGET, 20, triple), [("scan", 3)]
+        )
         assert len(list(directory.iterdir())) == 1  # this process has it
         another.setattr(compile, "_loaded", {})
-        compile.functions(("scan", 20), TARGET, lambda triple: scan.module(TARGET, 20, triple), [("scan", 3)])
+        compile.functions(
+            ("scan", 20, 8), TARGET, lambda triple: scan.module(TARGET, 20, triple), [("scan", 3)]
+        )
     assert len(list(directory.iterdir())) == 2
 
 

@@ -14,15 +14,23 @@ from retrievers.kernels import centroid_scan, codes, compile, scan, targets
 FOLDER = Path(kernels.__file__).parent
 SHOWN = re.compile(r"\((\w+)(?:,\s(\w+))?\)::\n\n((?:(?: {4}.*)?(?:\n|$))+)")
 ARCHITECTURES = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
-GENERATORS = ("ir", "task", "arithmetic", "products", "amx", "look_ahead", "scan", "centroid_scan", "codes")
+GENERATORS = (
+    *("ir", "task", "arithmetic", "narrow", "products", "amx", "look_ahead", "unpack", "lanes", "scan"),
+    *("centroid_scan", "codes"),
+)
 
 
 @cache
 def instructions(name, architecture):
-    """The different instructions of all kernels of a target, for rows of 128 bytes."""
+    """The different instructions of all kernels of a target, for rows of 128 numbers of 8 and of 4 bits."""
     target = targets.TARGETS[name]
     triple = ARCHITECTURES[architecture or target.architecture]
-    makes = (partial(scan.module, target, 128), partial(centroid_scan.module, target, 128), codes.module)
+    makes = (
+        partial(scan.module, target, 128),
+        partial(scan.module, target, 64, bits=4),
+        partial(centroid_scan.module, target, 128),
+        codes.module,
+    )
     return {shape(line) for make in makes for line in compile.assembler(make, target, triple).splitlines()}
 
 

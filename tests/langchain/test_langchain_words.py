@@ -71,6 +71,23 @@ def test_the_retriever_has_them_as_fields_and_for_a_call(worded):
         LateInteractionRetriever(collection=worded.collection, words=1.5)
 
 
+def test_their_ensemble_fuses_the_store_with_their_bm25(worded, planets):
+    bm25 = pytest.importorskip("langchain_community.retrievers", reason="needs langchain-community")
+    pytest.importorskip("rank_bm25", reason="needs rank_bm25")
+    from langchain_classic.retrievers import EnsembleRetriever
+
+    ours = worded.as_retriever(search_kwargs={"k": 2})
+    theirs = bm25.BM25Retriever.from_documents(planets, k=2)
+    both = EnsembleRetriever(retrievers=[ours, theirs], weights=[0.5, 0.5])
+    found = both.invoke(QUESTION)
+    assert set(ids(found)) == {*ids(ours.invoke(QUESTION)), *ids(theirs.invoke(QUESTION))}
+    assert len(ids(found)) == len(set(ids(found)))  # what both find is one document
+    words = EnsembleRetriever(
+        retrievers=[ours, worded.as_retriever(search_kwargs={"k": 2, "words": 1.0})], weights=[0.2, 0.8]
+    )
+    assert ids(words.invoke("storms"))[0] == "jupiter"
+
+
 def test_unknown_options_and_missing_words_are_named(worded, store):
     for call in (
         worded.similarity_search,

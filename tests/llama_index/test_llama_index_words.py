@@ -2,9 +2,10 @@
 
 import pytest
 from llama_index.core import StorageContext
+from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import HierarchicalNodeParser, SentenceSplitter, get_leaf_nodes
 from llama_index.core.postprocessor import PrevNextNodePostprocessor
-from llama_index.core.retrievers import AutoMergingRetriever
+from llama_index.core.retrievers import AutoMergingRetriever, QueryFusionRetriever
 from llama_index.core.schema import Document, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
@@ -110,7 +111,7 @@ def test_the_nodes_of_a_directory_are_a_docstore(tmp_path, documents):
     index = LateInteractionIndex(path=path, encoder=encoder)
     nodes = {node.node_id: node for node in index.vector_store.get_nodes()}
     assert len(nodes) > 3
-    assert index.docstore.docs == nodes  # what BM25Retriever.from_defaults(index=index) reads
+    assert index.docstore.docs == nodes
     first = next(node for node in nodes.values() if node.next_node is not None and node.prev_node is None)
     following = PrevNextNodePostprocessor(docstore=index.docstore, num_nodes=1, mode="next")
     retriever = index.as_retriever(similarity_top_k=1, node_ids=[first.node_id])
@@ -126,6 +127,24 @@ def test_the_nodes_of_a_directory_are_a_docstore(tmp_path, documents):
     assert index.docstore.get_document("beside").text == "x"
     assert len(index.collection) == before
     index.storage_context.persist(tmp_path / "storage")
+
+
+def test_their_bm25_retriever_finds_the_nodes_of_an_index_and_fuses_with_ours(tmp_path):
+    bm25 = pytest.importorskip("llama_index.retrievers.bm25", reason="needs llama-index-retrievers-bm25")
+    nodes = [TextNode(id_=key, text=text) for key, text in TEXTS.items()]
+    LateInteractionIndex(nodes, path=tmp_path / "index", encoder=HashingEncoder())
+    index = LateInteractionIndex(path=tmp_path / "index", encoder=HashingEncoder())
+    by_words = bm25.BM25Retriever.from_defaults(index=index, similarity_top_k=2)
+    assert by_words.retrieve("AX4711")[0].node_id == "dog"
+    fused = QueryFusionRetriever(
+        [index.as_retriever(similarity_top_k=2), by_words],
+        llm=MockLLM(),
+        num_queries=1,
+        mode="reciprocal_rerank",
+        use_async=False,
+        similarity_top_k=2,
+    )
+    assert fused.retrieve("The dog AX4711 barks")[0].node_id == "dog"
 
 
 async def test_parents_that_are_beside_the_leaves_are_found(tmp_path):

@@ -15,6 +15,9 @@ from retrievers.encoder.offline.source import SHA256, WEIGHTS
 # What the model was trained to see in front of a text.
 PROMPTS = {"query": "query: ", "document": "passage: "}
 MARKERS = ("<s>", "</s>")
+MEAN_WEIGHT = 0.0
+QUERY_WEIGHTS: tuple[str, ...] = ()
+"""What this model retrieves best with across languages, see benchmarks/results/quality.md."""
 
 
 def multilingual() -> OfflineModel:
@@ -39,7 +42,7 @@ def multilingual() -> OfflineModel:
     bert = Bert(directory, add_pooling_layer=False)  # the checkpoint has none: it would be random
     skipped = [piece for piece in bert.tokenizer.get_vocab() if is_punctuation(piece)]
     parts = [bert, RowMask(bert.tokenizer, [*MARKERS, *skipped], PROMPTS), UnitRows(LENGTHS)]
-    return OfflineModel(BertStack(parts, PROMPTS, library), weights)
+    return OfflineModel(BertStack(parts, PROMPTS, library), weights, MEAN_WEIGHT, QUERY_WEIGHTS)
 
 
 def is_punctuation(piece: str) -> bool:

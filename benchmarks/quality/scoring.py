@@ -1,0 +1,117 @@
+"""MaxSim of every question and document by every setting, from rows that were encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.quality.encodings import Encoded
+from retrievers.evaluate.settings import with_mean
+from retrievers.kernels.rows import dequantize, quantize
+from retrievers.types import TokenMatrix
+
+WEIGHTS = {"": (), "length": ("length",), "idf": ("idf",), "length-idf": ("length", "idf")}
+"""How a file calls what weighs a question's rows → the names in query_weights."""
+
+DOCUMENT_ROWS, QUESTION_ROWS = 8192, 2048  # of one product: what stays in the memory at once
+
+Scores = NDArray[np.float32]
+"""float32, (questions, documents)."""
+
+
+def scored(
+    questions: Encoded, windows: Encoded, owners: NDArray[np.int64], mean_weight: float, kept: Path
+) -> dict[tuple[str, ...], Scores]:
+    """MaxSim of each question and document, a document's being that of its best window, for each of WEIGHTS.
+
+    It is what exact search of a collection gives: rows of documents are mixed, then rounded to 8 bits; rows of
+    questions are mixed and weighted, the weights having the mean 1.
+
+    Args:
+        questions, windows: as the model made them.
+        owners: int64, (windows,): place of each window's document, ascending.
+        mean_weight: of LateInteractionEncoder.
+        kept: a directory that keeps what was computed.
+    """
+    paths = {name: kept / f"scores-{mean_weight:g}-{name or 'plain'}.npy" for name in WEIGHTS}
+    if not all(path.is_file() for path in paths.values()):
+        kept.mkdir(parents=True, exist_ok=True)
+        firsts = np.unique(owners, return_index=True)[1]
+        for name, found in _scored(questions, windows, owners, mean_weight).items():
+            unfinished = paths[name].with_suffix(".part")
+            with unfinished.open("wb") as file:
+                np.save(file, np.maximum.reduceat(found, firsts, axis=1))
+            unfinished.rename(paths[name])
+    return {WEIGHTS[name]: np.load(path, allow_pickle=False) for name, path in paths.items()}
+
+
+def question_weights(questions: Encoded, windows: Encoded, owners: NDArray[np.int64]) -> dict[str, Scores]:
+    """The weight of each question's row, float32, (rows,), for each of WEIGHTS: mean 1 over a question."""
+    rare = np.sqrt(_idf(windows, owners))[questions.tokens]
+    made = {}
+    for name, parts in WEIGHTS.items():
+        weights = np.ones(len(questions.tokens), np.float64)
+        if "length" in parts:
+            weights = weights * questions.lengths
+        if "idf" in parts:
+            weights = weights * rare
+        for start, end in zip(questions.starts, questions.ends, strict=True):
+            weights[start:end] /= max(float(weights[start:end].mean()), 1e-12) if end > start else 1
+        made[name] = weights.astype(np.float32)
+    return made
+
+
+def _idf(windows: Encoded, owners: NDArray[np.int64]) -> NDArray[np.float64]:
+    """log(1 + (n - d + ½) / (d + ½)) of each number of a token, where d of the n documents have it."""
+    size = 1 << 18  # above every vocabulary here
+    mine = np.repeat(owners, windows.ends - windows.starts)
+    pairs = np.unique(mine * size + windows.tokens)
+    counts = np.bincount(pairs % size, minlength=size)
+    number = int(owners[-1]) + 1
+    found: NDArray[np.float64] = np.log1p((number - counts + 0.5) / (counts + 0.5))
+    return found
+
+
+def _scored(
+    questions: Encoded, windows: Encoded, owners: NDArray[np.int64], mean_weight: float
+) -> Mapping[str, Scores]:
+    """The same for each window, float32, (questions, windows); -inf where one of the two has no rows."""
+    import torch
+
+    weights = question_weights(questions, windows, owners)
+    asked = np.concatenate([with_mean(part, mean_weight) for part in _texts(questions)])
+    sums = {name: np.full((len(questions), len(windows)), -np.inf, np.float32) for name in WEIGHTS}
+    parts = list(_chunks(questions, QUESTION_ROWS))
+    for some in _chunks(windows, DOCUMENT_ROWS):
+        stored = [_stored(windows.rows[windows.starts[one] : windows.ends[one]], mean_weight) for one in some]
+        rows = torch.from_numpy(np.concatenate(stored))
+        firsts = windows.starts[some] - windows.starts[some[0]]
+        for part in parts:
+            low, high = questions.starts[part[0]], questions.ends[part[-1]]
+            similarity = (
+                rows @ torch.from_numpy(asked[low:high]).T
+            ).numpy()  # (document rows, question rows)
+            best = np.maximum.reduceat(similarity, firsts, axis=0)  # (windows, question rows)
+            for name, every in sums.items():
+                weighted = best * weights[name][low:high]
+                every[np.ix_(part, some)] = np.add.reduceat(weighted, questions.starts[part] - low, axis=1).T
+    return sums
+
+
+def _chunks(encoded: Encoded, most: int) -> Iterator[NDArray[np.int64]]:
+    """Places of texts that have about so many rows together, in order, without texts that have none."""
+    filled = np.flatnonzero(encoded.ends > encoded.starts)
+    yield from np.split(filled, np.flatnonzero(np.diff(encoded.starts[filled] // most)) + 1)
+
+
+def _texts(encoded: Encoded) -> Iterator[TokenMatrix]:
+    for start, end in zip(encoded.starts, encoded.ends, strict=True):
+        yield encoded.rows[start:end].astype(np.float32)
+
+
+def _stored(rows: NDArray[np.float16], mean_weight: float) -> TokenMatrix:
+    """Rows of a window as a collection stores them, float32 again."""
+    return dequantize(*quantize(with_mean(rows.astype(np.float32), mean_weight)), rows.shape[1])
