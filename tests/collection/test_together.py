@@ -88,7 +88,15 @@ def test_questions_that_wait_are_scanned_together_and_find_what_each_finds_alone
 
 
 def test_only_questions_that_ask_alike_share_a_scan(collection, busy, scans):
-    ways = [{}, {"k": 3}, {"filter": {"n": 1}}, {"filter": {"n": True}}, {"ids": ["a"]}, {"exact": True}]
+    ways = [
+        {},
+        {"k": 3},
+        {"filter": {"n": 1}},
+        {"filter": {"n": True}},
+        {"ids": ["a"]},
+        {"ids": []},
+        {"exact": True},
+    ]
     with ThreadPoolExecutor(2 * len(ways)) as pool:
         asked = [pool.submit(collection.search, "apple", **way) for way in ways + ways]
         wait_for(len(asked))
