@@ -71,7 +71,8 @@ def _serve(key: tuple[object, bool], encode: Encode, threads: int) -> None:
         torch.set_num_threads(threads)
     places = cores() if key[1] else 1
     with _state.lock:
-        waiting = _state.waiting.pop(key, [])
+        # A call that was interrupted before it sent for a worker must not take the place of one that did.
+        waiting = [one for one in _state.waiting.pop(key, []) if not one.answer.cancelled()]
         free = max(places - _state.working.get(key[1], 0), 1)
         count = min(-(-len(waiting) // free), MOST)
         if len(waiting) > count:
