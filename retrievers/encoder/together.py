@@ -5,7 +5,7 @@ other programs keep the cores busy, one question then takes many times its proce
 number of threads that torch uses belongs to the thread that calls it, so that here it is changed in threads of our
 own alone. Whoever is free takes all questions that wait: nobody waits for others to come.
 
-Measured: benchmarks/busy.py.
+benchmarks/busy.py measures both ways.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from retrievers.types import TokenMatrix
 
 Encode = Callable[[list[Features]], list[TokenMatrix]]
 
-SMALL = 2e9  # multiplications and additions that one core does in some 30 ms: more threads gain less than they spin
+SMALL = 2e9  # multiplications and additions, some 30 ms of one core: a question of a small model
 MOST = 64  # questions that are encoded together
 
 
