@@ -8,7 +8,7 @@ from retrievers.encoder.offline.source import SHA256, WEIGHTS
 
 MEAN_WEIGHT = 0.0
 QUERY_WEIGHTS: tuple[str, ...] = ()
-"""What this model retrieves best with across languages, see benchmarks/results/quality.md."""
+"""Plain: neither has been measured across languages."""
 
 
 def multilingual() -> OfflineModel:
