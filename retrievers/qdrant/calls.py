@@ -254,8 +254,9 @@ class Calls:
 def default_candidates(windows: int) -> int:
     """Windows that are scored for a question, in a collection of so many.
 
-    Measured at 5 000 and 20 000 windows this many find .95 to .97 of the ten best (benchmarks/results/qdrant.md). From
-    a million windows on the number stays: each candidate is read from disk and scored (benchmarks/results/scale.md).
+    Measured at 5 000, 20 000 and 100 000 windows this many find .95 to .97 of the ten best, and nDCG@10 is that of
+    all windows (benchmarks/results/qdrant.md). From a million windows on the number stays: each candidate is read from
+    disk and scored (benchmarks/results/scale.md).
     """
     candidates: int = min(MOST_CANDIDATES, max(200, round(3 * windows**0.5)))
     return candidates
