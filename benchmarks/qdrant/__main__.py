@@ -170,9 +170,10 @@ def page(cache: Path) -> str:
         "",
         "Written by `python -m benchmarks.qdrant`. The engine is Qdrant's own, in process "
         f"(qdrant-edge-py {version('qdrant-edge-py')}); the client, {version('qdrant-client')}, speaks to it over a "
-        "loopback server. The model is `offline/minilm`, whose 384 dimensions are reduced to 128 as in the search "
-        "benchmark. It was trained for the mean of its rows, which favours this first stage: measure with a trained "
-        "late-interaction checkpoint of your own before you rely on it.",
+        "loopback server. The model is `offline/minilm` with `mean_weight=0` and `query_weights=[]`, whose 384 "
+        "dimensions are reduced to 128 as in the search benchmark. It was trained for the mean of its rows, which "
+        "favours this first stage: measure with a trained late-interaction checkpoint of your own before you rely on "
+        "it.",
         "",
         "## The default",
         "",

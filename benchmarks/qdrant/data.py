@@ -145,7 +145,7 @@ def encoded(data: Path, name: str, cache: Path) -> Set:
 def _encode(documents: Sequence[Document], questions: Sequence[str], target: Path) -> None:
     from retrievers import LateInteractionEncoder
 
-    encoder = LateInteractionEncoder(MODEL)
+    encoder = LateInteractionEncoder(MODEL, mean_weight=0, query_weights=[])
     texts = [one.context + one.text for one in documents]
     spans = [encoder.split(text) for text in texts]
     windows = [text[a:b] for text, parts in zip(texts, spans, strict=True) for a, b in parts]
