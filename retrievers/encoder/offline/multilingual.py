@@ -17,7 +17,7 @@ PROMPTS = {"query": "query: ", "document": "passage: "}
 MARKERS = ("<s>", "</s>")
 MEAN_WEIGHT = 0.0
 QUERY_WEIGHTS: tuple[str, ...] = ()
-"""What this model retrieves best with across languages, see benchmarks/results/quality.md."""
+"""Plain: neither has been measured across languages."""
 
 
 def multilingual() -> OfflineModel:
