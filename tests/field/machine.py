@@ -107,6 +107,13 @@ class Home:
         self.path: Path | None = path
         self.models = models
 
+    def told(self, change: tuple[str, Any]) -> tuple[str, Any]:
+        """A change as it is sent: a refresh adds what the collection holds by now, with other metadata."""
+        kind, value = change
+        if kind != "refresh":
+            return change
+        return "add", {key: (text, {"n": value}) for key, (text, _) in self.models[0].items()}
+
 
 def nodes(source: str, first: int, cut: list[tuple[str, dict[str, Any]]]) -> Model:
     """What a document is cut into: nodes whose ids begin with its own, and are partly those of another cut."""
@@ -118,8 +125,6 @@ def changed(model: Model, kind: str, value: Any) -> Model:
     after = dict(model)
     if kind == "add":
         after.update({key: (text, dict(data)) for key, (text, data) in value.items()})
-    elif kind == "refresh":
-        after = {key: (text, {"n": value}) for key, (text, _) in model.items()}
     elif kind == "delete":
         for key in value:
             after.pop(key, None)
@@ -187,6 +192,7 @@ class FieldMachine(RuleBasedStateMachine):
             process = self.processes[int(handle[0])]
             process.send("arm", at=fault[0], how=fault[1])
             assert process.answer() == {"ok": None}
+        change = self.opened[handle][0].told(change)
         self.order(handle, change)
         answer = self.processes[int(handle[0])].answer()
         self.outcome(handle, change, answer, faulty=fault is not None)
@@ -204,6 +210,7 @@ class FieldMachine(RuleBasedStateMachine):
         (one, path), (other, _) = (self.opened[handle] for handle in pair)
         if one is not other or one.path != path:
             return
+        first, second = one.told(first), one.told(second)
         for handle, change in zip(pair, (first, second), strict=True):
             self.order(handle, change)
         for handle in pair:
@@ -216,15 +223,10 @@ class FieldMachine(RuleBasedStateMachine):
         ]
 
     def order(self, handle: str, change: tuple[str, Any]) -> None:
-        """Tell a process to make a change; a refresh gives all that the collection holds other metadata."""
+        """Tell a process to make a change."""
         kind, value = change
         process = self.processes[int(handle[0])]
-        if kind == "refresh":
-            [model, *_] = self.opened[handle][0].models
-            process.send(
-                "add", handle=handle, items={key: [text, {"n": value}] for key, (text, _) in model.items()}
-            )
-        elif kind == "add":
+        if kind == "add":
             process.send("add", handle=handle, items=value)
         elif kind == "delete":
             process.send("delete", handle=handle, ids=value)
