@@ -15,8 +15,9 @@ BIN := $(VENV)/$(SCRIPTS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # For pytest: make test ARGS="--ignore=tests/crash"
 ARGS ?=
-# Processes that share the tests; make test WORKERS=0 runs them in one, where a debugger works.
-WORKERS ?= 2
+# Processes that share the tests, one more than most computers of CI have cores: some wait for a disk, or for each
+# other. make test WORKERS=0 runs them in one, where a debugger works.
+WORKERS ?= 3
 
 # For Sphinx: make docs DOCS=site
 DOCS ?= docs/_build

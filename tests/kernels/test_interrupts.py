@@ -81,6 +81,9 @@ def test_an_interrupt_while_waiting_for_a_turn_takes_none(state):
     main = threading.get_ident()
     interrupting = threading.Thread(target=signal.pthread_kill, args=(main, signal.SIGINT))
     with ExitStack() as others:
+        # What a shell starts in the background is born deaf to it.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        others.callback(signal.signal, signal.SIGINT, before)
         for _ in range(threads.cores()):
             others.enter_context(threads.turn())
 
