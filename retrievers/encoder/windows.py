@@ -58,8 +58,17 @@ def split(text: str, *, tokenize: Tokenize, count: Count, length: int, overlap: 
             pieces = _cut(text, start, end, tokenize, capacity, min(overlap, capacity // 4))
             smaller += pieces if len(pieces) > 1 else _halves(text, start, end)
         if smaller == spans:
-            return spans
+            return _advancing(spans)
         spans = smaller
+
+
+def _advancing(spans: Sequence[Span]) -> list[Span]:
+    """Windows without those that lie in another: of one that was cut smaller, a part may lie in its neighbour."""
+    kept: list[Span] = []
+    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if not kept or end > kept[-1][1]:
+            kept.append((start, end))
+    return kept
 
 
 def _cut(text: str, start: int, end: int, tokenize: Tokenize, capacity: int, overlap: int) -> list[Span]:

@@ -7,7 +7,7 @@ import unicodedata
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from retrievers.encoder import windows
@@ -49,6 +49,9 @@ def test_every_character_that_is_not_white_space_is_in_a_window(text, length, ov
 
 
 @given(TEXTS, st.integers(4, 40), st.integers(0, 15))
+@example(
+    "?a?aa\u0301?a?a。a?a\n?a。a！a", 14, 5
+)  # of a window that was cut smaller, a part lay in the next one
 def test_windows_fit_and_advance(text, length, overlap):
     spans = cut(text, length=length, overlap=overlap)
     assert all(len(letters(text[start:end])) + 2 <= length for start, end in spans)

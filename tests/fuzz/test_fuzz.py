@@ -10,7 +10,7 @@ if sys.platform == "win32":
 
 from tests.fuzz import consistent, mutate
 
-COUNT = int(os.environ.get("RETRIEVERS_FUZZ", "1000"))
+COUNT = int(os.environ.get("RETRIEVERS_FUZZ", "500"))
 
 
 def test_damaged_collections_give_named_errors_or_right_hits(show):

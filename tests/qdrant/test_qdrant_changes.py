@@ -200,7 +200,7 @@ def test_an_old_server_is_written_without_comparison_and_a_conflict_is_still_see
     encoder = HashingEncoder(document_length=4)
     with QdrantCollection(server.url, "old", encoder) as first, QdrantCollection(server.url, "old") as second:
         assert not first._calls.layout.guarded
-        second._calls._encoder = encoder
+        second._calls.known = encoder
         first.add([LONG], ids=["a"])
 
         def change():

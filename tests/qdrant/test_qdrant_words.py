@@ -123,7 +123,7 @@ def test_what_either_part_brings_is_compared_by_both(place, monkeypatch):
 
 
 def test_a_blend_takes_every_option_of_a_search(place):
-    with QdrantCollection(place, "options", HashingEncoder(), words=True) as collection:
+    with QdrantCollection(place, "blends", HashingEncoder(), words=True) as collection:
         metadatas = [{"even": number % 2 == 0} for number in range(8)]
         collection.add([f"question word{number}" for number in range(8)], metadatas=metadatas)
         one, two = collection.search_many(["question word3", "…"], words=0.5, filter={"even": False})
