@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from retrievers.errors import InvalidInputError, ShapeError
@@ -45,6 +45,7 @@ def test_nearest_is_the_argmax_of_integer_products(target, seed, dim, tokens, co
 
 
 @settings(max_examples=20, deadline=None)
+@example(seed=49196, dim=4, tokens=1, count=67)
 @given(
     seed=st.integers(0, 2**32 - 1),
     dim=st.sampled_from([4, 48, 50, 128, 384]),
@@ -60,7 +61,10 @@ def test_the_table_has_each_similarity_as_a_byte(target, seed, dim, tokens, coun
     assert table.shape[1] == (16 if tokens <= 16 else 32)
     assert not table[:, tokens:].any()
     expected = (vectors @ query.T).clip(0, 1) * 255  # (count, tokens)
-    assert np.abs(table[:count, :tokens] - expected).max() <= 4
+    # Elements of both are off by half a step at most, times those of the other, which add up to 2 in four dimensions.
+    # Where there are more, steps are small and errors cancel.
+    steps = np.abs(vectors).max() / 127 + np.abs(query).max() / (63 if target == "avx2" else 127)
+    assert np.abs(table[:count, :tokens] - expected).max() <= (255 * steps + 1 if dim == 4 else 4)
 
 
 def test_the_table_of_a_long_query_vector_does_not_overflow():
