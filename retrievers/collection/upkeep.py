@@ -34,7 +34,7 @@ class Caretaker(Changer):
         optimize(self.store, show_progress=shown)
 
     def warm(self) -> None:
-        """Prepare for questions: afterwards the first one takes about as long as the later ones.
+        """Prepare for questions: afterwards the first one takes little longer than the later ones.
 
         It loads the model if it is not loaded yet, encodes a few questions and searches with them: the scans are
         compiled or come from their cache, the rows are in memory as far as they fit, and what an optimised collection
