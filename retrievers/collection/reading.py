@@ -168,7 +168,7 @@ class Reader:
             "memory_limit": self._device_memory,
         }
         condition = condition_of(filter)
-        among = None if ids is None else validate.identifiers(ids)
+        among = None if ids is None else tuple(validate.identifiers(ids))
         given = questions.all_checked(queries, self.store.dim)
         options = searching.with_texts(wanted, given)
         encoding = stages.begin()
@@ -181,7 +181,7 @@ class Reader:
             return searching.scan(self.store, self._weighted, condition, among, some, options, **engine)
 
         # A filter's repr tells 1 from 1.0 and True, which are equal.
-        key = (self.store, options, repr((condition, among)), *engine.items())
+        key = (self.store, options, repr(condition), among, *engine.items())
         # A function of the user's own may search as well: nobody is to wait for it.
         answers = scan(asked) if callable(condition) else together(key, asked, scan)
         for _, _, spent, count in answers:

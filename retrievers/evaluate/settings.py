@@ -17,7 +17,7 @@ from retrievers.evaluate.metrics import DEPTH, Qrels, ndcg
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.search import score
 from retrievers.search.fusion import DEPTH as COMPARED
-from retrievers.search.fusion import scaled
+from retrievers.search.fusion import weighed
 from retrievers.store import View
 from retrievers.types import TokenMatrix
 
@@ -112,8 +112,8 @@ def measure_settings(
     encoder: Any = collection.encoder
     ranked: dict[Setting, list[list[tuple[str, float]]]] = {one: [] for one in settings}
     with collection.store.read() as view:
-        keys = view.documents
-        names = {key: str(one.id) for key, one in view.fetch(keys).items()} if len(keys) else {}
+        owners = np.unique(view.documents)
+        names = {key: str(one.id) for key, one in view.fetch(owners).items()} if len(owners) else {}
         by_words = _words(view, texts) if any(one.words for one in settings) else []
         for mean in dict.fromkeys(one.mean_weight for one in settings):
             rows, scales = (view.rows, view.scales) if mean == stored else mixed(view, mean)
@@ -127,7 +127,7 @@ def measure_settings(
                 for place, (matrix, best) in enumerate(_best(view, rows, scales, matrices)):
                     for one in same:
                         words = by_words[place] if one.words else None
-                        ranked[one].append(_ranked(view, matrix, best, words, one.words, names))
+                        ranked[one].append(_ranked(owners, matrix, best, words, one.words, names))
     found = {}
     for setting, rankings in ranked.items():
         run = {query: [name for name, _ in one] for query, one in zip(asked, rankings, strict=True)}
@@ -187,15 +187,18 @@ def _best(
 
 
 def _ranked(
-    view: View,
+    owners: NDArray[np.int64],
     matrix: TokenMatrix,
     maxsim: NDArray[np.float32],
     bm25: NDArray[np.float64] | None,
     words: float,
     names: Mapping[int, str],
 ) -> list[tuple[str, float]]:
-    """The best documents of one question, as search gives them: retrievers.search.fusion says how words are added."""
-    owners = np.unique(view.documents)
+    """The best documents of one question, as search gives them: retrievers.search.fusion says how words are added.
+
+    Args:
+        owners: the key of each document, ascending.
+    """
     if not len(matrix) or not len(owners):
         return []
     total: NDArray[Any] = maxsim
@@ -225,6 +228,5 @@ def blended(maxsim: NDArray[np.float32], others: NDArray[np.float64], weight: fl
     chosen = chosen[np.isfinite(maxsim[chosen])]
     total = np.full(len(maxsim), -np.inf)
     if len(chosen):
-        parts = scaled(maxsim[chosen].astype(np.float64)), scaled(others[chosen])
-        total[chosen] = (1 - weight) * parts[0] + weight * parts[1]
+        total[chosen] = weighed(maxsim[chosen].astype(np.float64), others[chosen], weight)
     return total

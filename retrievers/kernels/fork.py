@@ -31,14 +31,6 @@ class _Torch:
     left_behind = False  # whether torch's threads may have stayed in the process that forked this one
 
 
-def _forked() -> None:
-    _Torch.left_behind = _Torch.left_behind or "torch" in sys.modules
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
-
-
 def let_torch_run() -> None:
     """What torch needs before it computes in a process that was forked when torch was loaded; call it each time.
 
@@ -107,6 +99,7 @@ def _before() -> None:
 
 
 def _in_child() -> None:
+    _Torch.left_behind = _Torch.left_behind or "torch" in sys.modules
     for guard in list(_awaited):
         guard.lock = guard.make()
 
