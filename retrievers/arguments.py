@@ -192,6 +192,21 @@ def count(value: object, name: str) -> int:
     return min(number, sys.maxsize)
 
 
+def bits(value: object) -> int:
+    """How many bits a number of the stored rows has: 8 or 4.
+
+    Raises:
+        InvalidTypeError: it is no int.
+        InvalidInputError: it is neither.
+    """
+    number = whole(value, "bits")
+    if number not in (4, 8):
+        raise InvalidInputError(
+            f"bits is {shown(number)}: a number of a stored row has 8 bits, or 4 for half the size."
+        )
+    return number
+
+
 def number(value: object, name: str, needed: str) -> float:
     """A number as a float; an int beyond the range of floats is infinite.
 

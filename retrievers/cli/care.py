@@ -1,4 +1,4 @@
-"""Commands that take care of a collection: info, words, tokens and centroids, compact, verify, backup, delete."""
+"""Commands that take care of a collection: info, words, tokens, centroids, compact, verify, copies, delete."""
 
 from __future__ import annotations
 
@@ -55,6 +55,17 @@ def register(commands: Commands) -> None:
     backup.add_argument("collection", type=Path, metavar="DIR")
     backup.add_argument("destination", type=Path, metavar="DEST", help="a directory that is not there yet")
     backup.set_defaults(run=_backup)
+    convert = commands.add_parser(
+        "convert", help="copy it into a new directory with other bits a number, without encoding again"
+    )
+    convert.add_argument("collection", type=Path, metavar="DIR")
+    convert.add_argument(
+        "--bits", type=int, choices=(8, 4), required=True, help="of a number of the stored rows"
+    )
+    convert.add_argument(
+        "--to", type=Path, required=True, metavar="DEST", help="a directory that is not there yet"
+    )
+    convert.set_defaults(run=_convert)
     delete = commands.add_parser("delete", help="remove documents by id, by folder or by filter")
     delete.add_argument("collection", type=Path, metavar="DIR")
     delete.add_argument("ids", nargs="*", metavar="ID", help="an id that is not there is no error")
@@ -129,6 +140,15 @@ def _backup(options: argparse.Namespace) -> int:
         collection.backup(options.destination)
     with existing(options.destination) as copy:
         say(f"{len(copy)} documents, {copy.info().bytes} bytes, are in {options.destination}")
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    with existing(options.collection) as collection:
+        collection.convert(options.to, bits=options.bits)
+    with existing(options.to) as copy:
+        info = copy.info()
+    say(f"{info.documents} documents of {info.bits} bits a number, {info.bytes} bytes, are in {options.to}")
     return 0
 
 

@@ -60,6 +60,13 @@ def register(commands: Commands) -> None:
     index.add_argument(
         "--adopt", action=argparse.BooleanOptionalAction, help="take documents that have no folder recorded"
     )
+    index.add_argument(
+        "--bits",
+        type=int,
+        choices=(8, 4),
+        help="of a number of the stored rows; 4 take half the space (default: those of the collection, or 8 for a new "
+        "one)",
+    )
     model_options.declare(
         index, model=f"default: the model of the collection, or {DEFAULT_MODEL} for a new one"
     )
@@ -75,7 +82,11 @@ def run(options: argparse.Namespace) -> int:
     root = options.root or found.root
     _check(options, found, root)
     with ExitStack() as stack:
-        collection = stack.enter_context(existing(options.into, options)) if _holds(options.into) else None
+        collection = (
+            stack.enter_context(existing(options.into, options, bits=options.bits))
+            if _holds(options.into)
+            else None
+        )
         todo = compare(collection, found, root, adopt=options.adopt, prune=options.prune)
         faults = [one for one in todo.left_out if not one.expected]
         if not (todo.documents or todo.unchanged or faults):
@@ -87,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
             _announce(todo)
         elif todo.documents or todo.removed:
             if collection is None:
-                collection = stack.enter_context(created(options.into, options))
+                collection = stack.enter_context(created(options.into, options, bits=options.bits))
             if todo.documents:
                 collection.add(todo.documents)
             if todo.removed:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from retrievers.collection import Collection
 
 
-def existing(directory: Path, options: argparse.Namespace | None = None) -> Collection:
+def existing(
+    directory: Path, options: argparse.Namespace | None = None, *, bits: int | None = None
+) -> Collection:
     """Open a collection with the model that wrote it, which is loaded when something is encoded.
 
     Args:
@@ -20,9 +22,11 @@ def existing(directory: Path, options: argparse.Namespace | None = None) -> Coll
         options: what model_options declared; None for a command that encodes nothing. A model that is named and is
             another than the collection's own is loaded now, to tell whether it fits, and so is a directory that is
             named, because a collection does not load a directory by itself unless its user owns both.
+        bits: that a number of its rows is to have; None takes what is there.
     Raises:
         StoreError: no collection lies there.
         ModelMismatchError: the named model is another one.
+        InvalidInputError: the rows have other bits.
     """
     from retrievers.collection import Collection
     from retrievers.errors import StoreError
@@ -34,16 +38,16 @@ def existing(directory: Path, options: argparse.Namespace | None = None) -> Coll
         )
     if options is None:
         return Collection.open(directory)
-    collection = Collection.open(directory, encoder_options=given(options))
+    collection = Collection.open(directory, encoder_options=given(options), bits=bits)
     named = options.model
     if named is None or (named == collection.fingerprint["model"] and not Path(named).is_dir()):
         return collection
     collection.close()
-    return created(directory, options)
+    return created(directory, options, bits=bits)
 
 
-def created(directory: Path, options: argparse.Namespace) -> Collection:
+def created(directory: Path, options: argparse.Namespace, *, bits: int | None = None) -> Collection:
     """Create a collection, or open it, with a model that is loaded now."""
     from retrievers.collection import Collection
 
-    return Collection(directory, load(options.model or DEFAULT_MODEL, options))
+    return Collection(directory, load(options.model or DEFAULT_MODEL, options), bits=bits)

@@ -62,7 +62,7 @@ class Changer(Reader):
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
         computed.check_fingerprint(self.store.fingerprint, fingerprint, matrices)
         batches = computed.batches(
-            documents, ids, metadatas, matrices, size=BATCH_DOCUMENTS, dim=self.store.dim
+            documents, ids, metadatas, matrices, size=BATCH_DOCUMENTS, form=self.store.form
         )
         total = length_hint(documents) or None
         added: list[str] = []

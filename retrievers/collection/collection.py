@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,7 @@ from retrievers.collection.upkeep import Caretaker
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.errors import InvalidInputError, InvalidTypeError, StoreClosedError
 from retrievers.store import Store, schema
-from retrievers.types import (
-    Encoder,
-)
-
-if TYPE_CHECKING:
-    pass
+from retrievers.types import Encoder
 
 
 class Collection(Caretaker, MovableStore):
@@ -34,6 +29,8 @@ class Collection(Caretaker, MovableStore):
         path: a directory, created if it is not there and an encoder is given; None keeps everything in memory.
         encoder: the model; None opens a directory with the model that wrote it, and creates nothing. In memory it
             means the default model.
+        bits: of a number of the stored rows, 8 or 4: with 4 they take half the space, and are rounded more. None takes
+            what is there, and 8 for a new collection. What there is stays; `convert` copies it to the other.
         indexed: metadata keys (dots reach into nested ones) that filters use often, indexed on disk.
         words: an index of words beside the vectors, for search with words: "unicode61" for words as they are,
             "porter" for English stems, "trigram" for languages without spaces. It is kept with the collection, and
@@ -47,7 +44,7 @@ class Collection(Caretaker, MovableStore):
     Raises:
         StoreError: no encoder was given, and there is no collection at the path.
         ModelMismatchError: the directory was written with another encoder.
-        InvalidInputError: the index of words that is there has another tokenizer.
+        InvalidInputError: the index of words that is there has another tokenizer, or the rows other bits.
         UnsupportedError: words, and this Python's SQLite has no FTS5.
         FormatVersionError: the directory was written by a newer version.
         CorruptStoreError: the path holds something else, or damaged files.
@@ -58,6 +55,7 @@ class Collection(Caretaker, MovableStore):
         path: str | PathLike[str] | None,
         encoder: Encoder | None = None,
         *,
+        bits: int | None = None,
         indexed: Sequence[str] = (),
         words: str | None = None,
         words_weight: float | None = None,
@@ -76,6 +74,7 @@ class Collection(Caretaker, MovableStore):
             raise InvalidInputError(
                 "words_weight needs words=, the tokenizer of the index that it is kept with."
             )
+        wanted = None if bits is None else validate.bits(bits)
         self._device = validate.device(device)
         self._device_memory = (
             None if device_memory is None else validate.count(device_memory, "device_memory")
@@ -89,6 +88,7 @@ class Collection(Caretaker, MovableStore):
             directory,
             fingerprint=fingerprint,
             timeout=seconds,
+            bits=wanted,
             indexed=keys,
             words=None if tokenizer is None else (tokenizer, weight),
             counts_tokens=self._encoder is not None and weighing.counting(self._encoder),
@@ -117,7 +117,8 @@ class Collection(Caretaker, MovableStore):
             encoder_options: for that one, keywords of LateInteractionEncoder that a collection does not store (`token`,
                 `device`, `local_files_only`), or that take the place of stored ones (`precision`, `revision`). They are
                 used when the model is loaded, and a model of other rows is refused then.
-            options: `timeout`, `indexed`, `words`, `words_weight`, `device` and `device_memory`, as for Collection.
+            options: `bits`, `timeout`, `indexed`, `words`, `words_weight`, `device` and `device_memory`, as for
+                Collection.
         Raises:
             StoreError: there is no collection at the path.
             ModelMismatchError: the directory was written with another encoder.
@@ -147,7 +148,8 @@ class Collection(Caretaker, MovableStore):
         Args:
             path: a directory; None keeps everything in memory.
             encoder: the model; None means the one that wrote the directory, or the default model for a new one.
-            options: `timeout`, `indexed`, `words`, `words_weight`, `device` and `device_memory`, as for Collection.
+            options: `bits`, `timeout`, `indexed`, `words`, `words_weight`, `device` and `device_memory`, as for
+                Collection.
         """
         directory = validate.directory(path)
         if encoder is None and directory is not None and not Store.exists(directory):
@@ -247,9 +249,9 @@ class Collection(Caretaker, MovableStore):
 
 
 def _assign(
-    rows: NDArray[np.uint8], scales: NDArray[np.float32], centroids: NDArray[np.float32]
+    rows: NDArray[np.uint8], scales: NDArray[np.float32], centroids: NDArray[np.float32], bits: int
 ) -> NDArray[np.uint16]:
     """The nearest centroid of each new row, by the native kernel, which loads with the first row."""
     from retrievers.search.centroids import assign
 
-    return assign(rows, scales, centroids)
+    return assign(rows, scales, centroids, bits)

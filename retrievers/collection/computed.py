@@ -12,7 +12,7 @@ from retrievers.arguments import each, is_iterator, shown
 from retrievers.collection import incoming
 from retrievers.encoder import identity
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, ShapeError
-from retrievers.kernels.rows import MOST, ZERO, possible, row_bytes
+from retrievers.kernels.rows import MOST, ZERO, RowForm, possible
 from retrievers.store import Entry
 from retrievers.types import (
     Document,
@@ -34,7 +34,7 @@ Batch = tuple[list[Document], list[EncodedText] | None]
 
 
 def batches(
-    documents: Texts, ids: Names, metadatas: Metadatas, matrices: Matrices, *, size: int, dim: int
+    documents: Texts, ids: Names, metadatas: Metadatas, matrices: Matrices, *, size: int, form: RowForm
 ) -> Iterator[Batch]:
     """incoming.batches with the matrices of each document.
 
@@ -42,7 +42,7 @@ def batches(
 
     Args:
         matrices: one for each document, or None.
-        dim: length of a token vector of the collection.
+        form: of the collection's rows.
     Raises:
         InvalidTypeError, InvalidInputError, ShapeError: see incoming.batches and checked. Where batches of an iterator
             came before, `added` is the number of their documents.
@@ -53,14 +53,14 @@ def batches(
         return
     if not is_iterator(documents) and not is_iterator(matrices):
         whole = [one for batch in parts for one in batch]
-        made = _whole(list(each(matrices, "matrices", "document")), whole, dim)
+        made = _whole(list(each(matrices, "matrices", "document")), whole, form)
         for first in range(0, len(whole), size):
             yield whole[first : first + size], made[first : first + size]
         return
     source, added = each(matrices, "matrices", "document"), 0
     for batch in parts:
         try:
-            made = _next(source, batch, dim, added)
+            made = _next(source, batch, form, added)
         except REFUSED as error:
             raise _after(error, added) from None
         yield batch, made
@@ -115,12 +115,13 @@ def check_model(stored: Mapping[str, Any], given: Mapping[str, Any], what: str) 
         )
 
 
-def checked(given: object, document: Document, dim: int, place: int) -> EncodedText:
+def checked(given: object, document: Document, form: RowForm, place: int) -> EncodedText:
     """What a model made of a document, in a form that can be stored.
 
     Args:
         given: a matrix, for a document that is one window; or an EncodedText.
         document: its text and context are what the spans lie in.
+        form: of the collection's rows.
         place: of the document, for messages.
     Raises:
         ShapeError: a matrix is not (tokens, dim).
@@ -130,7 +131,7 @@ def checked(given: object, document: Document, dim: int, place: int) -> EncodedT
     length = len(document.context) + len(document.text)
     if not isinstance(given, EncodedText):
         name = f"the matrix of document {place}"
-        return EncodedText([(0, length)], [matrix(given, dim, name)])
+        return EncodedText([(0, length)], [matrix(given, form, name)])
     spans = [
         _span(span, length, f"window {number} of document {place}") for number, span in enumerate(given.spans)
     ]
@@ -139,16 +140,25 @@ def checked(given: object, document: Document, dim: int, place: int) -> EncodedT
             f"document {place} has {len(spans)} spans and {len(given.matrices)} matrices: one a window is needed."
         )
     made = [
-        matrix(one, dim, f"the matrix of window {number} of document {place}")
+        matrix(one, form, f"the matrix of window {number} of document {place}")
         for number, one in enumerate(given.matrices)
     ]
     return EncodedText(spans, made)
 
 
-def matrix(
-    given: object, dim: int, name: str, *, of_length_one: bool = True
-) -> TokenMatrix | QuantizedMatrix:
-    """A matrix of floats as float32, or quantised rows as they are.
+def matrix(given: object, form: RowForm, name: str) -> TokenMatrix | QuantizedMatrix:
+    """A matrix of floats as float32, or quantised rows as they are; see floats.
+
+    Raises:
+        InvalidTypeError, ShapeError, InvalidInputError: see checked.
+    """
+    if isinstance(given, QuantizedMatrix):
+        return _quantized(given, form, name)
+    return floats(given, form.dim, name)
+
+
+def floats(given: object, dim: int, name: str, *, of_length_one: bool = True) -> TokenMatrix:
+    """A matrix of floats as float32.
 
     Args:
         given: what numpy makes an array of floats of: its own arrays, tensors on the processor, lists of rows.
@@ -158,8 +168,6 @@ def matrix(
     Raises:
         InvalidTypeError, ShapeError, InvalidInputError: see checked.
     """
-    if isinstance(given, QuantizedMatrix):
-        return _quantized(given, dim, name)
     try:
         array = np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -208,27 +216,29 @@ def by_id(documents: Sequence[Document], made: Sequence[EncodedText]) -> dict[st
     return {str(one.id): encoded for one, encoded in zip(documents, made, strict=True)}
 
 
-def _whole(given: Sequence[Any], documents: Sequence[Document], dim: int) -> list[EncodedText]:
+def _whole(given: Sequence[Any], documents: Sequence[Document], form: RowForm) -> list[EncodedText]:
     if len(given) != len(documents):
         raise InvalidInputError(
             f"{len(documents)} documents but {len(given)} matrices: give one for each document, an EncodedText where a "
             "document has several windows."
         )
-    return _checked(given, documents, dim, 0)
+    return _checked(given, documents, form, 0)
 
 
-def _next(source: Iterator[Any], batch: Sequence[Document], dim: int, first: int) -> list[EncodedText]:
+def _next(source: Iterator[Any], batch: Sequence[Document], form: RowForm, first: int) -> list[EncodedText]:
     given = list(islice(source, len(batch)))
     if len(given) < len(batch):
         raise InvalidInputError(
             f"document {first + len(given)} has none of the matrices: give one for each document."
         )
-    return _checked(given, batch, dim, first)
+    return _checked(given, batch, form, first)
 
 
-def _checked(given: Sequence[Any], documents: Sequence[Document], dim: int, first: int) -> list[EncodedText]:
+def _checked(
+    given: Sequence[Any], documents: Sequence[Document], form: RowForm, first: int
+) -> list[EncodedText]:
     pairs = enumerate(zip(given, documents, strict=True), first)
-    return [checked(one, document, dim, place) for place, (one, document) in pairs]
+    return [checked(one, document, form, place) for place, (one, document) in pairs]
 
 
 def _after(error: InvalidInputError | InvalidTypeError | ShapeError, added: int) -> Exception:
@@ -254,11 +264,15 @@ def _span(given: Any, length: int, name: str) -> tuple[int, int]:
     return start, end
 
 
-def _quantized(given: QuantizedMatrix, dim: int, name: str) -> QuantizedMatrix:
-    rows, scales = given.rows, given.scales
-    width = row_bytes(dim)
+def _quantized(given: QuantizedMatrix, form: RowForm, name: str) -> QuantizedMatrix:
+    rows, scales, width = given.rows, given.scales, form.row_bytes
     if not isinstance(rows, np.ndarray) or not isinstance(scales, np.ndarray):
         raise InvalidTypeError(f"{name} has rows or scales that are no arrays of numpy.")
+    if given.bits != form.bits:
+        raise InvalidInputError(
+            f"{name} has rows of {given.bits} bits a number, and this collection has {form.bits}: give floats, or copy "
+            f"the collection that they are from with collection.convert(path, bits={form.bits})."
+        )
     if rows.dtype != np.uint8 or scales.dtype != np.float32:
         raise InvalidTypeError(
             f"{name} has rows {rows.dtype} and scales {scales.dtype}: uint8 and float32 are needed."
@@ -266,11 +280,12 @@ def _quantized(given: QuantizedMatrix, dim: int, name: str) -> QuantizedMatrix:
     if rows.shape != (len(scales), width) or scales.ndim != 1:
         raise ShapeError(
             f"{name} has rows of shape {rows.shape} and scales of shape {scales.shape}: (tokens, {width}) and "
-            f"(tokens,) are needed, {width} being {dim} rounded up to a multiple of 4."
+            f"(tokens,) are needed for {form.dim} numbers of {form.bits} bits."
         )
-    if not np.isfinite(scales).all() or not possible(rows, scales) or not (rows[:, dim:] == ZERO).all():
+    padded = form.bits != 8 or (rows[:, form.dim :] == ZERO).all()
+    if not np.isfinite(scales).all() or not possible(rows, scales, form.bits) or not padded:
         raise InvalidInputError(
-            f"{name} has rows or scales that no collection stores: a byte is from 1 to 255, padding is {ZERO}, and a "
-            "scale is above 0."
+            f"{name} has rows or scales that no collection stores: a scale is above 0, a byte of a row of 8 bits is "
+            f"from 1 to 255, and its padding is {ZERO}."
         )
     return given

@@ -37,6 +37,7 @@ def explain(
     passage: Window,
     span: Span,
     rows: TokenMatrix | None = None,
+    bits: int = 8,
 ) -> Evidence:
     """Match each query token with its most similar document token.
 
@@ -48,6 +49,7 @@ def explain(
         passage: the document's best window for the query.
         span: the characters of context + text that were encoded for it; the passage leaves the context out.
         rows: as stored, float32, (rows, dim); None encodes the window for the moment.
+        bits: of a number of stored rows, to which those of the moment are rounded.
     Raises:
         CorruptStoreError: the passage has no tokens, although it was found by them.
     """
@@ -55,7 +57,7 @@ def explain(
     window = (document.context + document.text)[start:end]
     if rows is None:
         [fresh] = encoder.encode_documents([window])
-        rows = dequantize(*quantize(fresh), fresh.shape[1])
+        rows = dequantize(*quantize(fresh, bits), fresh.shape[1], bits)
     if not len(rows):
         return Evidence(query, document.text, None, (), 0.0)
     if not window.strip():
@@ -87,8 +89,10 @@ def explain(
     )
 
 
-def of_loose(encoder: Encoder, query: str, matrix: TokenMatrix, hit: Hit, document: Document) -> Evidence:
-    """explain of a text that was reranked and is not stored: its window is encoded again.
+def of_loose(
+    encoder: Encoder, query: str, matrix: TokenMatrix, hit: Hit, document: Document, bits: int
+) -> Evidence:
+    """explain of a text that was reranked and is not stored: its window is encoded again, and rounded to `bits`.
 
     Raises:
         InvalidInputError: the encoder does not cut the text into the hit's window.
@@ -103,7 +107,7 @@ def of_loose(encoder: Encoder, query: str, matrix: TokenMatrix, hit: Hit, docume
             f"the text of the hit has no window number {best.number} at {best.start}:{best.end}: rerank again, "
             "then explain."
         )
-    return explain(encoder, query, matrix, document, best, spans[best.number])
+    return explain(encoder, query, matrix, document, best, spans[best.number], bits=bits)
 
 
 def of_hits(collection: SearchableCollection, found: Hits) -> list[dict[str, Any]]:

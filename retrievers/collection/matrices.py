@@ -1,4 +1,4 @@
-"""The token matrices of hits' windows, read from the store, which rounds each element to 8 bits."""
+"""The token matrices of hits' windows, read from the store, which rounds each element to 8 or 4 bits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def of_hits(view: View, found: Sequence[Hit]) -> list[TokenMatrix]:
             if hit.passage.number < len(positions):
                 position = positions[hit.passage.number]
                 rows = slice(view.starts[position], view.ends[position])
-                matrix = dequantize(view.rows[rows], view.scales[rows], view.dim)
+                matrix = dequantize(view.rows[rows], view.scales[rows], view.dim, view.bits)
         made.append(matrix)
     return made
 
@@ -60,10 +60,12 @@ def best_window(
             "then explain."
         )
     if passage is None:
-        [scores] = score(view.rows, view.scales, view.starts[positions], view.ends[positions], [query])
+        bounds = view.starts[positions], view.ends[positions]
+        [scores] = score(view.rows, view.scales, *bounds, [query], view.bits)
         passage = from_windows(document, 0, query, spans, scores).passage
     if passage is None or not len(query):
         return None
     position = positions[passage.number]
     rows = slice(view.starts[position], view.ends[position])
-    return passage, spans[passage.number], dequantize(view.rows[rows], view.scales[rows], view.dim)
+    matrix = dequantize(view.rows[rows], view.scales[rows], view.dim, view.bits)
+    return passage, spans[passage.number], matrix

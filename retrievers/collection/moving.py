@@ -22,6 +22,11 @@ class Movable(ABC):
     def fingerprint(self) -> Mapping[str, Any]:
         """What tells the model from every other."""
 
+    @property
+    @abstractmethod
+    def bits(self) -> int:
+        """Bits of a number of the stored rows."""
+
     @abstractmethod
     def ids(self) -> list[str]:
         """The ids of all documents, in order of insertion."""
@@ -61,7 +66,7 @@ class Movable(ABC):
         place = validate.file(path)
         names = self.ids()
         with Progress(len(names), "Exporting", "documents", shown) as progress:
-            return parquet.write(place, self.fingerprint, self.stream(names), progress.advance)
+            return parquet.write(place, self.fingerprint, self.bits, self.stream(names), progress.advance)
 
 
 class MovableStore(Movable):
@@ -91,12 +96,12 @@ class MovableStore(Movable):
             path: a directory, created if it is not there; None keeps everything in memory.
             encoder: the model; None means the one that encoded the documents, which is loaded on first use.
             show_progress: as for add.
-            options: `timeout`, `indexed`, `device` and `device_memory`, as for Collection.
+            options: `bits`, `timeout`, `indexed`, `device` and `device_memory`, as for Collection.
         Raises:
             MissingExtraError: pyarrow is not installed.
             StoreError, CorruptStoreError, FormatVersionError: the file is not there, is none, or is damaged.
             ModelMismatchError: the encoder, or the collection in the directory, is another model's.
-            InvalidInputError: the directory has documents that the file does not have.
+            InvalidInputError: the directory has documents that the file does not have, or rows of other bits.
         """
         create: Any = cls  # a collection, whose arguments this class does not know
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
@@ -109,6 +114,7 @@ class MovableStore(Movable):
                 else validate.encoder(encoder)
             )
             computed.check_model(model.fingerprint, source.fingerprint, "the rows of the export")
+            options = transfer.with_bits(options, source.bits)
             made: Any = create(path, model, **options)
             try:
                 transfer.copy(source, made, doing="Importing", show_progress=shown)
@@ -120,6 +126,11 @@ class MovableStore(Movable):
             made = create.open(path, **options)
         complete: Self = made
         return complete
+
+    @property
+    def bits(self) -> int:
+        """Bits of a number of the stored rows, 8 or 4."""
+        return self.store.bits
 
     def ids(self) -> list[str]:
         """The ids of all documents, in order of insertion."""

@@ -17,10 +17,10 @@ import numpy as np
 
 from retrievers.collection.streaming import digest_of
 from retrievers.errors import CorruptStoreError, FormatVersionError, MissingExtraError, StoreError
-from retrievers.kernels.rows import row_bytes
+from retrievers.kernels.rows import RowForm
 from retrievers.types import Document, EncodedText, QuantizedMatrix
 
-FORMAT = 1
+FORMATS = {8: 1, 4: 2}  # of the file, by the bits of its rows
 MARK = "maxsim-retrievers"  # key of our own metadata in those of the file
 GROUP = 256  # documents in a row group, which are read together
 BESIDE = ["id", "text", "context", "metadata", "source", "attachment"]  # what a Document has
@@ -30,12 +30,14 @@ ENCODED = ["starts", "ends", "tokens", "rows", "scales"]  # what an EncodedText 
 def write(
     path: Path,
     fingerprint: Mapping[str, Any],
+    bits: int,
     documents: Iterator[tuple[Document, EncodedText]],
     advance: Callable[[int], Any],
 ) -> int:
     """Write an export; see Movable.export.
 
     Args:
+        bits: of a number of the rows.
         advance: called with the number of documents that were written.
     """
     pyarrow, parquet = _pyarrow()
@@ -48,13 +50,13 @@ def write(
         with open(unfinished, "wb") as file:
             with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
                 while group := list(islice(documents, GROUP)):
-                    columns = [_columns(document, encoded) for document, encoded in group]
+                    columns = [_columns(document, encoded, bits) for document, encoded in group]
                     writer.write_table(
                         pyarrow.Table.from_pylist(columns, schema=schema), row_group_size=GROUP
                     )
                     count += len(group)
                     advance(len(group))
-                head = {"format": FORMAT, "fingerprint": dict(fingerprint), "documents": count}
+                head = {"format": FORMATS[bits], "fingerprint": dict(fingerprint), "documents": count}
                 writer.add_key_value_metadata({MARK: json.dumps(head, sort_keys=True)})
             file.flush()
             os.fsync(file.fileno())
@@ -82,6 +84,7 @@ class Export:
 
     Attributes:
         fingerprint: of the model that encoded the documents.
+        bits: of a number of the rows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,15 +101,17 @@ class Export:
         if not isinstance(head, Mapping):
             self.close()
             raise CorruptStoreError(f"{str(path)!r} is no export: collection.export(path) makes one.")
-        if head.get("format") != FORMAT:
+        found = [bits for bits, number in FORMATS.items() if number == head.get("format")]
+        if not found:
             self.close()
             raise FormatVersionError(
-                f"{str(path)!r} has format {head.get('format')!r}, and this version reads {FORMAT}: use the one "
-                "that wrote it."
+                f"{str(path)!r} has format {head.get('format')!r}, and this version reads {min(FORMATS.values())} to "
+                f"{max(FORMATS.values())}: use the one that wrote it."
             )
+        [self.bits] = found
         try:
             self.fingerprint: dict[str, Any] = dict(head["fingerprint"])
-            self._dim = int(self.fingerprint["dim"])
+            self._form = RowForm(int(self.fingerprint["dim"]), self.bits)
             if not self._file.schema_arrow.equals(_schema(pyarrow)):
                 raise ValueError(f"its columns are {self._file.schema_arrow.names}")
             self._ids: list[str] = self._file.read(["id"]).column("id").to_pylist()
@@ -182,7 +187,7 @@ class Export:
     def _encoded(self, row: Mapping[str, Any]) -> EncodedText:
         try:
             scales = np.frombuffer(row["scales"], "<f4").astype(np.float32)
-            rows = np.frombuffer(row["rows"], np.uint8).reshape(len(scales), row_bytes(self._dim))
+            rows = np.frombuffer(row["rows"], np.uint8).reshape(len(scales), self._form.row_bytes)
             bounds = np.cumsum([0, *row["tokens"]]).tolist()
             if bounds[-1] != len(scales):
                 raise ValueError(
@@ -190,8 +195,9 @@ class Export:
                 )
             parts = [slice(*pair) for pair in pairwise(bounds)]
             spans = list(zip(row["starts"], row["ends"], strict=True))
-            made = EncodedText(spans, [QuantizedMatrix(rows[part], scales[part]) for part in parts])
-            if digest_of(made) != row["digest"]:
+            matrices = [QuantizedMatrix(rows[part], scales[part], self.bits) for part in parts]
+            made = EncodedText(spans, matrices)
+            if digest_of(made, self.bits) != row["digest"]:
                 raise ValueError(f"the rows of document {row['id']!r} do not fit their digest")
             return made
         except self._damages as error:
@@ -201,7 +207,7 @@ class Export:
         return CorruptStoreError(f"the export {str(self._path)!r} cannot be read: {error}. Make it anew.")
 
 
-def _columns(document: Document, encoded: EncodedText) -> dict[str, Any]:
+def _columns(document: Document, encoded: EncodedText, bits: int) -> dict[str, Any]:
     matrices = [one for one in encoded.matrices if isinstance(one, QuantizedMatrix)]
     attachment = document.attachment
     return {
@@ -216,7 +222,7 @@ def _columns(document: Document, encoded: EncodedText) -> dict[str, Any]:
         "tokens": [len(one) for one in matrices],
         "rows": b"".join(one.rows.tobytes() for one in matrices),
         "scales": b"".join(one.scales.astype("<f4").tobytes() for one in matrices),
-        "digest": digest_of(encoded),
+        "digest": digest_of(encoded, bits),
     }
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from retrievers.arguments import each, text
 from retrievers.collection import computed, indexing
-from retrievers.errors import InvalidTypeError
 from retrievers.types import Encoder, TokenMatrix
 
 
@@ -39,12 +38,7 @@ def checked(value: Any, dim: int, name: str = "the query") -> Question:
     """
     if isinstance(value, str) or not (hasattr(value, "ndim") or isinstance(value, (list, tuple))):
         return Question(text(value, name))
-    rows = computed.matrix(value, dim, name, of_length_one=False)
-    if not isinstance(rows, np.ndarray):
-        raise InvalidTypeError(
-            f"{name} has quantised rows: a matrix of floats, (query_tokens, {dim}), is needed."
-        )
-    return Question("", rows)
+    return Question("", computed.floats(value, dim, name, of_length_one=False))
 
 
 def all_checked(values: Iterable[Any], dim: int) -> list[Question]:

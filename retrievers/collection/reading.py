@@ -280,7 +280,7 @@ class Reader:
             if isinstance(hit, Hit) and given is not None:
                 given = reranking.with_context(given, stored)
                 if stored is None or not reranking.is_same(given, stored):
-                    return evidence.of_loose(self.encoder, query, matrix, hit, given)
+                    return evidence.of_loose(self.encoder, query, matrix, hit, given, view.bits)
             if stored is None:
                 raise self._absent([str(key)])
             if isinstance(hit, Hit) and hit.text != stored.text:

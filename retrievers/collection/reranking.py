@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.collection import hits, indexing
-from retrievers.kernels.rows import stored_form
+from retrievers.kernels.rows import RowForm, stored_form
 from retrievers.store import Store, View
 from retrievers.types import Document, Encoder, Hit, TokenMatrix
 
@@ -37,11 +37,12 @@ def score(store: Store, encoder: Encoder, query: TokenMatrix, documents: Sequenc
         places = sorted(place for place, owner in owners.items() if owner in positions)
         windows = [np.zeros(0, np.int64), *(positions[owners[place]] for place in places)]
         chosen = np.concatenate(windows)
-        [scores] = score_windows(view.rows, view.scales, view.starts[chosen], view.ends[chosen], [query])
+        bounds = view.starts[chosen], view.ends[chosen]
+        [scores] = score_windows(view.rows, view.scales, *bounds, [query], view.bits)
         spans = [(int(start), int(end)) for start, end in view.spans(chosen)]
         _collect(found, documents, query, places, [len(part) for part in windows[1:]], spans, scores)
     missing = [place for place in range(len(documents)) if place not in found]
-    found |= encoded(encoder, query, documents, missing, store.dim)
+    found |= encoded(encoder, query, documents, missing, store.form)
     return [found[place] for place in range(len(documents))]
 
 
@@ -76,24 +77,28 @@ def is_same(document: Document, stored: Document) -> bool:
 
 
 def encoded(
-    encoder: Encoder, query: TokenMatrix, documents: Sequence[Document], places: Sequence[int], dim: int
+    encoder: Encoder, query: TokenMatrix, documents: Sequence[Document], places: Sequence[int], form: RowForm
 ) -> dict[int, Hit]:
     """Hits of documents that are encoded for this call alone, by place; their rows are rounded as stored ones are.
 
     Args:
         query: float32, (query_tokens, dim).
         places: of the documents to encode.
+        form: of stored rows.
     """
     from retrievers.search import score as score_windows
 
     found: dict[int, Hit] = {}
     pairs = [(documents[place], b"") for place in places]  # nothing is stored, so that no hash is needed
     entries = list(indexing.entries(encoder, pairs))
-    matrices = [np.zeros((0, dim), np.float32), *(matrix for entry in entries for matrix in entry.matrices)]
-    parts = [stored_form(matrix) for matrix in matrices]
+    matrices = [
+        np.zeros((0, form.dim), np.float32),
+        *(matrix for entry in entries for matrix in entry.matrices),
+    ]
+    parts = [stored_form(matrix, form.bits) for matrix in matrices]
     rows, scales = (np.concatenate(column) for column in zip(*parts, strict=True))
     bounds = np.cumsum([len(matrix) for matrix in matrices], dtype=np.int64)
-    [scores] = score_windows(rows, scales, bounds[:-1], bounds[1:], [query])
+    [scores] = score_windows(rows, scales, bounds[:-1], bounds[1:], [query], form.bits)
     spans = [span for entry in entries for span in entry.windows]
     _collect(found, documents, query, places, [len(entry.windows) for entry in entries], spans, scores)
     return found

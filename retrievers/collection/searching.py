@@ -240,7 +240,8 @@ def _with_passages(view: View, found: Sequence[Hit], query: TokenMatrix, options
     made = []
     for key, hit in zip(ids, found, strict=True):
         positions = windows[key]
-        [scores] = score(view.rows, view.scales, view.starts[positions], view.ends[positions], [query])
+        bounds = view.starts[positions], view.ends[positions]
+        [scores] = score(view.rows, view.scales, *bounds, [query], view.bits)
         spans = [(int(first), int(last)) for first, last in view.spans(positions)]
         scored = zip(range(len(spans)), spans, scores.tolist(), strict=True)
         parts = hits.passages(documents[key], query, scored, options.passages, options.lowest)

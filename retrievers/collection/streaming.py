@@ -46,7 +46,9 @@ def encoded(view: View, ids: Sequence[str]) -> list[tuple[Document, EncodedText]
         windows = positions[key]
         spans = [(int(start), int(end)) for start, end in view.spans(windows)]
         parts = [slice(view.starts[one], view.ends[one]) for one in windows]
-        matrices = [QuantizedMatrix(view.rows[part].copy(), view.scales[part].copy()) for part in parts]
+        matrices = [
+            QuantizedMatrix(view.rows[part].copy(), view.scales[part].copy(), view.bits) for part in parts
+        ]
         made.append((document, EncodedText(spans, matrices)))
     return made
 
@@ -57,7 +59,7 @@ def digests(store: Store, ids: Sequence[str]) -> dict[str, bytes]:
     for first in range(0, len(ids), PAGE):
         with store.read() as view:
             for document, one in encoded(view, ids[first : first + PAGE]):
-                found[str(document.id)] = digest_of(one)
+                found[str(document.id)] = digest_of(one, store.bits)
     return found
 
 
@@ -71,14 +73,18 @@ def of_equal_rows(
         made: what is given for each id, and for others.
     """
     stored = digests(store, list(known))
-    return {key: known[key] for key in known if stored.get(key) == digest_of(made[key])}
+    return {key: known[key] for key in known if stored.get(key) == digest_of(made[key], store.bits)}
 
 
-def digest_of(encoded: EncodedText) -> bytes:
-    """16 bytes that are equal for two documents where spans, rows and scales are equal byte for byte, as stored."""
+def digest_of(encoded: EncodedText, bits: int) -> bytes:
+    """16 bytes that are equal for two documents where spans, rows and scales are equal byte for byte, as stored.
+
+    Args:
+        bits: of a number of stored rows, for matrices of floats.
+    """
     digest = blake2b(digest_size=16)
     for (start, end), one in zip(encoded.spans, encoded.matrices, strict=True):
-        rows, scales = stored_form(one)
+        rows, scales = stored_form(one, bits)
         digest.update(np.array([start, end, len(scales)], "<i8").tobytes())
         digest.update(np.ascontiguousarray(rows).tobytes())
         digest.update(scales.astype("<f4").tobytes())

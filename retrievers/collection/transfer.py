@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from retrievers.arguments import bits
 from retrievers.collection import computed
 from retrievers.collection.streaming import digest_of
 from retrievers.display.progress import Progress
@@ -21,6 +22,11 @@ class Source(Protocol):
     @property
     def fingerprint(self) -> Mapping[str, Any]:
         """What tells the model from every other."""
+        ...
+
+    @property
+    def bits(self) -> int:
+        """Bits of a number of the rows."""
         ...
 
     def ids(self) -> list[str]:
@@ -127,10 +133,12 @@ def copy(
         show_progress: a progress bar; None shows it in a notebook, and where standard error is a terminal.
     Raises:
         ModelMismatchError: the destination is another model's; nothing was changed.
-        InvalidInputError: the destination has documents that the source does not have; nothing was changed.
+        InvalidInputError: the destination has documents that the source does not have, or rows of other bits; nothing
+            was changed.
         StoreError: the two are not equal afterwards.
     """
     computed.check_model(destination.fingerprint, source.fingerprint, "the rows that are copied")
+    check_bits(destination.bits, source.bits)
     names = source.ids()
     known = set(names)
     foreign = [key for key in destination.ids() if key not in known]
@@ -153,6 +161,34 @@ def copy(
         arrange(names)
     windows, tokens = compare(source, destination, names, show_progress)
     return Copied(len(names), windows, tokens, added)
+
+
+def check_bits(there: int, given: int) -> None:
+    """Refuse rows that would have to be rounded anew.
+
+    Args:
+        there: bits of a number of the rows of the collection that is copied to.
+        given: of those that are copied.
+    Raises:
+        InvalidInputError: they differ.
+    """
+    if there != given:
+        raise InvalidInputError(
+            f"rows of {given} bits a number cannot be copied as they are into a collection of {there}: copy them to "
+            f"one of {given} bits, and make one of {there} bits with collection.convert(path, bits={there})."
+        )
+
+
+def with_bits(options: Mapping[str, Any], given: int) -> dict[str, Any]:
+    """Options of a collection that is copied to, of the bits that the rows have.
+
+    Raises:
+        InvalidInputError: they ask for others.
+    """
+    wanted = options.get("bits")
+    if wanted is not None:
+        check_bits(bits(wanted), given)
+    return {**options, "bits": given}
 
 
 def compare(
@@ -179,7 +215,9 @@ def compare(
             expected, digests = source.get(page), source.digests(page)
             read = list(destination.stream(page))
             wrong = [one.id for one, (other, _) in zip(expected, read, strict=False) if one != other]
-            wrong += [one.id for one, made in read if digests.get(str(one.id)) != digest_of(made)]
+            wrong += [
+                one.id for one, made in read if digests.get(str(one.id)) != digest_of(made, source.bits)
+            ]
             if wrong or len(read) != len(page) or len(expected) != len(page):
                 raise StoreError(
                     f"document {(wrong or page)[0]!r} is not equal in the copy: one of the two was changed meanwhile. "

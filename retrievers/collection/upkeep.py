@@ -109,6 +109,28 @@ class Caretaker(Changer):
             raise InvalidTypeError("path is None: a backup needs a new directory.")
         self.store.backup(directory)
 
+    def convert(self, path: str | PathLike[str], *, bits: int, show_progress: bool | None = None) -> None:
+        """Copy the last commit into a new directory with other bits a number, without encoding anything again.
+
+        The rows are rounded from what is stored. Documents, words, counts and centroids come with them, deleted
+        documents do not. The directory gets its name when the copy
+        is whole: one that is interrupted leaves nothing there, and is made again.
+
+        Args:
+            path: a directory that is not there yet; the one that it lies in is.
+            bits: of a number of the new rows, 8 or 4: the other than those of this collection.
+            show_progress: a progress bar; None shows it in a notebook, and where standard error is a terminal.
+        Raises:
+            InvalidInputError: bits is neither, or what the rows have already.
+            CorruptStoreError: a row is damaged; the message names the document. Nothing is left of the copy.
+            StoreError: the path exists, or the system refuses; nothing is left of the copy.
+        """
+        directory, wanted = validate.directory(path), validate.bits(bits)
+        if directory is None:
+            raise InvalidTypeError("path is None: a conversion needs a new directory.")
+        with self._progress_over_windows("Converting", show_progress) as progress:
+            self.store.convert(directory, wanted, progress.advance)
+
     def verify(self, *, show_progress: bool | None = None) -> list[Damage]:
         """Read everything and compare it with its checksums; an empty list is a sound collection."""
         with self._progress_over_windows("Verifying", show_progress) as progress:

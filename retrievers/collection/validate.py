@@ -15,6 +15,7 @@ from retrievers.arguments import (
     ID_BYTES,
     INDEXED_KEYS,
     PATH_BYTES,
+    bits,
     count,
     each,
     flag,
@@ -29,6 +30,7 @@ from retrievers.store.words import TABLES
 from retrievers.types import Encoder, Hit, Window
 
 __all__ = [
+    "bits",
     "count",
     "device",
     "directory",

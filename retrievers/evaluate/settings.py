@@ -141,8 +141,8 @@ def mixed(view: View, mean: float) -> tuple[NDArray[np.uint8], NDArray[np.float3
     rows, scales = view.rows.copy(), view.scales.copy()
     for start, end in zip(view.starts.tolist(), view.ends.tolist(), strict=True):
         if end > start:
-            part = dequantize(view.rows[start:end], view.scales[start:end], view.dim)
-            rows[start:end], scales[start:end] = quantize(with_mean(part, mean))
+            part = dequantize(view.rows[start:end], view.scales[start:end], view.dim, view.bits)
+            rows[start:end], scales[start:end] = quantize(with_mean(part, mean), view.bits)
     return rows, scales
 
 
@@ -182,7 +182,8 @@ def _best(
     firsts = np.unique(view.documents, return_index=True)[1]
     for first in range(0, len(matrices), QUESTIONS):
         part = matrices[first : first + QUESTIONS]
-        for matrix, scores in zip(part, score(rows, scales, view.starts, view.ends, part), strict=True):
+        found = score(rows, scales, view.starts, view.ends, part, view.bits)
+        for matrix, scores in zip(part, found, strict=True):
             yield matrix, np.maximum.reduceat(scores, firsts) if len(firsts) else scores
 
 

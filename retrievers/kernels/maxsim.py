@@ -128,7 +128,7 @@ def _check(
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     queries: Sequence[TokenMatrix],
-    bits: int,
+    bits: int = 8,
 ) -> None:
     """Native code trusts its task, so nothing wrong may reach it."""
     for name, array, kind in (

@@ -78,9 +78,23 @@ def quantize(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], NDArray[np.float32
         middles = levels + np.float32(0.5)
         fit = np.einsum("ij,ij->i", numbers, middles) / np.einsum("ij,ij->i", middles, middles)
         steps = np.maximum(fit, np.float32(LEAST))
-    stored = (levels + 8).astype(np.uint8)
-    half = stored.shape[1] // 2
-    return stored[:, :half] | stored[:, half:] << 4, (steps / 2).astype(np.float32)
+    return _packed(levels), (steps / 2).astype(np.float32)
+
+
+def nearest(matrix: TokenMatrix, scales: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Rows with scales that are known: of what dequantize gave, the rows that it was made of.
+
+    That is so where dim is a multiple of 8, also after a loss of small parts of a level. With other dimensions, numbers
+    of the turned rows are lost with those that dequantize leaves out.
+
+    Args:
+        matrix: float32, (tokens, dim).
+        scales: float32, (tokens,).
+    Returns:
+        uint8, (tokens, row_bytes(dim)).
+    """
+    with np.errstate(invalid="ignore"):
+        return _packed(np.clip(np.floor(turned(matrix) / (2 * scales[:, None])), -8, 7))
 
 
 def elements(rows: NDArray[np.uint8]) -> NDArray[np.int8]:
@@ -92,6 +106,13 @@ def elements(rows: NDArray[np.uint8]) -> NDArray[np.int8]:
 def dequantize(rows: NDArray[np.uint8], scales: NDArray[np.float32], dim: int) -> TokenMatrix:
     """The rows as they are searched, turned back: float32, (tokens, dim)."""
     return turned_back(elements(rows).astype(np.float32) * scales[:, None], dim)
+
+
+def _packed(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Levels from -8 to 7 as n from 0 to 15, two in a byte."""
+    stored = (levels + 8).astype(np.uint8)
+    half = stored.shape[1] // 2
+    return stored[:, :half] | stored[:, half:] << np.uint8(4)
 
 
 def _blocks(matrix: NDArray[np.float32]) -> NDArray[np.float32]:

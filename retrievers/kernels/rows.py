@@ -5,6 +5,8 @@ Rows of 4 bits are those of retrievers.kernels.nibbles. `bits` says which of the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,24 @@ BITS = (8, nibbles.BITS)  # that a number of a row may have
 WORD = 4  # bytes that one multiply instruction takes: rows have a multiple of it
 MOST = 1e12  # magnitude of an element that is taken: products of two, summed over any matrix, stay finite
 LEAST = 1e-12  # the magnitude that a row of zeros is taken to have, so that no scale is 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowForm:
+    """What the rows of one array have in common.
+
+    Attributes:
+        dim: numbers of a row.
+        bits: of a number, 8 or 4.
+    """
+
+    dim: int
+    bits: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return row_bytes(self.dim, self.bits)
 
 
 def form() -> tuple[int, int, int]:
@@ -45,11 +65,20 @@ def quantize(matrix: TokenMatrix, bits: int = 8) -> tuple[NDArray[np.uint8], NDA
     return _rounded(matrix, scales[:, None]), scales
 
 
-def stored_form(matrix: TokenMatrix | QuantizedMatrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def stored_form(
+    matrix: TokenMatrix | QuantizedMatrix, bits: int = 8
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Rows and scales of a matrix, as quantize gives them; one that is stored so already stays byte for byte."""
     if isinstance(matrix, QuantizedMatrix):
         return matrix.rows, matrix.scales
-    return quantize(matrix)
+    return quantize(matrix, bits)
+
+
+def in_8_bits(
+    rows: NDArray[np.uint8], scales: NDArray[np.float32], form: RowForm
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Rows and scales as rows of 8 bits, for arithmetic that has no other; those of 8 bits stay as they are."""
+    return (rows, scales) if form.bits == 8 else quantize(dequantize(rows, scales, form.dim, form.bits))
 
 
 def quantize_together(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], float]:

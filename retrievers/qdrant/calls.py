@@ -98,7 +98,7 @@ class Calls:
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
         computed.check_fingerprint(self.layout.fingerprint, fingerprint, matrices)
         batches = computed.batches(
-            documents, ids, metadatas, matrices, size=writing.BATCH_DOCUMENTS, dim=self.layout.dim
+            documents, ids, metadatas, matrices, size=writing.BATCH_DOCUMENTS, form=self.layout.form
         )
         numbers: Iterator[int] | None = None
         total = length_hint(documents) or None

@@ -55,6 +55,8 @@ class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
         prefer_grpc: send vectors by gRPC, which is a fifth of JSON in size.
         candidates: windows that the pooled vectors choose for a question, unless the search says it; None lets the
             number grow with the collection.
+        bits: to which the rows of a new collection are rounded, 8 or 4, as a directory has them; the server keeps them
+            in `datatype` either way. 4 need an encoder whose dimensions are a multiple of 8.
         datatype: "float16" or "float32", as the server keeps the rows of a new collection. float16 loses nothing of
             what a directory keeps, because the scale of each row is stored beside it.
         quantization: of the token vectors of a new collection, from qdrant_client.models. The server scores by the
@@ -81,6 +83,7 @@ class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
         timeout: float = 60.0,
         prefer_grpc: bool = False,
         candidates: int | None = None,
+        bits: int | None = None,
         datatype: str | None = None,
         quantization: Any = None,
         shard_number: int | None = None,
@@ -94,6 +97,7 @@ class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
         encoder = None if encoder is None else validate.encoder(encoder)
         candidates = None if candidates is None else validate.count(candidates, "candidates")
         wanted = Wanted(
+            None if bits is None else validate.bits(bits),
             datatype,
             quantization,
             shard_number,

@@ -45,7 +45,7 @@ def rerank(
         made[place] = hit
     missing = [place for place in range(len(documents)) if place not in made]
     if missing:
-        work = Compute(lambda: reranking.encoded(encoder(), query, documents, missing, layout.dim))
+        work = Compute(lambda: reranking.encoded(encoder(), query, documents, missing, layout.form))
         made |= yield work
     return [made[place] for place in range(len(documents))]
 
@@ -92,7 +92,7 @@ def explain(
         place = (key, "" if head is None else head.version, best.number)
         window = (yield from windows(layout, [place])).get(place)
         if window is not None:
-            span, rows = window.span, matrix_of(window, layout.dim)
+            span, rows = window.span, matrix_of(window, layout.form)
     passage = best
 
     def work() -> Evidence:
@@ -102,7 +102,8 @@ def explain(
                 f"document {key!r} has no window number {passage.number}: search again, then explain."
             )
         chosen = spans[passage.number] if span is None else span
-        return evidence.explain(encoder(), question.text, matrix, document, passage, chosen, rows)
+        bits = layout.form.bits
+        return evidence.explain(encoder(), question.text, matrix, document, passage, chosen, rows, bits)
 
     made: Evidence = yield Compute(work)
     return made
@@ -136,7 +137,7 @@ def matrices(layout: Layout, found: Sequence[Hit]) -> Steps[list[TokenMatrix]]:
     read = yield from windows(layout, [place for place in places if place is not None])
     empty = np.zeros((0, layout.dim), np.float32)
     return [
-        matrix_of(read[place], layout.dim) if place is not None and place in read else empty.copy()
+        matrix_of(read[place], layout.form) if place is not None and place in read else empty.copy()
         for place in places
     ]
 

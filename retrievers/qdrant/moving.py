@@ -19,6 +19,11 @@ class MovablePoints(Movable):
     _connection: Connection
     _calls: Calls
 
+    @property
+    def bits(self) -> int:
+        """Bits of a number of the rows as a directory has them, 8 or 4."""
+        return self._calls.layout.form.bits
+
     def ids(self) -> list[str]:
         """The ids of all documents, in order of insertion."""
         return run(streaming.ids(self._calls.layout), self._connection)

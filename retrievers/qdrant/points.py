@@ -20,7 +20,8 @@ from qdrant_client import models
 
 from retrievers.collection.streaming import digest_of
 from retrievers.errors import CorruptStoreError, InvalidInputError
-from retrievers.kernels.rows import ZERO, dequantize, row_bytes, stored_form
+from retrievers.kernels import nibbles
+from retrievers.kernels.rows import ZERO, RowForm, dequantize, row_bytes, stored_form
 from retrievers.qdrant.fields import derived
 from retrievers.store import Entry, format_1
 from retrievers.types import Document, EncodedText, QuantizedMatrix, TokenMatrix
@@ -99,7 +100,7 @@ class StoredWindow:
 
     Attributes:
         span: the characters of context + text that it was made of.
-        rows: uint8, (tokens, row_bytes(dim)): as on disk, int8 + 128.
+        rows: uint8, (tokens, row_bytes): as on disk.
         scales: float32, (tokens,).
     """
 
@@ -143,13 +144,13 @@ def record_of(document: Document) -> str:
 
 
 def points_of(
-    entry: Entry, version: str, generation: int, seq: int, dim: int, datatype: str, tenant: str | None
+    entry: Entry, version: str, generation: int, seq: int, form: RowForm, datatype: str, tenant: str | None
 ) -> tuple[models.PointStruct, list[models.PointStruct]]:
     """The head of a document and its other windows.
 
     Args:
         entry: the document with the spans and token matrices of its windows.
-        dim: length of a token vector.
+        form: of the rows.
         datatype: "float16" or "float32", as the server stores the rows.
         tenant: the metadata key whose value is the document's tenant.
     Raises:
@@ -160,17 +161,17 @@ def points_of(
     common |= derived(document.metadata, tenant)
     made = []
     spans = entry.windows or [(0, 0)]  # a text without windows is a head without rows
-    stored = [QuantizedMatrix(*stored_form(one)) for one in entry.matrices]
+    stored = [QuantizedMatrix(*stored_form(one, form.bits), form.bits) for one in entry.matrices]
     for number, span in enumerate(spans):
         payload: dict[str, Any] = {**common, NUMBER: number, SPAN: [int(span[0]), int(span[1])]}
         vectors: dict[str, Any] = {}
         if stored and len(stored[number]):
-            vectors, payload[SCALES] = _vectors(document, number, stored[number], dim, datatype)
+            vectors, payload[SCALES] = _vectors(document, number, stored[number], form, datatype)
         if number == 0:
             payload |= {TEXT: document.text, RECORD: record_of(document), SEQUENCE: seq}
             payload |= {WINDOWS: len(entry.windows), SOURCE: document.source}
             payload[SCORED] = sum(len(one) > 0 for one in stored)
-            payload[DIGEST] = digest_of(EncodedText(entry.windows, stored)).hex()
+            payload[DIGEST] = digest_of(EncodedText(entry.windows, stored), form.bits).hex()
         identity = window_id(str(document.id), version, number)
         made.append(models.PointStruct(id=identity, vector=vectors, payload=payload))
     return made[0], made[1:]
@@ -192,19 +193,19 @@ def size_of(point: models.PointStruct, datatype: str) -> int:
 
 
 def _vectors(
-    document: Document, number: int, matrix: QuantizedMatrix, dim: int, datatype: str
+    document: Document, number: int, matrix: QuantizedMatrix, form: RowForm, datatype: str
 ) -> tuple[dict[str, Any], str]:
     """The named vectors of a window, and its scales as text: what is stored is what a directory would search."""
-    if len(matrix) * dim > MAX_FLOATS:
+    if len(matrix) * form.dim > MAX_FLOATS:
         raise InvalidInputError(
-            f"window {number} of document {document.id!r} has {len(matrix)} tokens of {dim} dimensions: a Qdrant "
+            f"window {number} of document {document.id!r} has {len(matrix)} tokens of {form.dim} dimensions: a Qdrant "
             f"server takes at most {MAX_FLOATS} numbers a window. Use an encoder with a smaller document_length."
         )
     rows, scales = matrix.rows, matrix.scales
-    values = dequantize(rows, scales, dim)
+    values = dequantize(rows, scales, form.dim, form.bits)
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
         stored = values.astype(np.float16) if datatype == "float16" else values
-    if not np.array_equal(restored(stored.astype(np.float32), scales), rows):
+    if not np.array_equal(restored(stored.astype(np.float32), scales, form.bits), rows):
         lengths = np.linalg.norm(values, axis=1)
         raise InvalidInputError(
             f"window {number} of document {document.id!r} has rows of length {lengths.min():.3g} to "
@@ -261,7 +262,7 @@ def head_of(payload: Mapping[str, Any] | None) -> Head:
         ) from None
 
 
-def window_of(record: Any, dim: int) -> StoredWindow:
+def window_of(record: Any, form: RowForm) -> StoredWindow:
     """A window with its rows, from a point that was read with its vectors and its scales.
 
     Raises:
@@ -272,11 +273,11 @@ def window_of(record: Any, dim: int) -> StoredWindow:
         text = payload.get(SCALES)
         scales = np.frombuffer(b64decode(text), "<f4").astype(np.float32) if text else np.zeros(0, np.float32)
         vectors = record.vector if isinstance(record.vector, Mapping) else {}
-        values = np.array(vectors.get(TOKENS) or np.zeros((0, dim)), np.float32)
-        if values.shape != (len(scales), dim):
-            raise ValueError(f"rows {values.shape} for {len(scales)} scales of {dim} dimensions")
+        values = np.array(vectors.get(TOKENS) or np.zeros((0, form.dim)), np.float32)
+        if values.shape != (len(scales), form.dim):
+            raise ValueError(f"rows {values.shape} for {len(scales)} scales of {form.dim} dimensions")
         start, end = payload[SPAN]
-        rows = restored(values, scales)
+        rows = restored(values, scales, form.bits)
         return StoredWindow(
             payload[DOCUMENT], payload[VERSION], payload[NUMBER], (int(start), int(end)), rows, scales
         )
@@ -284,17 +285,19 @@ def window_of(record: Any, dim: int) -> StoredWindow:
         raise CorruptStoreError(f"point {record.id} is no window of ours: {error}.") from None
 
 
-def restored(values: TokenMatrix, scales: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The rows as a directory holds them, from what a server returns: uint8, (tokens, row_bytes(dim))."""
+def restored(values: TokenMatrix, scales: NDArray[np.float32], bits: int) -> NDArray[np.uint8]:
+    """The rows as a directory holds them, from what a server returns: uint8, (tokens, row_bytes)."""
+    if bits == nibbles.BITS:
+        return nibbles.nearest(values, scales)
     rows = np.full((len(values), row_bytes(values.shape[1])), ZERO, np.uint8)
     with np.errstate(invalid="ignore"):
         rows[:, : values.shape[1]] = np.clip(np.rint(values / scales[:, None]) + ZERO, 0, 255)
     return rows
 
 
-def matrix_of(window: StoredWindow, dim: int) -> TokenMatrix:
+def matrix_of(window: StoredWindow, form: RowForm) -> TokenMatrix:
     """float32, (tokens, dim): the rows as they are searched."""
-    return dequantize(window.rows, window.scales, dim)
+    return dequantize(window.rows, window.scales, form.dim, form.bits)
 
 
 def in_order(heads: Sequence[Head]) -> list[Head]:

@@ -111,7 +111,7 @@ def windows(
         points = [window_id(*one) for one in unique[first : first + WINDOW_PAGE]]
         arguments = {"ids": points, "with_payload": [*WINDOW_FIELDS, SCALES], "with_vectors": [TOKENS]}
         for record in (yield Request("retrieve", {"collection_name": layout.name, **arguments})):
-            window = window_of(record, layout.dim)
+            window = window_of(record, layout.form)
             found[window.document, window.version, window.number] = window
     return {one: found[one] for one in unique if one in found}
 

@@ -18,6 +18,8 @@ from retrievers.errors import (
     StoreConflictError,
     StoreError,
 )
+from retrievers.kernels import nibbles
+from retrievers.kernels.rows import RowForm
 from retrievers.qdrant.fields import HASHES, NUMBERS, TENANT, TEXTS, name_of
 from retrievers.qdrant.points import (
     DOCUMENT,
@@ -33,7 +35,7 @@ from retrievers.qdrant.points import (
 from retrievers.qdrant.steps import Request, Steps
 from retrievers.qdrant.words import WORDS
 
-FORMAT = 1
+FORMATS = {8: 1, 4: 2}  # by the bits of the rows: an earlier version would misread those of 4
 MARK = "maxsim-retrievers"  # key of our own metadata in those of the collection
 KEYWORDS, INTEGERS = (DOCUMENT, VERSION, HASHES, SOURCE), (NUMBER, GENERATION, SEQUENCE, UNSETTLED)
 DATATYPES = ("float16", "float32")
@@ -45,8 +47,8 @@ class Layout:
 
     Attributes:
         name: on the server, its own and no alias.
-        dim: length of a token vector.
-        datatype: of the stored rows, "float16" or "float32".
+        form: of the rows.
+        datatype: of the vectors on the server, "float16" or "float32".
         tenant: the metadata key whose value is the document's tenant; None without tenants.
         guarded: whether the server can compare a head before it replaces it (1.17 and later).
         words: whether each window has its words beside its rows, and BM25 chooses candidates too.
@@ -55,7 +57,7 @@ class Layout:
     """
 
     name: str
-    dim: int
+    form: RowForm
     datatype: str
     tenant: str | None
     words: bool
@@ -63,12 +65,18 @@ class Layout:
     local: bool
     fingerprint: Mapping[str, Any]
 
+    @property
+    def dim(self) -> int:
+        """Length of a token vector."""
+        return self.form.dim
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """How a new collection is to be made; None leaves a choice to the server, or to what is there.
 
     Attributes:
+        bits: of a number of the rows as a directory has them, 8 or 4; None means 8.
         datatype: of the rows, "float16" or "float32"; None means float16.
         quantization: of the token vectors, as qdrant_client.models has it.
         shard_number, replication_factor, write_consistency_factor: as the server takes them.
@@ -77,6 +85,7 @@ class Wanted:
         indexed: metadata keys that filters compare by order, for which the server keeps an index.
     """
 
+    bits: int | None = None
     datatype: str | None = None
     quantization: Any = None
     shard_number: int | None = None
@@ -105,10 +114,16 @@ def opened(
     Raises:
         StoreError: there is no such collection, and no encoder to make it with.
         ModelMismatchError, FormatVersionError: it is another's; nothing was changed.
-        InvalidInputError: it is there with another datatype or tenant than the one asked for.
+        InvalidInputError: it is there with other bits, datatype or tenant than those asked for; or 4 bits are asked for
+            and dim is no multiple of 8.
     """
     if wanted.datatype is not None and wanted.datatype not in DATATYPES:
         raise InvalidInputError(f"datatype is {wanted.datatype!r}: one of {', '.join(DATATYPES)} is needed.")
+    if wanted.bits == nibbles.BITS and dim is not None and dim != nibbles.width(dim):
+        raise InvalidInputError(
+            f"bits is 4 and the encoder has {dim} dimensions: on a server rows of 4 bits need a multiple of 8. Leave "
+            "bits out, or use an encoder with other dimensions."
+        )
     there = yield Request("collection_exists", {"collection_name": name})
     if there:
         name = yield from _own_name(name)
@@ -176,7 +191,7 @@ def creation(name: str, fingerprint: Mapping[str, Any], dim: int, wanted: Wanted
     )
     pooled = models.VectorParams(size=dim, distance=models.Distance.DOT)
     ours = {
-        "format": FORMAT,
+        "format": FORMATS[wanted.bits or 8],
         "fingerprint": dict(fingerprint),
         "datatype": datatype,
         "tenant": wanted.tenant,
@@ -226,10 +241,11 @@ def recognised(
             f"the collection {name!r} is there and was not made by this library, or on a server before 1.16, "
             "which keeps no metadata of a collection: choose another name."
         )
-    if ours.get("format") != FORMAT:
+    found = [bits for bits, number in FORMATS.items() if number == ours.get("format")]
+    if not found:
         raise FormatVersionError(
-            f"the collection {name!r} has format {ours.get('format')!r}: this version reads {FORMAT}. "
-            "Use the version that wrote it, or build a new collection."
+            f"the collection {name!r} has format {ours.get('format')!r}: this version reads {min(FORMATS.values())} to "
+            f"{max(FORMATS.values())}. Use the version that wrote it, or build a new collection."
         )
     written = dict(ours.get("fingerprint") or {})
     if fingerprint is not None:
@@ -256,19 +272,21 @@ def recognised(
             f"the collection {name!r} has vectors of another kind ({tokens}; {pooled}): multivectors with MaxSim "
             "of dot products and one vector of the same size are needed. Build a new collection."
         )
-    for option, given in (
-        ("datatype", wanted.datatype),
-        ("tenant", wanted.tenant),
-        ("words", wanted.words or None),
+    [bits] = found
+    for option, given, stored in (
+        ("bits", wanted.bits, bits),
+        ("datatype", wanted.datatype, ours.get("datatype")),
+        ("tenant", wanted.tenant, ours.get("tenant")),
+        ("words", wanted.words or None, ours.get("words")),
     ):
-        if given is not None and given != ours.get(option):
+        if given is not None and given != stored:
             raise InvalidInputError(
-                f"the collection {name!r} was made with {option}={ours.get(option)!r}: leave {option} out, or "
+                f"the collection {name!r} was made with {option}={stored!r}: leave {option} out, or "
                 "build a new collection."
             )
     return Layout(
         name,
-        int(tokens.size),
+        RowForm(int(tokens.size), bits),
         str(ours["datatype"]),
         ours.get("tenant"),
         bool(ours.get("words")),

@@ -46,7 +46,7 @@ def encoded(layout: Layout, names: Sequence[str]) -> Steps[list[tuple[Document, 
             [(key, head.version, number) for key, head in known.items() for number in range(head.windows)],
         )
         for key, head in known.items():
-            whole = _whole(head, read)
+            whole = _whole(head, read, layout.form.bits)
             if whole is not None:
                 made[key] = (head.document(), whole)
         pending = [key for key in known if key not in made]
@@ -70,14 +70,14 @@ def arrange(layout: Layout, names: Sequence[str]) -> Steps[None]:
         yield Request("batch_update_points", {"collection_name": layout.name, **arguments})
 
 
-def _whole(head: Head, read: Mapping[tuple[str, str, int], StoredWindow]) -> EncodedText | None:
+def _whole(head: Head, read: Mapping[tuple[str, str, int], StoredWindow], bits: int) -> EncodedText | None:
     """The windows that a head counts; None where one is not there, because the document was changed meanwhile."""
     keys = [(head.id, head.version, number) for number in range(head.windows)]
     if not all(key in read for key in keys):
         return None
     spans = [read[key].span for key in keys]
-    made = EncodedText(spans, [QuantizedMatrix(read[key].rows, read[key].scales) for key in keys])
-    if head.digest and digest_of(made).hex() != head.digest:
+    made = EncodedText(spans, [QuantizedMatrix(read[key].rows, read[key].scales, bits) for key in keys])
+    if head.digest and digest_of(made, bits).hex() != head.digest:
         raise CorruptStoreError(
             f"the rows of document {head.id!r} are not those that were written. Delete the document and add it again."
         )

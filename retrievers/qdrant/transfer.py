@@ -9,7 +9,7 @@ from typing import Any
 from qdrant_client import QdrantClient
 
 from retrievers.collection import Collection, validate
-from retrievers.collection.transfer import Copied, KnownModel, copy
+from retrievers.collection.transfer import Copied, KnownModel, copy, with_bits
 from retrievers.encoder import identity
 from retrievers.qdrant import streaming
 from retrievers.qdrant.collection import QdrantCollection
@@ -45,6 +45,7 @@ def push(
     """
     shown = None if show_progress is None else validate.flag(show_progress, "show_progress")
     model = KnownModel(source.fingerprint)
+    options = with_bits(options, source.bits)
     with QdrantCollection(url_or_client, name, model, **options) as destination:
 
         def arrange(names: Sequence[str]) -> None:
@@ -85,6 +86,8 @@ def pull(
     directory = validate.file(path)
     with (
         QdrantCollection(url_or_client, name, **options) as source,
-        Collection(directory, KnownModel(identity.imported(source.fingerprint))) as destination,
+        Collection(
+            directory, KnownModel(identity.imported(source.fingerprint)), bits=source.bits
+        ) as destination,
     ):
         return copy(source, destination, doing="Pulling", show_progress=shown)

@@ -73,7 +73,7 @@ def add(
     """
     stored = yield from heads(layout, [str(one.id) for one in batch], STATE_FIELDS)
     same, missing = [], []
-    given = [""] * len(batch) if made is None else [digest_of(one).hex() for one in made]
+    given = [""] * len(batch) if made is None else [digest_of(one, layout.form.bits).hex() for one in made]
     for document, rows in zip(batch, given, strict=True):
         head = stored.get(str(document.id))
         # Matrices that come are those of the context that comes.
@@ -159,7 +159,7 @@ def _prepare(
         old = stored.get(str(entry.document.id))
         seq = next(numbers) if old is None else old.seq
         version = version_of(entry.content_hash, generation)
-        head, others = points_of(entry, version, generation, seq, layout.dim, layout.datatype, layout.tenant)
+        head, others = points_of(entry, version, generation, seq, layout.form, layout.datatype, layout.tenant)
         if layout.words:
             add_words((head, *others), entry.document)
         made.append((head, others, old))

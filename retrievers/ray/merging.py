@@ -27,7 +27,8 @@ def merge(
     Returns:
         How many documents the shards have.
     Raises:
-        InvalidInputError: two shards have one id with different texts; nothing was changed.
+        InvalidInputError: two shards have one id with different texts, or one has other bits than the collection;
+            nothing was changed.
         ModelMismatchError: a shard was encoded by another model; nothing was changed.
         CorruptStoreError: a shard is damaged; nothing was changed.
     """
@@ -52,6 +53,11 @@ def _checked(paths: list[Path], into: Collection) -> dict[str, tuple[bytes, Path
             identity.check(
                 into.fingerprint, shard.fingerprint, f"the collection that {str(path)!r} is merged into"
             )
+            if shard.bits != into.bits:
+                raise InvalidInputError(
+                    f"the shard {str(path)!r} has rows of {shard.bits} bits a number, and the collection {into.bits}: "
+                    "shards are merged as they are. Give the pipeline another directory for them."
+                )
             if damages := shard.verify(show_progress=False):
                 raise CorruptStoreError(
                     f"the shard {str(path)!r} is damaged: {damages[0]}. Remove it and run the pipeline again, which "

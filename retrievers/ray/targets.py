@@ -52,27 +52,32 @@ class Shards:
     """Directories that a worker makes in another, a collection each: whole, or not there.
 
     A shard is named by the place of its first document in the dataset, so that names are in order, and by a digest of
-    model and documents: a task that is tried again finds what the first try finished.
+    model, bits and documents: a task that is tried again finds what the first try finished.
+
+    Attributes:
+        directory: the other.
+        bits: of a number of the rows.
     """
 
     directory: str
+    bits: int = 8
 
     def opened(self, encoder: Encoder) -> Store:
-        return _ShardStore(Path(self.directory), encoder)
+        return _ShardStore(Path(self.directory), encoder, self.bits)
 
 
 class _ShardStore:
-    def __init__(self, directory: Path, encoder: Encoder) -> None:
-        self._directory, self._encoder = directory, encoder
+    def __init__(self, directory: Path, encoder: Encoder, bits: int) -> None:
+        self._directory, self._encoder, self._bits = directory, encoder, bits
 
     def store(self, documents: Sequence[Document], places: Sequence[int]) -> str:
-        name = f"{places[0]:016x}-{digest_of(documents, self._encoder.fingerprint)}"
+        name = f"{places[0]:016x}-{digest_of(documents, self._encoder.fingerprint, self._bits)}"
         shard = self._directory / name
         if shard.is_dir():
             return name
         partial = self._directory / f"{PARTIAL}{uuid4().hex}"
         try:
-            with Collection(partial, self._encoder) as collection:
+            with Collection(partial, self._encoder, bits=self._bits) as collection:
                 collection.add(list(documents), show_progress=False)
             partial.rename(shard)
         except OSError as error:
@@ -85,9 +90,9 @@ class _ShardStore:
         return name
 
 
-def digest_of(documents: Sequence[Document], fingerprint: Mapping[str, Any]) -> str:
+def digest_of(documents: Sequence[Document], fingerprint: Mapping[str, Any], bits: int) -> str:
     """A digest of everything that a shard is made of."""
-    made = blake2b(identity.canonical(fingerprint).encode(), digest_size=16)
+    made = blake2b(identity.canonical({"bits": bits, "fingerprint": fingerprint}).encode(), digest_size=16)
     for document in documents:
         made.update(json.dumps(asdict(document), sort_keys=True).encode() + b"\n")
     return made.hexdigest()

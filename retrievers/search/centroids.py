@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from retrievers.display.progress import Progress
 from retrievers.errors import CorruptStoreError, InvalidInputError, ShapeError
 from retrievers.kernels.centroids import Centroids, nearest, prepare
-from retrievers.kernels.rows import dequantize, possible, row_bytes
+from retrievers.kernels.rows import RowForm, dequantize, in_8_bits, possible
 from retrievers.kernels.threads import cores
 from retrievers.search.parallel import map_ranges, ranges
 
@@ -40,6 +40,7 @@ def train(
     scales: NDArray[np.float32],
     dim: int,
     *,
+    bits: int = 8,
     n_centroids: int | None = None,
     sample: int | None = None,
     seed: int = 0,
@@ -50,9 +51,10 @@ def train(
     The same rows and seed give the same centroids on one kind of processor.
 
     Args:
-        rows: uint8, (tokens, row_bytes(dim)).
+        rows: uint8, (tokens, row_bytes(dim, bits)).
         scales: float32, (tokens,).
         dim: length of a vector.
+        bits: of a number of the rows.
         n_centroids: K, at most 65 536; None follows default_count. Fewer tokens than K give K = tokens.
         sample: rows to train on; None takes 24 for each centroid.
         seed: of the sample and of the first centroids.
@@ -66,20 +68,22 @@ def train(
     References:
         Dhillon and Modha, Concept decompositions for large sparse text data, Machine Learning 42, 2001.
     """
-    _check(rows, scales, dim)
+    form = RowForm(dim, bits)
+    _check(rows, scales, form)
     whole = np.zeros(1, np.int64)
-    return _train(rows, scales, dim, whole, whole + len(rows), n_centroids, sample, seed, show_progress)
+    return _train(rows, scales, form, whole, whole + len(rows), n_centroids, sample, seed, show_progress)
 
 
 def assign(
-    rows: NDArray[np.uint8], scales: NDArray[np.float32], centroids: NDArray[np.float32]
+    rows: NDArray[np.uint8], scales: NDArray[np.float32], centroids: NDArray[np.float32], bits: int = 8
 ) -> NDArray[np.uint16]:
     """The nearest centroid of each row, by the largest dot product of 8-bit vectors.
 
     Args:
-        rows: uint8, (tokens, row_bytes(dim)).
+        rows: uint8, (tokens, row_bytes(dim, bits)).
         scales: float32, (tokens,).
         centroids: float32, (K, dim), K from 1 to 65 536.
+        bits: of a number of the rows; those of 4 bits are turned into rows of 8 bits for it.
     Returns:
         uint16, (tokens,); the smaller number where two centroids are equally near.
     Raises:
@@ -87,10 +91,11 @@ def assign(
         ShapeError: rows, scales and centroids do not fit each other.
     """
     count, dim = centroids.shape
-    _check(rows, scales, dim)
+    form = RowForm(dim, bits)
+    _check(rows, scales, form)
     if not 1 <= count <= MOST:
         raise InvalidInputError(f"there are {count} centroids: 1 to {MOST} are needed.")
-    return _nearest(rows, prepare(centroids))[0]
+    return _nearest(rows, scales, form, prepare(centroids))[0]
 
 
 def optimize(store: Store, *, n_centroids: int | None = None, show_progress: bool | None = None) -> None:
@@ -105,25 +110,26 @@ def optimize(store: Store, *, n_centroids: int | None = None, show_progress: boo
         StoreError: the disk is full or cannot be written; the earlier codes stay.
     """
     with store.read() as view:
-        dim, rows, scales, starts, ends = view.dim, view.rows, view.scales, view.starts, view.ends
+        form, rows, scales, starts, ends = view.form, view.rows, view.scales, view.starts, view.ends
     # The arrays stay valid after the view is closed; a view that stays open would keep writers waiting.
-    found = _train(rows, scales, dim, starts, ends, n_centroids, None, 0, show_progress)
+    found = _train(rows, scales, form, starts, ends, n_centroids, None, 0, show_progress)
     if not len(found):
         return
-    codes = _assign(rows, found, show_progress)
+    codes = _assign(rows, scales, form, found, show_progress)
     hold = store.writing()
     with hold, hold:  # the second entry is there for an interrupt that comes right after the first
         with store.read() as view:
             # Rows are only ever appended, unless a compaction moved them, which moves their scales too.
             same = len(scales) if np.array_equal(scales, view.scales[: len(scales)]) else 0
-            codes = np.concatenate([codes[:same], _assign(view.rows[same:], found, show_progress)])
+            new = _assign(view.rows[same:], view.scales[same:], form, found, show_progress)
+            codes = np.concatenate([codes[:same], new])
         store.write_codes(found, codes)
 
 
 def _train(
     rows: NDArray[np.uint8],
     scales: NDArray[np.float32],
-    dim: int,
+    form: RowForm,
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     n_centroids: int | None,
@@ -132,7 +138,7 @@ def _train(
     show_progress: bool | None,
 ) -> NDArray[np.float32]:
     """See train. The rows are those of some windows."""
-    total = int((ends - starts).sum())
+    total, dim = int((ends - starts).sum()), form.dim
     count = min(default_count(total) if n_centroids is None else n_centroids, total)
     if n_centroids is not None and not 1 <= n_centroids <= MOST:
         raise InvalidInputError(
@@ -146,35 +152,40 @@ def _train(
     size = min(total, max(count, SAMPLE * count if sample is None else sample))
     chosen = _rows_of(starts, ends, np.sort(random.choice(total, size, replace=False)))
     taken, taken_scales = rows[chosen], scales[chosen]
-    if not possible(taken, taken_scales):
+    if not possible(taken, taken_scales, form.bits):
         raise CorruptStoreError(
             "stored rows are none that a vector can have given: `retrievers verify` names the documents; delete them, "
             "and add them again. Nothing was changed."
         )
+    form, (taken, taken_scales) = RowForm(dim, 8), in_8_bits(taken, taken_scales, form)
     first = random.choice(size, count, replace=False)
-    centroids = _directions(dequantize(taken[first], taken_scales[first], dim))
+    centroids = _directions(dequantize(taken[first], taken_scales[first], dim, 8))
     for _ in _progress("Centroids", ROUNDS, show_progress):
-        codes, similarity = _nearest(taken, prepare(centroids))
+        codes, similarity = _nearest(taken, taken_scales, form, prepare(centroids))
         sums, members = _sums(taken, taken_scales, codes, count, dim)
         # A centroid that lost all its rows moves to the rows that are served worst.
         empty = np.flatnonzero(members == 0)
         if len(empty):
             sums[empty] = centroids[empty]
             moved = _worst_served(codes, similarity * taken_scales, len(empty))
-            sums[empty[: len(moved)]] = dequantize(taken[moved], taken_scales[moved], dim)
+            sums[empty[: len(moved)]] = dequantize(taken[moved], taken_scales[moved], dim, 8)
         centroids = _directions(sums)
     return centroids
 
 
 def _assign(
-    rows: NDArray[np.uint8], centroids: NDArray[np.float32], show_progress: bool | None
+    rows: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    form: RowForm,
+    centroids: NDArray[np.float32],
+    show_progress: bool | None,
 ) -> NDArray[np.uint16]:
     """See assign. Done in a few steps, so that a progress bar can move."""
     prepared, codes = prepare(centroids), np.empty(len(rows), np.uint16)
     size = PART * 4 * cores()
     for step in _progress("Codes", -(-len(rows) // size), show_progress):
         part = slice(step * size, (step + 1) * size)
-        codes[part] = _nearest(rows[part], prepared)[0]
+        codes[part] = _nearest(rows[part], scales[part], form, prepared)[0]
     return codes
 
 
@@ -194,21 +205,25 @@ def _rows_of(
     return np.sort(ends[windows] - (totals[windows] - places))
 
 
-def _check(rows: NDArray[np.uint8], scales: NDArray[np.float32], dim: int) -> None:
-    if rows.ndim != 2 or rows.shape[1] != row_bytes(dim) or scales.shape != rows.shape[:1]:
+def _check(rows: NDArray[np.uint8], scales: NDArray[np.float32], form: RowForm) -> None:
+    if rows.ndim != 2 or rows.shape[1] != form.row_bytes or scales.shape != rows.shape[:1]:
         raise ShapeError(
-            f"rows have shape {rows.shape} and scales {scales.shape}: ({len(rows)}, {row_bytes(dim)}) and "
-            f"({len(rows)},) are needed for vectors of {dim} numbers."
+            f"rows have shape {rows.shape} and scales {scales.shape}: ({len(rows)}, {form.row_bytes}) and "
+            f"({len(rows)},) are needed for vectors of {form.dim} numbers of {form.bits} bits."
         )
 
 
-def _nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+def _nearest(
+    rows: NDArray[np.uint8], scales: NDArray[np.float32], form: RowForm, centroids: Centroids
+) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    """Number of the nearest centroid, uint16 (n,), and the product with it in the row's own unit, float32 (n,)."""
     codes, similarity = np.empty(len(rows), np.uint16), np.empty(len(rows), np.float32)
 
     def part(first: int, last: int) -> None:
         for here in range(first, last, PART):
             block = slice(here, min(here + PART, last))
-            codes[block], similarity[block] = nearest(rows[block], centroids)
+            taken, _ = in_8_bits(rows[block], scales[block], form)
+            codes[block], similarity[block] = nearest(taken, centroids)
 
     map_ranges(part, ranges(len(rows), 4 * cores(), PART))
     return codes, similarity
@@ -217,7 +232,7 @@ def _nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.
 def _sums(
     rows: NDArray[np.uint8], scales: NDArray[np.float32], codes: NDArray[np.uint16], count: int, dim: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Sum of the rows of each centroid, float32 (count, dim), and how many there are, int64 (count,)."""
+    """Sum of the rows, of 8 bits, of each centroid, float32 (count, dim), and how many there are, int64 (count,)."""
     order = np.argsort(codes, kind="stable")
     members = np.bincount(codes, minlength=count)
     bounds = np.concatenate([[0], np.cumsum(members)])
@@ -230,7 +245,7 @@ def _sums(
             filled = here + np.flatnonzero(members[here:end])
             if len(filled):
                 sums[filled] = np.add.reduceat(
-                    dequantize(rows[picked], scales[picked], dim), bounds[filled] - bounds[here], axis=0
+                    dequantize(rows[picked], scales[picked], dim, 8), bounds[filled] - bounds[here], axis=0
                 )
 
     map_ranges(part, ranges(count, 4 * cores(), 256))

@@ -41,7 +41,7 @@ def rank(
     rankings = []
     for first in range(0, len(queries), step):
         some = queries[first : first + step]
-        scores = maxsim(view.rows, view.scales, starts, ends, some, chosen_target())
+        scores = maxsim(view.rows, view.scales, starts, ends, some, chosen_target(), view.bits)
         rankings += [
             settle(view, query, selected, rough, k) for query, rough in zip(some, scores, strict=True)
         ]
@@ -72,7 +72,7 @@ def settle(
     best = near if selected is None else selected[near]
     scores, target = rough[near], chosen_target()
     if target.final != target.name:
-        [scores] = score(view.rows, view.scales, view.starts[best], view.ends[best], [query])
+        [scores] = score(view.rows, view.scales, view.starts[best], view.ends[best], [query], view.bits)
     return best_documents(scores, best, documents[near], k)
 
 
@@ -87,20 +87,22 @@ def score(
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     queries: Sequence[TokenMatrix],
+    bits: int = 8,
 ) -> NDArray[np.float32]:
     """Score windows of stored rows against queries in float32: the scores that users see.
 
     On one processor a window and a query always have the same score, whatever else is scored with them.
 
     Args:
-        rows: uint8, (tokens, row_bytes): int8 + 128.
+        rows: uint8, (tokens, row_bytes), see retrievers.kernels.rows.
         scales: float32, (tokens,).
         starts: int64, (windows,): first token of each window.
         ends: int64, (windows,): one past the last token of each window.
         queries: matrices, float32, (query_tokens_i, dim).
+        bits: of a stored number, 8 or 4.
     Returns:
         float32, (len(queries), windows). -inf for a window without tokens, 0 for a query without tokens.
     Raises:
         ShapeError: an array has another shape or layout, or a window reaches beyond the rows.
     """
-    return maxsim(rows, scales, starts, ends, queries, TARGETS[chosen_target().final])
+    return maxsim(rows, scales, starts, ends, queries, TARGETS[chosen_target().final], bits)

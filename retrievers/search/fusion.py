@@ -152,7 +152,7 @@ def _best_windows(view: View, query: TokenMatrix, ranking: Ranking, others: Sequ
     windows = view.windows_of(missing)
     if not len(windows):
         return ranking
-    [values] = score(view.rows, view.scales, view.starts[windows], view.ends[windows], [query])
+    [values] = score(view.rows, view.scales, view.starts[windows], view.ends[windows], [query], view.bits)
     return [*ranking, *best_documents(values, windows, view.documents[windows], len(missing))]
 
 

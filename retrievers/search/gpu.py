@@ -1,8 +1,8 @@
 """Exact search on a device of torch's, such as a graphics processor: the rows of one commit live there.
 
-Rows stay bytes. One block after another becomes bfloat16, which holds every integer up to 256, so that only
-queries are rounded. One matrix product and a maximum a window follow. The windows that may be among the best
-are scored again in float32, as on the processor.
+Rows stay bytes, with two numbers in each where they have 4 bits. One block after another becomes bfloat16, which
+holds every integer up to 256, so that only queries are rounded. One matrix product and a maximum a window follow. The
+windows that may be among the best are scored again in float32, as on the processor.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrievers.errors import DeviceMemoryError
+from retrievers.kernels import nibbles
 from retrievers.kernels.fork import Guard, let_torch_run, per_process
 from retrievers.kernels.rows import ZERO
 from retrievers.search.exact import candidates
@@ -69,7 +70,7 @@ class DeviceRows:
     def __init__(self, view: View, *, device: str = "cuda", memory_limit: int | None = None) -> None:
         self.device = torch.device(device)
         self.memory_limit = memory_limit
-        self.dim = view.dim
+        self.dim, self.bits = view.dim, view.bits
         self.documents = view.documents
         lengths = view.ends - view.starts
         self.bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])  # rows on the device
@@ -104,14 +105,16 @@ class DeviceRows:
         self, queries: Sequence[TokenMatrix], windows: NDArray[np.int64], kind: torch.dtype
     ) -> NDArray[np.float32]:
         """MaxSim from products of one number format: float32, (queries, windows); -inf without tokens."""
-        joined = torch.from_numpy(np.ascontiguousarray(np.concatenate(queries).T))  # (dim, all query tokens)
+        whole = np.concatenate(queries)  # (all query tokens, dim)
+        whole = nibbles.turned(whole) if self.bits == nibbles.BITS else whole
+        joined = torch.from_numpy(np.ascontiguousarray(whole.T))  # (numbers of a row, all query tokens)
         matrix = joined.to(self.device, kind)
         counts = [len(query) for query in queries]
         scores = np.empty((len(queries), len(windows)), np.float32)
         for first, last in self._blocks(windows):
             part = windows[first:last]
             rows, lengths = self._rows(part)
-            numbers = self.rows[rows][:, : self.dim].to(kind) - ZERO  # (tokens, dim)
+            numbers = self._numbers(self.rows[rows], kind)  # (tokens, numbers of a row)
             products = (numbers @ matrix).float() * self.scales[rows][:, None]  # (tokens, all query tokens)
             best = torch.segment_reduce(products, "max", lengths=lengths, axis=0, initial=-torch.inf)
             sums = torch.stack(
@@ -119,6 +122,12 @@ class DeviceRows:
             )  # (queries, windows)
             scores[:, first:last] = sums.cpu().numpy()
         return scores
+
+    def _numbers(self, rows: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+        """The integers that stored bytes stand for, of 4 bits those of the turned rows."""
+        if self.bits == nibbles.BITS:
+            return torch.cat([rows & 15, rows >> 4], dim=1).to(kind) * 2 - nibbles.LARGEST
+        return rows[:, : self.dim].to(kind) - ZERO
 
     def _rows(self, windows: NDArray[np.int64]) -> tuple[slice | torch.Tensor, torch.Tensor]:
         """Where the rows of windows are on the device, and how many each has."""
@@ -152,8 +161,10 @@ class DeviceRows:
 
     def _check(self, tokens: int, width: int, longest: int) -> None:
         stored = tokens * (width + 4)
-        # A block as bytes, as integers and as float32, and twice its products.
-        working = max(min(BLOCK, tokens), longest) * (9 * width + 10 * QUERY_TOKENS)
+        # A block as bytes, as integers and as float32, and twice its products. Of 4 bits, first each number has a byte.
+        numbers = width * 8 // self.bits
+        block = 9 * numbers + (width + numbers if self.bits == nibbles.BITS else 0)
+        working = max(min(BLOCK, tokens), longest) * (block + 10 * QUERY_TOKENS)
         limit = self.memory_limit
         if limit is None and self.device.type == "cuda":
             limit = int(SHARE * torch.cuda.mem_get_info(self.device)[0])

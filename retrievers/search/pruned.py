@@ -200,7 +200,8 @@ class _Scored:
         starts, ends = view.starts[windows], view.ends[windows]
         scores = np.empty(len(places), np.float32)
         scores[~new] = self.scores
-        scores[new] = maxsim(view.rows, view.scales, starts, ends, [self.query], chosen_target())[0]
+        target = chosen_target()
+        [scores[new]] = maxsim(view.rows, view.scales, starts, ends, [self.query], target, view.bits)
         self.places, self.scores = places, scores
 
     def worst(self, k: int) -> float | None:

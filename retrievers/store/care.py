@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from retrievers.errors import InvalidInputError
+from retrievers.kernels.rows import RowForm
 from retrievers.store import backup, inventories, opening, token_counts, verification, writes
 from retrievers.store.connection import translated
 from retrievers.store.lock import Hold
@@ -21,18 +23,28 @@ class Care:
     """The half of a store that changes no document.
 
     Attributes:
-        dim: length of a token vector.
+        form: of the token rows.
         fingerprint: of the encoder.
         timeout: seconds to wait for another writer.
         pause: called with the name of a change before it takes the writer's lock; a test puts another writer there.
     """
 
-    dim: int
+    form: RowForm
     fingerprint: dict[str, Any]
     timeout: float
     pause: Callable[[str], None]
     _files: Files
     _catalog: opening.Catalog
+
+    @property
+    def dim(self) -> int:
+        """Length of a token vector."""
+        return self.form.dim
+
+    @property
+    def bits(self) -> int:
+        """Bits of a number of the token rows."""
+        return self.form.bits
 
     def read(self) -> AbstractContextManager[View]:
         """One commit, the newest, for as long as the block runs."""
@@ -100,6 +112,27 @@ class Care:
         with self.read() as view:
             view.back_up(path, self.timeout)
 
+    def convert(self, path: Path, bits: int, advance: Callable[[int], Any] = lambda count: None) -> None:
+        """Copy the last commit into a new directory, its rows rounded to other bits a number, without dead rows.
+
+        It is made as a backup is. The copy is a collection of its own, with another id.
+
+        Args:
+            bits: of a number of the new rows.
+            advance: called with the number of windows that were written.
+        Raises:
+            InvalidInputError: the rows have these bits already.
+            CorruptStoreError: a live row is damaged; the message names the document. Nothing is left of the copy.
+            StoreError: the path exists, or the system refuses; nothing is left of the copy.
+        """
+        if bits == self.bits:
+            raise InvalidInputError(
+                f"{self._catalog.place} has rows of {bits} bits a number already: backup(path) copies it as it is."
+            )
+        path = backup.free(path)
+        with self.read() as view:
+            view.convert(path, self.timeout, bits, advance)
+
     def verify(self, advance: Callable[[int], Any] = lambda count: None) -> list[Damage]:
         """Read everything and compare it with its checksums; an empty list is a sound store.
 
@@ -107,17 +140,17 @@ class Care:
             advance: called with the number of windows that were compared.
         """
         with translated(self._catalog.place):
-            return self._catalog.reading().during(verification.verify, self._files, self.dim, advance)
+            return self._catalog.reading().during(verification.verify, self._files, self.form, advance)
 
     def info(self) -> Info:
         """Model, counts, sizes and share of dead rows."""
         with translated(self._catalog.place):
-            return self._catalog.reading().during(verification.info, self._files, self.fingerprint)
+            return self._catalog.reading().during(verification.info, self._files, self.fingerprint, self.form)
 
     def _exclusively(self, name: str, change: Callable[..., Result], *arguments: Any) -> Result:
         """Make a change under the writer's lock."""
         self.pause(name)
         result: Result = self.writing().during(
-            writes.run, self._catalog, self._files, self.dim, change, *arguments
+            writes.run, self._catalog, self._files, self.form, change, *arguments
         )
         return result

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError, InvalidInputError, ShapeError
-from retrievers.kernels.rows import MOST, row_bytes, stored_form
+from retrievers.kernels.rows import MOST, RowForm, stored_form
 from retrievers.store import words
 from retrievers.store.codes import Assign
 from retrievers.store.connection import Connection
@@ -71,14 +71,14 @@ class Batch:
     scales: NDArray[np.float32]
 
 
-def prepare(entries: Sequence[Entry], dim: int) -> Batch:
+def prepare(entries: Sequence[Entry], form: RowForm) -> Batch:
     """Quantise the entries, before any lock is taken.
 
     Raises:
-        ShapeError: a matrix has another width than dim.
+        ShapeError: a matrix has another width than the collection's.
         InvalidInputError: a document has not one matrix a window, or a window lies outside of its text.
     """
-    rows, scales, windows = [np.zeros((0, row_bytes(dim)), np.uint8)], [np.zeros(0, np.float32)], []
+    rows, scales, windows = [np.zeros((0, form.row_bytes), np.uint8)], [np.zeros(0, np.float32)], []
     for entry in entries:
         if len(entry.windows) != len(entry.matrices):
             raise InvalidInputError(
@@ -94,14 +94,15 @@ def prepare(entries: Sequence[Entry], dim: int) -> Batch:
         described = np.zeros(len(entry.windows), WINDOW)
         for place, ((first, last), matrix) in enumerate(zip(entry.windows, entry.matrices, strict=True)):
             if isinstance(matrix, QuantizedMatrix):
-                if matrix.rows.shape != (len(matrix.scales), row_bytes(dim)):
+                if matrix.rows.shape != (len(matrix.scales), form.row_bytes) or matrix.bits != form.bits:
                     raise ShapeError(
-                        f"quantised rows have shape {matrix.rows.shape} for {len(matrix.scales)} scales: "
-                        f"(tokens, {row_bytes(dim)}) is needed, one scale a row."
+                        f"quantised rows of {matrix.bits} bits have shape {matrix.rows.shape} for "
+                        f"{len(matrix.scales)} scales: (tokens, {form.row_bytes}) of {form.bits} bits is needed, one "
+                        "scale a row."
                     )
-            elif matrix.ndim != 2 or matrix.shape[1] != dim:
-                raise ShapeError(f"a matrix has shape {matrix.shape}: (tokens, {dim}) is needed.")
-            part, part_scales = stored_form(matrix)
+            elif matrix.ndim != 2 or matrix.shape[1] != form.dim:
+                raise ShapeError(f"a matrix has shape {matrix.shape}: (tokens, {form.dim}) is needed.")
+            part, part_scales = stored_form(matrix, form.bits)
             described[place] = (0, len(matrix), first, last, checksum(part, part_scales))
             rows.append(part)
             scales.append(part_scales)
@@ -109,7 +110,7 @@ def prepare(entries: Sequence[Entry], dim: int) -> Batch:
     return Batch(entries, windows, np.concatenate(rows), np.concatenate(scales))
 
 
-def write_rows(files: Files, state: State, dim: int, batch: Batch, assign: Assign) -> int | None:
+def write_rows(files: Files, state: State, form: RowForm, batch: Batch, assign: Assign) -> int | None:
     """Put rows behind the last committed one, where nothing refers to them yet, and see them to the disk.
 
     Returns:
@@ -117,20 +118,19 @@ def write_rows(files: Files, state: State, dim: int, batch: Batch, assign: Assig
     Raises:
         CorruptStoreError: the files end before the last committed row.
     """
-    width = batch.rows.shape[1]
     parts: list[tuple[str, int, NDArray[Any]]] = []
-    names = token_names(state.generation)
-    for name, array, row in ((names[0], batch.rows, width), (names[1], batch.scales, 4)):
+    names = token_names(state.generation, form.bits)
+    for name, array, row in ((names[0], batch.rows, form.row_bytes), (names[1], batch.scales, 4)):
         parts.append((name, row, array))
     codes_checksum = None
     if state.codes:
         names = code_names(state.codes)
-        centroids = files.read(names[1], np.float32, (state.centroids, dim))
+        centroids = files.read(names[1], np.float32, (state.centroids, form.dim))
         if checksum(centroids) != state.centroids_checksum:
             raise CorruptStoreError(
                 f"{names[1]} does not fit its checksum. `retrievers optimize` writes it anew."
             )
-        codes = assign(batch.rows, batch.scales, centroids)
+        codes = assign(batch.rows, batch.scales, centroids, form.bits)
         check_codes(codes, len(batch.rows), state.centroids)
         codes_checksum = checksum(codes)
         parts.append((names[0], 2, codes))

@@ -28,7 +28,7 @@ _COLUMNS = "t.context, t.text, t.checksum, m.json, m.checksum"
 _TABLES = "FROM documents d LEFT JOIN texts t ON t.key = d.key LEFT JOIN metadata m ON m.key = d.key"
 _CHOSEN = "WHERE d.key IN (SELECT value FROM json_each(?))"
 _EXTRAS = f"{_COLUMNS}, e.source, e.json, e.checksum {_TABLES} LEFT JOIN extras e ON e.key = d.key {_CHOSEN}"
-EVERYTHING = {1: f"{_COLUMNS} {_TABLES} {_CHOSEN}", **dict.fromkeys((2, 3, 4), _EXTRAS)}
+EVERYTHING = {1: f"{_COLUMNS} {_TABLES} {_CHOSEN}", **dict.fromkeys((2, 3, 4, 5), _EXTRAS)}
 """The columns of whole documents and where they come from, for each version of the format."""
 CURE = "Delete the document and add it again, or restore the directory from a backup."
 

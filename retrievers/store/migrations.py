@@ -52,7 +52,11 @@ def _to_4(connection: Connection) -> None:
         connection.run(statement)
 
 
-STEPS: dict[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
+def _to_5(connection: Connection) -> None:
+    """Nothing: a catalogue of this format may have rows of 4 bits, which an older program would misread."""
+
+
+STEPS: dict[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}
 """What leads from a version to the next one."""
 
 

@@ -17,15 +17,21 @@ Catalog: TypeAlias = DiskCatalog | MemoryCatalog
 
 
 def open_or_create(
-    catalog: Catalog, files: Files, fingerprint: Mapping[str, Any] | None, counts_tokens: bool = False
-) -> dict[str, Any]:
-    """The fingerprint that is stored, or that is stored now because the collection is new.
+    catalog: Catalog,
+    files: Files,
+    fingerprint: Mapping[str, Any] | None,
+    bits: int | None = None,
+    counts_tokens: bool = False,
+) -> schema.Recognised:
+    """Fingerprint and form of the rows that are stored, or that are stored now because the collection is new.
 
     Args:
         fingerprint: of the encoder; None opens an existing collection only.
+        bits: of a number of the rows; None takes what is there, and 8 for a new collection.
         counts_tokens: whether a new collection counts the tokens of its documents.
     Raises:
         ModelMismatchError: another encoder wrote the collection.
+        InvalidInputError: its rows have other bits.
         StoreError: there is none, and no fingerprint to create one with.
     """
     stored = _recognised(catalog, files)
@@ -37,10 +43,11 @@ def open_or_create(
         schema.canonical(fingerprint)
         catalog.make_directory()
         stored = catalog.lock.hold(catalog.timeout).during(
-            _create, catalog, files, fingerprint, counts_tokens
+            _create, catalog, files, fingerprint, 8 if bits is None else bits, counts_tokens
         )
     if fingerprint is not None:
-        schema.check_fingerprint(stored, fingerprint, catalog.place)
+        schema.check_fingerprint(stored.fingerprint, fingerprint, catalog.place)
+    schema.check_bits(stored.form.bits, bits, catalog.place)
     return stored
 
 
@@ -56,24 +63,24 @@ def lacks_words(catalog: Catalog, tokenizer: str, weight: float | None) -> bool:
 
 
 def _create(
-    catalog: Catalog, files: Files, fingerprint: Mapping[str, Any], counts_tokens: bool
-) -> dict[str, Any]:
+    catalog: Catalog, files: Files, fingerprint: Mapping[str, Any], bits: int, counts_tokens: bool
+) -> schema.Recognised:
     stored = _recognised(catalog, files)  # another process may have been faster
     if stored is not None:
         return stored
     catalog.prepare()
-    return catalog.writing().during(_write_tables, fingerprint, catalog.place, counts_tokens)
+    return catalog.writing().during(_write_tables, fingerprint, catalog.place, bits, counts_tokens)
 
 
 def _write_tables(
-    connection: Connection, fingerprint: Mapping[str, Any], place: str, counts_tokens: bool
-) -> dict[str, Any]:
-    schema.create(connection, fingerprint, counts_tokens=counts_tokens)
+    connection: Connection, fingerprint: Mapping[str, Any], place: str, bits: int, counts_tokens: bool
+) -> schema.Recognised:
+    schema.create(connection, fingerprint, bits, counts_tokens=counts_tokens)
     return schema.check(connection, place)
 
 
-def _recognised(catalog: Catalog, files: Files) -> dict[str, Any] | None:
-    """The stored fingerprint; None where there is no collection yet, or one whose creation broke off."""
+def _recognised(catalog: Catalog, files: Files) -> schema.Recognised | None:
+    """What is stored; None where there is no collection yet, or one whose creation broke off."""
     exists = catalog.exists()
     orphans = files.names()
     if exists or catalog.exists():  # looked for again: whoever creates a collection writes token files last
@@ -89,5 +96,5 @@ def _recognised(catalog: Catalog, files: Files) -> dict[str, Any] | None:
     return None
 
 
-def _check(connection: Connection, place: str) -> dict[str, Any] | None:
+def _check(connection: Connection, place: str) -> schema.Recognised | None:
     return None if schema.is_new(connection) else schema.check(connection, place)

@@ -7,17 +7,32 @@ import sqlite3
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from retrievers.encoder import identity
 from retrievers.errors import CorruptStoreError, FormatVersionError, InvalidInputError
+from retrievers.kernels.rows import RowForm
 from retrievers.store import tables, token_counts, word_checks, words
 from retrievers.store.connection import Connection
 
 APPLICATION_ID = 0x4D617853  # "MaxS", in the header of the SQLite file
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 COLLECTION = "collection"  # the setting that tells one collection from every other
+BITS = "bits"  # the setting that a collection has whose rows have 4 bits a number
+BITS_SINCE = 5  # version of the format that has it
 LARGEST_DIM = 1 << 16
+
+
+class Recognised(NamedTuple):
+    """What the settings say that never changes.
+
+    Attributes:
+        fingerprint: of the encoder that wrote the collection.
+        form: of its rows.
+    """
+
+    fingerprint: dict[str, Any]
+    form: RowForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +132,15 @@ def is_new(connection: Connection) -> bool:
     return not connection.rows("SELECT 1 FROM sqlite_master LIMIT 1")
 
 
-def create(connection: Connection, fingerprint: Mapping[str, Any], *, counts_tokens: bool = False) -> None:
+def create(
+    connection: Connection, fingerprint: Mapping[str, Any], bits: int, *, counts_tokens: bool = False
+) -> None:
     """Write tables and settings into a transaction that the caller commits.
 
     Args:
         connection: inside the transaction.
         fingerprint: of the encoder.
+        bits: of a number of the rows.
         counts_tokens: whether the tokens of documents are counted from the first one on.
     """
     for statement in tables.of(FORMAT_VERSION):
@@ -132,6 +150,7 @@ def create(connection: Connection, fingerprint: Mapping[str, Any], *, counts_tok
     connection.format = FORMAT_VERSION
     connection.run("INSERT INTO settings VALUES ('fingerprint', ?)", [canonical(fingerprint)])
     connection.run("INSERT INTO settings VALUES (?, ?)", [COLLECTION, new_collection()])
+    set_bits(connection, bits)
     connection.run("INSERT INTO state VALUES (1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
     write_state(connection, EMPTY_STATE)
     if counts_tokens:
@@ -181,6 +200,13 @@ def check_version(connection: Connection, place: str) -> int:
     return int(version)
 
 
+def set_bits(connection: Connection, bits: int) -> None:
+    """Say how many bits a number of the rows has, in a collection that is being made."""
+    connection.run("DELETE FROM settings WHERE name = ?", [BITS])
+    if bits != 8:
+        connection.run("INSERT INTO settings VALUES (?, ?)", [BITS, str(bits)])
+
+
 def new_collection() -> str:
     """An id for a new collection."""
     return uuid.uuid4().hex
@@ -192,11 +218,9 @@ def collection_of(connection: Connection) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
-def check(connection: Connection, place: str) -> dict[str, Any]:
+def check(connection: Connection, place: str) -> Recognised:
     """Recognise a catalogue.
 
-    Returns:
-        The fingerprint of the encoder that wrote it.
     Raises:
         FormatVersionError: a newer version wrote it.
         CorruptStoreError: another program wrote it, or its tables are not ours.
@@ -222,7 +246,34 @@ def check(connection: Connection, place: str) -> dict[str, Any]:
         raise CorruptStoreError(f"{place} does not say which encoder wrote it: {error!r}.") from error
     if type(dim) is not int or not 1 <= dim <= LARGEST_DIM:
         raise CorruptStoreError(f"{place} names {dim!r} dimensions: 1 to {LARGEST_DIM} is possible.")
-    return dict(fingerprint)
+    return Recognised(dict(fingerprint), RowForm(dim, _bits(connection, version, place)))
+
+
+def _bits(connection: Connection, version: int, place: str) -> int:
+    """How many bits a number of the rows has; before version 5 there was no choice."""
+    rows = (
+        connection.rows("SELECT value FROM settings WHERE name = ?", [BITS]) if version >= BITS_SINCE else []
+    )
+    if not rows:
+        return 8
+    if rows != [("4",)]:
+        raise CorruptStoreError(
+            f"{place} says that its rows have {rows[0][0]!r} bits a number: 4 or 8 is possible."
+        )
+    return 4
+
+
+def check_bits(stored: int, given: int | None, place: str) -> None:
+    """Refuse another number of bits than the one that the collection was made with; None takes what is there.
+
+    Raises:
+        InvalidInputError: it is another one.
+    """
+    if given not in (None, stored):
+        raise InvalidInputError(
+            f"{place} has rows of {stored} bits a number where {given} are asked for: a collection keeps the bits that "
+            f"it was made with. collection.convert(path, bits={given}) makes a copy with others, without encoding."
+        )
 
 
 def check_fingerprint(stored: Mapping[str, Any], given: Mapping[str, Any], place: str) -> None:

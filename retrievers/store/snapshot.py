@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError
-from retrievers.kernels.rows import MOST, row_bytes
+from retrievers.kernels.rows import MOST, RowForm
 from retrievers.store import words
 from retrievers.store.columns import Columns
 from retrievers.store.connection import Connection
@@ -51,11 +51,14 @@ class Snapshot:
     selections: OrderedDict[Any, NDArray[np.int64]] = field(default_factory=OrderedDict)
 
 
-def load(connection: Connection, files: Files, dim: int, state: State, previous: Snapshot | None) -> Snapshot:
+def load(
+    connection: Connection, files: Files, form: RowForm, state: State, previous: Snapshot | None
+) -> Snapshot:
     """Arrays of a commit.
 
     Args:
         connection: inside the transaction that read the state.
+        form: of the rows.
         previous: an older snapshot to start from, or None.
     Raises:
         MissingFileError: a compaction has taken the files away since the state was read.
@@ -69,11 +72,11 @@ def load(connection: Connection, files: Files, dim: int, state: State, previous:
     if previous is not None and previous.state.tokens == state.tokens:
         rows, scales = previous.rows, previous.scales
     else:
-        names = token_names(state.generation)
-        rows = files.read(names[0], np.uint8, (state.tokens, row_bytes(dim)))
+        names = token_names(state.generation, form.bits)
+        rows = files.read(names[0], np.uint8, (state.tokens, form.row_bytes))
         scales = files.read(names[1], np.float32, (state.tokens,))
-        _check_ends(rows, scales, columns)
-    codes, centroids = _load_codes(files, dim, state, previous)
+        _check_ends(rows, scales, columns, form)
+    codes, centroids = _load_codes(files, form.dim, state, previous)
     index = words.read(connection)
     if index is not None and previous is not None and previous.words is not None:
         index.earlier = previous.words.rows
@@ -212,15 +215,19 @@ def _integers(rows: list[Any], width: int) -> NDArray[np.int64]:
     return np.array(rows, np.int64).reshape(-1, width)
 
 
-def _check_ends(rows: NDArray[np.uint8], scales: NDArray[np.float32], columns: Columns) -> None:
+def _check_ends(
+    rows: NDArray[np.uint8], scales: NDArray[np.float32], columns: Columns, form: RowForm
+) -> None:
     """Look at the first and last row of each live window: a file of zeros must not give answers.
 
-    A byte of a row is never 0 and a scale is never 0 (quantize), so that a part of a file that was lost and
+    A scale is never 0, and no byte of a row of 8 bits is (quantize), so that a part of a file that was lost and
     came back as zeros shows. Checksums find the rest: a hit's when it is returned, all with verify.
     """
     full = columns.end > columns.start
     edges = np.concatenate([columns.start[full], columns.end[full] - 1])
-    bad = (scales[edges] <= 0) | ~np.isfinite(scales[edges]) | (rows[edges, 0] == 0)
+    bad = (scales[edges] <= 0) | ~np.isfinite(scales[edges])
+    if form.bits == 8:
+        bad |= rows[edges, 0] == 0
     if bad.any():
         raise CorruptStoreError(
             f"{int(bad.sum())} of {len(edges)} token rows looked at are no rows: a file was overwritten. "

@@ -45,12 +45,13 @@ class Store(Care):
         timeout: seconds to wait for another writer.
         indexed: metadata keys whose values are indexed, from now on and for good.
         counts_tokens: whether a collection that is created here counts the tokens of its documents.
+        bits: of a number of the rows, 8 or 4; None takes what is there, and 8 for a collection that is created here.
         words: the tokenizer of an index of words, which is built if none is there, and the share of words in a search
             that does not say it, or None.
         assign: finds the centroids of new rows once the store has codes; codes.nearest by default.
     Raises:
         ModelMismatchError: another encoder wrote the directory.
-        InvalidInputError: the index of words that is there has another tokenizer.
+        InvalidInputError: the index of words that is there has another tokenizer, or the rows other bits.
         FormatVersionError: a newer version wrote it.
         CorruptStoreError: the path holds something else, or damaged files.
         StoreError: there is no collection, or the system refuses.
@@ -67,6 +68,7 @@ class Store(Care):
         timeout: float = 10.0,
         indexed: Sequence[str] = (),
         counts_tokens: bool = False,
+        bits: int | None = None,
         words: tuple[str, float | None] | None = None,
         assign: Assign = nearest,
     ) -> None:
@@ -83,10 +85,10 @@ class Store(Care):
             directory = Directory(path)
             self._files, self._catalog = DiskFiles(directory), catalog.DiskCatalog(directory, timeout)
         try:
-            self.fingerprint: dict[str, Any] = opening.open_or_create(
-                self._catalog, self._files, fingerprint, counts_tokens
+            self.fingerprint: dict[str, Any]
+            self.fingerprint, self.form = opening.open_or_create(
+                self._catalog, self._files, fingerprint, bits, counts_tokens
             )
-            self.dim = int(self.fingerprint["dim"])
             if missing := opening.missing_indexes(self._catalog, indexed):
                 self._exclusively("index", writes.add_indexes, missing)
             if words is not None and opening.lacks_words(self._catalog, *words):
@@ -127,7 +129,7 @@ class Store(Care):
                         raise
                     lost = state
                     continue
-                view = View(connection, snapshot, self.dim)
+                view = View(connection, snapshot, self.form)
                 try:
                     yield view
                 finally:
@@ -139,7 +141,7 @@ class Store(Care):
         snapshot = self._snapshot
         if snapshot is None or snapshot.state != state:
             with translated(self._catalog.place):
-                snapshot = load(connection, self._files, self.dim, state, snapshot)
+                snapshot = load(connection, self._files, self.form, state, snapshot)
             self._snapshot = snapshot
         return snapshot
 
@@ -203,7 +205,7 @@ class Store(Care):
         ids = [str(one.document.id) for one in entries] + [str(one.document.id) for one in unchanged]
         if len(set(ids)) != len(ids):
             raise InvalidInputError("an id stands twice in one append: give each document once.")
-        batch = changes.prepare(entries, self.dim)
+        batch = changes.prepare(entries, self.form)
         return self._exclusively(
             "append", writes.append, batch, unchanged, frozenset(replaces), requires, self._assign
         )

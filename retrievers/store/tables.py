@@ -37,8 +37,9 @@ TOKEN_COUNTS = (
     "CREATE TABLE token_counts (token INTEGER PRIMARY KEY, documents INTEGER NOT NULL)",
 )
 FORMAT_4 = (*FORMAT_3, *TOKEN_COUNTS)
+FORMAT_5 = FORMAT_4
 
 
 def of(version: int) -> tuple[str, ...]:
     """The tables and indexes of a version, exactly as SQLite keeps their statements."""
-    return (FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4)[version - OLDEST]
+    return (FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5)[version - OLDEST]

@@ -16,13 +16,13 @@ from retrievers.errors import CorruptStoreError
 from retrievers.store import _io
 from retrievers.store.directory import Directory
 
-NAME = re.compile(r"(tokens-\d{6,}\.u8|scales-\d{6,}\.f32|codes-\d{6,}\.u16|centroids-\d{6,}\.f32)")
-DENSE = ("tokens-", "scales-")  # files in which no byte, or no number, is 0
+NAME = re.compile(r"(tokens-\d{6,}\.u[84]|scales-\d{6,}\.f32|codes-\d{6,}\.u16|centroids-\d{6,}\.f32)")
+DENSE = re.compile(r"tokens-\d+\.u8|scales-.*")  # files in which no byte, or no number, is 0
 
 
-def token_names(generation: int) -> tuple[str, str]:
-    """Names of the rows and of the scales of a generation."""
-    return f"tokens-{generation:06}.u8", f"scales-{generation:06}.f32"
+def token_names(generation: int, bits: int) -> tuple[str, str]:
+    """Names of the rows, which have 8 or 4 bits a number, and of the scales of a generation."""
+    return f"tokens-{generation:06}.u{bits}", f"scales-{generation:06}.f32"
 
 
 def code_names(number: int) -> tuple[str, str]:
@@ -92,7 +92,7 @@ class DiskFiles:
             raise _missing(name) from None
         with descriptor:
             needed = _check_size(name, os.fstat(int(descriptor)).st_size, kind.itemsize, shape)
-            if name.startswith(DENSE):
+            if DENSE.fullmatch(name):
                 _check_hole(name, int(descriptor), needed)
             # Python 3.13 can map a file without keeping a descriptor of its own.
             options = {"trackfd": False} if sys.version_info >= (3, 13) else {}
@@ -177,7 +177,7 @@ def _missing(name: str) -> MissingFileError:
 def _check_hole(name: str, descriptor: int, needed: int) -> None:
     """Refuse a file that claims rows which were never written: reading them would cost what the claim costs.
 
-    No byte of a row and no scale is 0, so that a file of rows has no hole, whatever its file system compresses.
+    No byte of a row of 8 bits and no scale is 0, so that their files have no hole, whatever its file system compresses.
     """
     if hasattr(os, "SEEK_HOLE"):
         try:

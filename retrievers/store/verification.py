@@ -11,7 +11,7 @@ import numpy as np
 
 from retrievers.encoder import identity
 from retrievers.errors import CorruptStoreError, InvalidInputError
-from retrievers.kernels.rows import MOST, possible, row_bytes
+from retrievers.kernels.rows import MOST, RowForm, possible
 from retrievers.store import documents, schema, token_counts, word_checks, words
 from retrievers.store.columns import Columns
 from retrievers.store.connection import Connection
@@ -42,6 +42,7 @@ class Info:
     Attributes:
         model: name of the encoder.
         dim: length of a token vector.
+        bits: of a number of the token rows, 8 or 4.
         documents: how many there are.
         windows: their windows.
         tokens: their token rows.
@@ -67,6 +68,7 @@ class Info:
 
     model: str
     dim: int
+    bits: int
     documents: int
     windows: int
     tokens: int
@@ -95,7 +97,7 @@ class Info:
             ("model", f"{self.model}, {self.dim} dimensions"),
             ("documents", f"{self.documents:,}"),
             ("windows", f"{self.windows:,}"),
-            ("tokens", f"{self.tokens:,}"),
+            ("tokens", f"{self.tokens:,}, {self.bits} bits a number"),
             ("size", f"{self.bytes / 1e6:,.1f} MB, {self.dead_share:.0%} of the token rows dead"),
             (
                 "search",
@@ -107,15 +109,16 @@ class Info:
         return facts("Collection", pairs)
 
 
-def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -> Info:
+def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any], form: RowForm) -> Info:
     """Counts and sizes as the last commit left them."""
     state = schema.read_state(connection)
-    names = [*token_names(state.generation), *(code_names(state.codes) if state.codes else ())]
+    names = [*token_names(state.generation, form.bits), *(code_names(state.codes) if state.codes else ())]
     index = words.read(connection)
     [[pages]], [[page]] = connection.rows("PRAGMA page_count"), connection.rows("PRAGMA page_size")
     return Info(
         str(fingerprint.get("model")),
-        int(fingerprint["dim"]),
+        form.dim,
+        form.bits,
         state.documents,
         state.live_windows,
         state.live_tokens,
@@ -139,12 +142,13 @@ def info(connection: Connection, files: Files, fingerprint: Mapping[str, Any]) -
 
 
 def verify(
-    connection: Connection, files: Files, dim: int, advance: Callable[[int], Any] = lambda count: None
+    connection: Connection, files: Files, form: RowForm, advance: Callable[[int], Any] = lambda count: None
 ) -> list[Damage]:
     """Compare all that is stored with its checksums.
 
     Args:
         connection: inside a transaction.
+        form: of the token rows.
         advance: called with the number of windows that were compared.
     """
     found = list(_verify_catalogue(connection))
@@ -160,8 +164,8 @@ def verify(
         )
     found += [Damage("catalog.sqlite", *problem) for problem in token_counts.check(connection, known)]
     found += _verify_windows(connection, state, columns, known)
-    found += _verify_rows(files, dim, state, columns, known, advance)
-    found += _verify_codes(connection, files, dim, state)
+    found += _verify_rows(files, form, state, columns, known, advance)
+    found += _verify_codes(connection, files, form.dim, state)
     found += [Damage("catalog.sqlite", problem) for problem in word_checks.problems(connection, columns)]
     return found
 
@@ -213,15 +217,15 @@ def _verify_windows(
 
 def _verify_rows(
     files: Files,
-    dim: int,
+    form: RowForm,
     state: schema.State,
     columns: Columns,
     known: Mapping[int, str],
     advance: Callable[[int], Any],
 ) -> Iterator[Damage]:
     """Each window's rows and scales, as far as the files go."""
-    names = token_names(state.generation)
-    widths = (row_bytes(dim), 4)
+    names = token_names(state.generation, form.bits)
+    widths = (form.row_bytes, 4)
     there = [min(files.size(name) // width, state.tokens) for name, width in zip(names, widths, strict=True)]
     for name, count, width in zip(names, there, widths, strict=True):
         if count < state.tokens:
@@ -230,7 +234,7 @@ def _verify_rows(
                 name, f"{files.size(name)} bytes where {state.tokens * width} are named", tuple(lost)
             )
     try:
-        rows = files.read(names[0], np.uint8, (there[0], row_bytes(dim)))
+        rows = files.read(names[0], np.uint8, (there[0], form.row_bytes))
         scales = files.read(names[1], np.float32, (there[1],))
     except CorruptStoreError as error:
         yield Damage(" or ".join(names), str(error), tuple(sorted(known.values())))
@@ -239,7 +243,7 @@ def _verify_rows(
     for position in np.flatnonzero(columns.end <= min(there)):
         part = slice(columns.start[position], columns.end[position])
         if checksum(rows[part], scales[part]) != columns.checksum[position] or not possible(
-            rows[part], scales[part]
+            rows[part], scales[part], form.bits
         ):
             damaged.add(known.get(int(columns.key[position]), "?"))
         advance(1)

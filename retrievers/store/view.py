@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from retrievers.errors import CorruptStoreError, NoWordsError, StoreClosedError
 from retrievers.filters import Filter
 from retrievers.filters.fields import encode
 from retrievers.filters.language import Combine, Compare
-from retrievers.kernels.rows import possible
+from retrievers.kernels.rows import RowForm, possible
 from retrievers.store import backup, bm25, documents, token_counts
 from retrievers.store.connection import Connection
 from retrievers.store.snapshot import SELECTIONS, Snapshot, spans_fit
@@ -29,7 +30,8 @@ class View:
 
     Attributes:
         dim: length of a token vector.
-        rows: uint8, (tokens, row_bytes(dim)), dead rows included.
+        bits: of a number of the rows.
+        rows: uint8, (tokens, row_bytes(dim, bits)), dead rows included.
         scales: float32, (tokens,).
         starts, ends: int64, (windows,): token span of each live window, in order of insertion.
         documents: int64, (windows,): key of the document of each.
@@ -39,12 +41,12 @@ class View:
         word_weight: the share of words in a search that does not say it; None is a search without words.
     """
 
-    def __init__(self, connection: Connection, snapshot: Snapshot, dim: int) -> None:
+    def __init__(self, connection: Connection, snapshot: Snapshot, form: RowForm) -> None:
         self._connection = connection
         self._snapshot = snapshot
         self._open = True
         self._selected: tuple[Filter, NDArray[np.int64]] | None = None
-        self.dim = dim
+        self.form, self.dim, self.bits = form, form.dim, form.bits
         self.rows = snapshot.rows
         self.scales = snapshot.scales
         self.starts = snapshot.columns.start
@@ -234,7 +236,12 @@ class View:
 
     def back_up(self, path: Path, timeout: float) -> None:
         """Copy this commit into a new directory (backup.write)."""
-        backup.write(self._sound(), self._snapshot, path, timeout)
+        backup.write(self._sound(), self._snapshot, self.form, path, timeout, backup.as_it_is)
+
+    def convert(self, path: Path, timeout: float, bits: int, advance: Callable[[int], Any]) -> None:
+        """Copy this commit into a new directory, with other bits a number (backup.converted)."""
+        more = (bits, advance)
+        backup.write(self._sound(), self._snapshot, self.form, path, timeout, backup.converted, *more)
 
     def close(self) -> None:
         """End the view; its arrays stay, its questions to the catalogue do not."""
@@ -281,7 +288,7 @@ class View:
                     f"token rows of document {found[0][0] if found else key!r} do not fit their checksum. "
                     f"{documents.CURE}"
                 )
-            if not possible(self.rows[part], self.scales[part]):
+            if not possible(self.rows[part], self.scales[part], self.bits):
                 raise CorruptStoreError(f"token rows of document number {key} are none. {documents.CURE}")
             columns.checked[position] = True
 

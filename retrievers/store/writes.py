@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from retrievers.errors import InvalidInputError, StoreError, StoreLockedError
 from retrievers.filters import Filter
+from retrievers.kernels.rows import RowForm
 from retrievers.store import changes, compaction, documents
 from retrievers.store import sources as cut
 from retrievers.store.changes import Batch, Unchanged
@@ -35,12 +36,12 @@ class Change:
     Attributes:
         catalog: the catalogue, whose lock is held.
         files: the token files.
-        dim: length of a token vector.
+        form: of the token rows.
         state: the commit that the change follows.
     """
 
-    def __init__(self, catalog: Catalog, files: Files, dim: int, state: State) -> None:
-        self.catalog, self.files, self.dim, self.state = catalog, files, dim, state
+    def __init__(self, catalog: Catalog, files: Files, form: RowForm, state: State) -> None:
+        self.catalog, self.files, self.form, self.state = catalog, files, form, state
 
     def commit(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function with the connection of a transaction that follows the commit, and commit what it does."""
@@ -58,18 +59,22 @@ class Change:
     def sweep(self) -> None:
         """Take away files that no commit names: of older generations, or of a write that was broken off.
 
-        Readers that have them open keep them. A file that cannot be removed is harmless, and the next sweep meets it
-        again.
+        Readers that have them open keep them. Rows of the other number of bits stay: a collection has none, unless its
+        setting is damaged, and then they are all that it has. A file that cannot be removed is harmless, and the next
+        sweep meets it again.
         """
         state = self.catalog.reading().during(read_state)
-        kept = {*token_names(state.generation), *code_names(state.codes)}
+        kept = {*token_names(state.generation, self.form.bits), *code_names(state.codes)}
+        other_rows = f".u{12 - self.form.bits}"
         for name in self.files.names():
-            if name not in kept:
+            if name not in kept and not name.endswith(other_rows):
                 with suppress(OSError):
                     self.files.remove(name)
 
 
-def run(catalog: Catalog, files: Files, dim: int, change: Callable[..., Result], *arguments: Any) -> Result:
+def run(
+    catalog: Catalog, files: Files, form: RowForm, change: Callable[..., Result], *arguments: Any
+) -> Result:
     """Make a change; what it leaves in the way, or an earlier one did, is taken away.
 
     Args:
@@ -77,7 +82,7 @@ def run(catalog: Catalog, files: Files, dim: int, change: Callable[..., Result],
     """
     with translated(catalog.place):
         catalog.check()
-        begun = Change(catalog, files, dim, catalog.reading().during(read_state))
+        begun = Change(catalog, files, form, catalog.reading().during(read_state))
         begun.sweep()
         try:
             return change(begun, *arguments)
@@ -102,7 +107,7 @@ def append(
         return lost
     codes_checksum = None
     if batch.entries:
-        codes_checksum = changes.write_rows(change.files, change.state, change.dim, batch, assign)
+        codes_checksum = changes.write_rows(change.files, change.state, change.form, batch, assign)
     kept = [one for one in unchanged if one.document.id not in lost]
     change.commit(_record, change.state, batch, codes_checksum, kept, replaces, set(requires))
     return lost
@@ -253,7 +258,8 @@ def _next_generation(
 ) -> compaction.Written | None:
     if not connection.rows("SELECT 1 FROM dead LIMIT 1"):
         return None
-    return compaction.write(connection, change.files, change.dim, change.state, advance)
+    old = compaction.stored(change.files, change.form, change.state)
+    return compaction.write(connection, old, change.files, change.state, advance, bits=change.form.bits)
 
 
 def add_indexes(change: Change, names: Sequence[str]) -> None:

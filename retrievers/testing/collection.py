@@ -6,8 +6,8 @@
             return MyCollection("name", HashingEncoder())
 
 The collection must be empty and have a HashingEncoder of this package with its default settings, by which equal words
-match exactly, so that every score in the suite is known. It needs pytest. With
-`pytest.register_assert_rewrite("retrievers.testing")` in conftest.py a failure shows the values.
+match exactly, so that every score in the suite is known. Where its rows have 4 bits, the class says so: `bits = 4`. It
+needs pytest. With `pytest.register_assert_rewrite("retrievers.testing")` in conftest.py a failure shows the values.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ class CollectionConformance(ComputedMatrices, SourcesAndAttachments):
         found = filled.search("capital flour", k=3)
         expected = list(filled.encoder.encode_documents([hit.passage.text for hit in found if hit.passage]))
         for matrix, rows in zip(filled.matrices(found), expected, strict=True):
-            assert matrix == pytest.approx(rows, abs=0.01)
+            assert matrix == pytest.approx(rows, abs=0.01 if self.bits == 8 else 0.1)
         filled.delete(["c"])
         filled.add(["Other words"], ids=["a"])
         kept = {hit.id: len(matrix) for hit, matrix in zip(found, filled.matrices(found), strict=True)}

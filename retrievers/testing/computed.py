@@ -9,12 +9,20 @@ import numpy as np
 import pytest
 
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, ShapeError
+from retrievers.kernels.rows import quantize, row_bytes
+from retrievers.testing.encoder import HashingEncoder
 from retrievers.testing.samples import BERLIN, PARIS
 from retrievers.types import Document, EncodedText, QuantizedMatrix, SearchableCollection
 
 
 class ComputedMatrices:
-    """Tests of the fixtures `collection` and `filled` of CollectionConformance."""
+    """Tests of the fixtures `collection` and `filled` of CollectionConformance.
+
+    Attributes:
+        bits: of a number of the rows that the collection stores, 8 or 4.
+    """
+
+    bits = 8
 
     def test_matrices_take_the_place_of_encoding(self, collection: SearchableCollection) -> None:
         encoder: Any = collection.encoder
@@ -65,12 +73,14 @@ class ComputedMatrices:
             (InvalidInputError, EncodedText([(0, 5), (5, size)], [right])),
             (InvalidTypeError, EncodedText([5], [right])),  # type: ignore[list-item]
             (InvalidTypeError, "matrix"),
-            (
-                InvalidInputError,
-                QuantizedMatrix(np.zeros((1, encoder.dim), np.uint8), np.ones(1, np.float32)),
-            ),
-            (ShapeError, QuantizedMatrix(np.ones((2, encoder.dim), np.uint8), np.ones(1, np.float32))),
+            (InvalidInputError, self._quantized(1, 0.0)),
+            (ShapeError, self._quantized(2, 1.0)),
+            (InvalidInputError, QuantizedMatrix(*quantize(right, 12 - self.bits), 12 - self.bits)),
         ]
+        if self.bits == 8:  # of 4 bits, every byte is possible
+            spoilt_rows, scales = quantize(right)
+            spoilt_rows[0, 0] = 0
+            wrong.append((InvalidInputError, QuantizedMatrix(spoilt_rows, scales)))
         for error, one in wrong:
             with pytest.raises(error):
                 filled.add(["new", PARIS], ids=["x", "y"], matrices=[right[:1], one])
@@ -81,6 +91,10 @@ class ComputedMatrices:
         with pytest.raises(InvalidInputError):
             filled.add(["new"], fingerprint=encoder.fingerprint)
         assert filled.get() == before
+
+    def _quantized(self, count: int, scale: float) -> QuantizedMatrix:
+        rows = np.ones((count, row_bytes(HashingEncoder().dim, self.bits)), np.uint8)
+        return QuantizedMatrix(rows, np.full(1, scale, np.float32), self.bits)
 
     def test_a_question_may_be_a_matrix(self, filled: SearchableCollection) -> None:
         question = "capital of France"

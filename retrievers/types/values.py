@@ -28,15 +28,20 @@ def row_weights(query: TokenMatrix) -> TokenMatrix:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuantizedMatrix:
-    """A token matrix as a collection stores it: element j of row i is (rows[i, j] - 128) * scales[i].
+    """A token matrix as a collection stores it.
+
+    Of 8 bits, element j of row i is (rows[i, j] - 128) * scales[i]; `retrievers/store/FORMAT.md` describes rows of 4.
 
     Attributes:
-        rows: uint8, (tokens, dim rounded up to a multiple of 4), from 1 to 255; padding is 128.
+        rows: uint8, (tokens, bytes). Of 8 bits, dim rounded up to a multiple of 4, from 1 to 255; padding is 128. Of 4
+            bits, half of dim rounded up to a multiple of 4.
         scales: float32, (tokens,), each above 0.
+        bits: of a number, 8 or 4.
     """
 
     rows: NDArray[np.uint8]
     scales: NDArray[np.float32]
+    bits: int = 8
 
     def __len__(self) -> int:
         return len(self.scales)

@@ -127,6 +127,22 @@ def test_verify_returns_1_for_a_damaged_collection(tmp_path):
     assert line.endswith("; documents: victim\n")
 
 
+def test_a_conversion_has_other_bits_and_takes_no_place_that_is_there(tmp_path):
+    with Collection(tmp_path / "index", HashingEncoder()) as collection:
+        collection.add(["apples", "pears"], ids=["a", "b"])
+    said = call("convert", tmp_path / "index", "--bits", "4", "--to", tmp_path / "four").stdout
+    assert said.startswith("2 documents of 4 bits a number, ")
+    assert said.endswith(f" bytes, are in {tmp_path / 'four'}\n")
+    assert "sound: 2 documents" in call("verify", tmp_path / "four").stdout
+    assert re.search(r"^bits +4$", call("info", tmp_path / "four").stdout, re.MULTILINE)
+    assert json.loads(call("info", tmp_path / "index", "--json").stdout)["bits"] == 8
+    for bits, place, said in (("4", "four", "exists"), ("8", "other", "8 bits a number already")):
+        refused = call("convert", tmp_path / "index", "--bits", bits, "--to", tmp_path / place, code=1)
+        assert said in refused.stderr
+    assert "invalid choice" in call("convert", tmp_path / "index", "--bits", "2", "--to", "x", code=2).stderr
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_backup_is_a_collection_and_takes_no_place_that_is_there(tmp_path):
     with Collection(tmp_path / "index", HashingEncoder()) as collection:
         collection.add(["apples", "pears"], ids=["a", "b"])

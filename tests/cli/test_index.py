@@ -19,7 +19,9 @@ def encoder(monkeypatch) -> HashingEncoder:
     encoder = HashingEncoder()
     monkeypatch.setattr(LateInteractionEncoder, "from_fingerprint", lambda fingerprint, **_: encoder)
     for module in (index, opening):
-        monkeypatch.setattr(module, "created", lambda directory, options: Collection(directory, encoder))
+        monkeypatch.setattr(
+            module, "created", lambda directory, options, bits: Collection(directory, encoder, bits=bits)
+        )
     return encoder
 
 
@@ -69,6 +71,16 @@ def test_a_folder_a_folder_in_it_and_a_file_of_it_name_the_same_documents(call, 
     assert call("index", "notes/deep", "--into", "index")[0].startswith("0 new, 0 changed, 1 unchanged")
     assert call("index", "notes/a.txt", "--into", "index")[0].startswith("0 new, 0 changed, 1 unchanged")
     assert encoder.encoded_documents == 2
+
+
+def test_a_new_collection_has_the_bits_that_are_asked_for_and_keeps_them(call, notes, monkeypatch):
+    call("index", "notes", "--into", "index", "--bits", "4")
+    for more in ((), ("--bits", "4")):
+        assert call("index", "notes", "--into", "index", *more)[0].startswith("0 new, 0 changed, 2 unchanged")
+    _, said = call("index", "notes", "--into", "index", "--bits", "8", code=1)
+    assert "rows of 4 bits a number where 8 are asked for" in said
+    with Collection.open("index") as collection:
+        assert (collection.bits, len(collection)) == (4, 2)
 
 
 def test_the_summary_counts_new_changed_unchanged_removed_and_left_out_by_reason(call, notes):

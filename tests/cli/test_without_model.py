@@ -28,6 +28,7 @@ COMMANDS = (
     "optimize index",
     "index-words index --tokenizer porter",
     "backup index copy",
+    "convert index --bits 4 --to four",
     "models",
 )
 # Every command in one process: what one of them loads, the next ones would have, too.

@@ -41,27 +41,28 @@ filters = st.sampled_from(
 )
 
 
-def stored(matrix):
+def stored(matrix, bits):
     """A matrix as the store gives it back, in float32."""
-    return dequantize(*quantize(matrix), ENCODER.dim)
+    return dequantize(*quantize(matrix, bits), ENCODER.dim, bits)
 
 
-def maxsim(query, text):
+def maxsim(query, text, bits):
     """Best window of a text by float32 MaxSim on the rows as they are stored; None without tokens."""
     [question] = ENCODER.encode_queries([query])
-    parts = [stored(part) for part in ENCODER.encode_documents(text[a:b] for a, b in ENCODER.split(text))]
+    windows = [text[a:b] for a, b in ENCODER.split(text)]
+    parts = [stored(part, bits) for part in ENCODER.encode_documents(windows)]
     return max((float((question @ part.T).max(axis=1).sum()) for part in parts), default=None)
 
 
 class CollectionMachine(RuleBasedStateMachine):
     """Rules change collection and dict alike; invariants compare them."""
 
-    @initialize(on_disk=st.booleans(), indexed=st.sampled_from([(), ("lang",)]))
-    def open(self, on_disk, indexed):
+    @initialize(on_disk=st.booleans(), indexed=st.sampled_from([(), ("lang",)]), bits=st.sampled_from([8, 4]))
+    def open(self, on_disk, indexed, bits):
         self.directory = Path(tempfile.mkdtemp()) if on_disk else None
-        self.indexed = indexed
+        self.indexed, self.bits = indexed, bits
         self.model = {}
-        self.collection = Collection(self.directory, ENCODER, indexed=indexed)
+        self.collection = Collection(self.directory, ENCODER, indexed=indexed, bits=bits)
 
     def teardown(self):
         if hasattr(self, "collection"):
@@ -128,7 +129,7 @@ class CollectionMachine(RuleBasedStateMachine):
         exact=st.booleans(),
     )
     def search(self, query, filter, exact):
-        wanted = {key: maxsim(query, self.model[key][0]) for key in self.matching(filter)}
+        wanted = {key: maxsim(query, self.model[key][0], self.bits) for key in self.matching(filter)}
         wanted = {key: score for key, score in wanted.items() if score is not None}
         hits = self.collection.search(query, k=4, filter=filter, exact=exact)
         assert len(hits) == min(4, len(wanted))
@@ -173,4 +174,4 @@ TestCollection.settings = settings(max_examples=60, stateful_step_count=30, dead
 def test_the_stored_rows_are_within_half_a_step_of_the_encoder():
     [matrix] = ENCODER.encode_documents(["sun moon"])
     _, scales = quantize(matrix)
-    assert np.abs(stored(matrix) - matrix).max() <= scales.max() / 2 + 1e-7
+    assert np.abs(stored(matrix, 8) - matrix).max() <= scales.max() / 2 + 1e-7

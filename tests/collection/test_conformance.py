@@ -15,6 +15,15 @@ class TestOnDisk(CollectionConformance):
             yield collection
 
 
+class TestOnDiskWith4Bits(CollectionConformance):
+    bits = 4
+
+    @pytest.fixture
+    def collection(self, tmp_path):
+        with Collection(tmp_path / "collection", HashingEncoder(), words="porter", bits=4) as collection:
+            yield collection
+
+
 class TestInMemory(CollectionConformance):
     @pytest.fixture
     def collection(self):

@@ -110,7 +110,7 @@ def test_what_is_no_export_is_refused_and_nothing_is_made(filled, tmp_path):
     parquet.write_table(pyarrow.table({"id": ["a"]}), foreign)
     newer = tmp_path / "newer.parquet"
     table = parquet.read_table(path)
-    mark = {"maxsim-retrievers": '{"format": 2}'}
+    mark = {"maxsim-retrievers": '{"format": 3}'}
     parquet.write_table(table.replace_schema_metadata(mark), newer)
     cut = tmp_path / "cut.parquet"
     cut.write_bytes(path.read_bytes()[:-20])

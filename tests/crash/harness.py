@@ -51,7 +51,8 @@ CALLS = (
     ),
     *("copy", "publish"),
 )
-OLD = Path(__file__).parents[1] / "store" / "golden" / "format-1"
+GOLDEN = Path(__file__).parents[1] / "store" / "golden"
+OLD = (1, 2, 3, 4)  # formats that are migrated
 OLD_FINGERPRINT = {"model": "golden", "dim": 6, "revision": "é"}
 Model = dict[str, int]
 """Revision of each document, in order of insertion; everything else follows from id and revision."""
@@ -115,18 +116,39 @@ def apply(store: Store, change: Change) -> None:
             place = backup_of(Path(store.path))
             shutil.rmtree(place, ignore_errors=True)
             store.backup(place)
-            copy = Store(place, fingerprint=FINGERPRINT)
-            assert [one.id for one in copy.page(limit=100)] == [one.id for one in store.page(limit=100)]
-            assert copy.verify() == []
-            copy.close()
+            check_copy(store, place, store.bits)
+        case "convert":
+            place = converted_of(Path(store.path))
+            shutil.rmtree(place, ignore_errors=True)
+            store.convert(place, 12 - store.bits)
+            check_copy(store, place, 12 - store.bits)
         case "optimize":
             with store.writing(), store.read() as view:
                 centroids = np.eye(5, DIM, dtype=np.float32)
                 store.write_codes(centroids, np.zeros(len(view.rows), np.uint16))
 
 
+def check_copy(store: Store, place: Path, bits: int) -> None:
+    copy = Store(place, fingerprint=FINGERPRINT)
+    assert copy.bits == bits
+    assert [one.id for one in copy.page(limit=100)] == [one.id for one in store.page(limit=100)]
+    assert copy.verify() == []
+    copy.close()
+
+
 def backup_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-backup")
+
+
+def converted_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-converted")
+
+
+def remove(path: Path) -> None:
+    """A directory and the copies that changes made of it."""
+    shutil.rmtree(path)
+    for copy in (backup_of(path), converted_of(path)):
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 def changes(rng: random.Random, model: Model, count: int) -> list[Change]:
@@ -134,7 +156,8 @@ def changes(rng: random.Random, model: Model, count: int) -> list[Change]:
     made = []
     for _ in range(count):
         kind = rng.choices(
-            ["append", "metadata", "delete", "compact", "optimize", "backup"], [6, 1, 2, 1, 0.5, 0.3]
+            ["append", "metadata", "delete", "compact", "optimize", "backup", "convert"],
+            [6, 1, 2, 1, 0.5, 0.15, 0.15],
         )[0]
         names = [f"d{rng.randrange(60)}" for _ in range(rng.randrange(1, 9))]
         items = {}
@@ -152,12 +175,14 @@ def expected_names(store: Store) -> set[str]:
         state = view._snapshot.state
     names = {"catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "write.lock"}
     if state.tokens:
-        names |= {*token_names(state.generation)}
+        names |= {*token_names(state.generation, store.bits)}
     return names | {*(code_names(state.codes) if state.codes else ())}
 
 
-def compare(path: Path, models: Sequence[Model], swept: bool = False) -> Model:
+def compare(path: Path, models: Sequence[Model], bits: int, swept: bool = False) -> Model:
     """Find the model that a directory holds, to the last byte of rows, texts and metadata.
+
+    Rows have `bits` a number, also where the creation of the collection was broken off and is made anew.
 
     With `swept`, the last write worked: no file may be there that nothing names.
 
@@ -167,7 +192,7 @@ def compare(path: Path, models: Sequence[Model], swept: bool = False) -> Model:
     if not Store.exists(path):
         assert {} in models, "the collection is gone"
         return {}
-    store = Store(path, fingerprint=FINGERPRINT)
+    store = Store(path, fingerprint=FINGERPRINT, bits=bits)
     try:
         found = [one.id for one in store.get([*{name for model in models for name in model}])]
         with store.read() as view:
@@ -197,7 +222,7 @@ def compare(path: Path, models: Sequence[Model], swept: bool = False) -> Model:
         assert store.verify() == []
         if swept:
             assert set(os.listdir(path)) == expected_names(store)
-            assert not [name for name in os.listdir(path.parent) if name.startswith(f".{path.name}-backup")]
+            assert not [name for name in os.listdir(path.parent) if name.startswith(f".{path.name}-")]
     finally:
         store.close()
     return model
@@ -226,7 +251,7 @@ def _compare_rows(view, positions: np.ndarray, wanted: list[np.ndarray]) -> None
     assert len(positions) == len(wanted)
     for position, matrix in zip(positions, wanted, strict=True):
         part = slice(view.starts[position], view.ends[position])
-        rows, scales = quantize(matrix)
+        rows, scales = quantize(matrix, view.bits)
         assert np.array_equal(view.rows[part], rows)
         assert np.array_equal(view.scales[part], scales)
 
@@ -264,10 +289,12 @@ class Fault:
 
 
 def child(
-    path: Path, made: Sequence[Change], prepare: Callable[[], None], kill_after: float | None
+    path: Path, made: Sequence[Change], prepare: Callable[[], None], kill_after: float | None, bits: int
 ) -> tuple[int, str]:
     """Run changes in a process of their own.
 
+    Args:
+        bits: of a number of the rows.
     Returns:
         How many were acknowledged, and how it ended: "killed", "failed" with a StoreError, or "finished".
     """
@@ -278,7 +305,7 @@ def child(
         try:
             os.close(reading)
             prepare()
-            store = Store(path, fingerprint=FINGERPRINT, words=WORDS, counts_tokens=True)
+            store = Store(path, fingerprint=FINGERPRINT, words=WORDS, counts_tokens=True, bits=bits)
             os.write(writing, b"o")
             for change in made:
                 apply(store, change)
@@ -306,20 +333,23 @@ def child(
     return acknowledged.partition(b"\n")[0].count(b"a"), ending
 
 
-def check(path: Path, model: Model, made: Sequence[Change], acknowledged: int, ending: str) -> Model:
+def check(
+    path: Path, model: Model, made: Sequence[Change], acknowledged: int, ending: str, bits: int
+) -> Model:
     """Compare the directory with the model after the acknowledged changes, or one more if it was killed."""
     models = [model]
     for change in made[: acknowledged + (ending == "killed")]:
         models.append(change.on(models[-1]))
     first = acknowledged
-    return compare(path, models[first:] if ending == "killed" else [models[acknowledged]])
+    return compare(path, models[first:] if ending == "killed" else [models[acknowledged]], bits)
 
 
 def nothing() -> None:
     pass
 
 
-SCRIPT = (
+BITS = (8, 4)
+BEFORE_A_COPY = (
     Change("append", tuple((f"d{n}", 1000) for n in range(6))),
     Change("append", (("d1", 2000), ("d7", 1000))),
     Change("optimize"),
@@ -327,7 +357,8 @@ SCRIPT = (
     Change("metadata", (("d8", 1001), ("d9", 1001))),
     Change("delete", (("d3", 0), ("d8", 0), ("unknown", 0))),
     Change("compact"),
-    Change("backup"),
+)
+AFTER_A_COPY = (
     Change("append", (("d8", 2000), ("d9", 1000))),
     Change("delete", (("d1", 0),)),
     Change("compact"),
@@ -336,28 +367,30 @@ SCRIPT = (
 
 def every_step(directory: Path, counts: Counter[str], rng: random.Random, sample: int) -> None:
     """Kill at, and fail, each call that the script of all kinds of changes makes; then go on with it."""
-    calls = calls_of_script(directory / "whole")
+    bits, copying = rng.choice(BITS), rng.choice(["backup", "convert"])
+    script = (*BEFORE_A_COPY, Change(copying), *AFTER_A_COPY)
+    calls = calls_of_script(directory / "whole", script, bits)
     counts["calls that write, sync, commit or remove in the script"] = len(calls)
     for how in ("before", "half", "after", "fail"):
         places = [at for at, name in enumerate(calls) if how != "half" or name == "write"]
         for at in places[rng.randrange(sample) :: sample]:
             path = directory / f"{how}-{at}"
-            acknowledged, ending = child(path, SCRIPT, Fault(at, how).install, None)
+            acknowledged, ending = child(path, script, Fault(at, how).install, None, bits)
             assert how == "fail" or ending == "killed"
-            model = check(path, {}, SCRIPT, acknowledged, ending)
+            model = check(path, {}, script, acknowledged, ending, bits)
             counts[f"{ending}, {how} call"] += 1
-            for change in SCRIPT[acknowledged:]:
+            for change in script[acknowledged:]:
                 model = change.on(model)
             sweeping = Change("delete", (("unknown", 0),))  # the next write
-            ended = child(path, (*SCRIPT[acknowledged:], sweeping), nothing, None)
+            ended = child(path, (*script[acknowledged:], sweeping), nothing, None, bits)
             assert ended[1] == "finished"
-            compare(path, [model], swept=True)
-            shutil.rmtree(path)
-            shutil.rmtree(backup_of(path), ignore_errors=True)
+            compare(path, [model], bits, swept=True)
+            remove(path)
 
 
 def every_step_of_a_migration(directory: Path, counts: Counter[str], rng: random.Random, sample: int) -> None:
-    """Kill at, and fail, each call of the first write to a collection of format 1: it is whole before and after."""
+    """Kill at, and fail, each call of the first write to an older format: it is whole before and after."""
+    old = rng.choice(OLD)
 
     def work(path: Path, fault: Fault) -> None:
         fault.install()
@@ -377,7 +410,7 @@ def every_step_of_a_migration(directory: Path, counts: Counter[str], rng: random
     for how in ("before", "half", "after", "fail"):
         for at in range(rng.randrange(sample), 1000, sample):
             path = directory / f"old-{how}-{at}"
-            shutil.copytree(OLD, path)
+            shutil.copytree(GOLDEN / f"format-{old}", path)
             process = os.fork()
             if not process:
                 code = 3
@@ -390,7 +423,7 @@ def every_step_of_a_migration(directory: Path, counts: Counter[str], rng: random
                     os._exit(code)
             status = os.waitpid(process, 0)[1]
             assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) in (0, 2)
-            assert contents(path) in [(1, ["a", "empty", "b"]), (FORMAT_VERSION, ["a", "b"])]
+            assert contents(path) in [(old, ["a", "empty", "b"]), (FORMAT_VERSION, ["a", "b"])]
             store = Store(path, fingerprint=OLD_FINGERPRINT)
             store.delete(["empty"])
             store.migrate()
@@ -404,14 +437,14 @@ def every_step_of_a_migration(directory: Path, counts: Counter[str], rng: random
                 break
 
 
-def calls_of_script(path: Path) -> list[str]:
-    """The calls of _io that the undisturbed script makes."""
+def calls_of_script(path: Path, script: Sequence[Change], bits: int) -> list[str]:
+    """The calls of _io that an undisturbed script makes."""
     fault = Fault(-1, "count")
     saved = {name: getattr(_io, name) for name in CALLS}
     try:
         fault.install()
-        store = Store(path, fingerprint=FINGERPRINT, words=WORDS)
-        for change in SCRIPT:
+        store = Store(path, fingerprint=FINGERPRINT, words=WORDS, bits=bits)
+        for change in script:
             apply(store, change)
         store.close()
     finally:
@@ -424,36 +457,36 @@ def full_disk(directory: Path, counts: Counter[str], rng: random.Random, sample:
     """Changes under limits on the size of files, which SQLite's own writes meet, too."""
     for size in range(4096 + 16_000 * rng.randrange(sample), 500_000, 16_000 * sample):
         path = directory / f"full-{size}"
-        made = changes(rng, {}, 40)
+        made, bits = changes(rng, {}, 40), rng.choice(BITS)
 
         def limit(size: int = size) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-        acknowledged, ending = child(path, made, limit, None)
-        model = check(path, {}, made, acknowledged, ending)
+        acknowledged, ending = child(path, made, limit, None, bits)
+        model = check(path, {}, made, acknowledged, ending, bits)
         counts[f"{ending}, limited file size"] += 1
-        assert child(path, made[acknowledged:], nothing, None)[1] == "finished"
+        assert child(path, made[acknowledged:], nothing, None, bits)[1] == "finished"
         for change in made[acknowledged:]:
             model = change.on(model)
-        compare(path, [model])
-        shutil.rmtree(path)
+        compare(path, [model], bits)
+        remove(path)
 
 
 def random_moments(directory: Path, counts: Counter[str], rng: random.Random, kills: int) -> None:
     """Kill at random moments, again and again over the same directory."""
-    path, model, done, usual = directory / "random", {}, 0, 0.2
+    path, model, done, usual, bits = directory / "random", {}, 0, 0.2, rng.choice(BITS)
     while done < kills:
         made = changes(rng, model, 40)
         began = time.perf_counter()
-        acknowledged, ending = child(path, made, nothing, rng.uniform(0, usual))
+        acknowledged, ending = child(path, made, nothing, rng.uniform(0, usual), bits)
         usual = time.perf_counter() - began if ending == "finished" else max(usual, 0.05)
-        model = check(path, model, made, acknowledged, ending)
+        model = check(path, model, made, acknowledged, ending, bits)
         done += ending == "killed"
         counts[f"{ending}, random moment"] += 1
         counts["acknowledged changes before random kills"] += acknowledged
         if rng.random() < 0.05:
-            shutil.rmtree(path)
-            model = {}
+            remove(path)
+            model, bits = {}, rng.choice(BITS)
 
 
 def run(kills: int, seed: int = 0, sample: int = 1) -> Counter[str]:

@@ -159,13 +159,13 @@ class FieldMachine(RuleBasedStateMachine):
 
     # Handles
 
-    @rule(handle=handles, place=st.sampled_from(["live", "spare"]))
-    def open(self, handle: str, place: str) -> None:
+    @rule(handle=handles, place=st.sampled_from(["live", "spare"]), bits=st.sampled_from([8, 4]))
+    def open(self, handle: str, place: str, bits: int) -> None:
         """Open what lies at a path, or create a collection there."""
         path = self.directory / place
-        answer = self.tell(handle, "open", path=str(path))
-        assert answer == {"ok": None}
         home = next((home for home in self.homes if home.path == path), None)
+        answer = self.tell(handle, "open", path=str(path), bits=bits if home is None else None)
+        assert answer == {"ok": None}
         if home is None:
             home = Home(path, [{}])
             self.homes.append(home)
@@ -333,14 +333,18 @@ class FieldMachine(RuleBasedStateMachine):
         assert home.path is not None
         home.path = home.path.rename(self.directory / place)
 
-    @rule(place=st.sampled_from(["live", "spare"]))
-    def restore(self, place: str) -> None:
-        """A copy, as a backup tool makes one while nobody writes, replaces what it was made of."""
+    @rule(place=st.sampled_from(["live", "spare"]), converted=st.booleans())
+    def restore(self, place: str, converted: bool) -> None:
+        """A copy, as a backup tool makes one while nobody writes, or one with other bits, replaces what it is of."""
         path = self.directory / place
         for home in list(self.homes):
             if home.path == path:
                 copy = self.directory / "copy"
-                shutil.copytree(path, copy)
+                if converted:
+                    with Collection(path, ENCODER) as collection:
+                        collection.convert(copy, bits=12 - collection.bits, show_progress=False)
+                else:
+                    shutil.copytree(path, copy)
                 shutil.rmtree(path)
                 home.path = None
                 copy.rename(path)

@@ -58,9 +58,9 @@ class Worker:
     def __init__(self) -> None:
         self.handles: dict[str, Collection] = {}
 
-    def open(self, handle: str, path: str) -> None:
+    def open(self, handle: str, path: str, bits: int | None) -> None:
         self.close(handle)
-        self.handles[handle] = Collection(path, ENCODER, words="unicode61")
+        self.handles[handle] = Collection(path, ENCODER, words="unicode61", bits=bits)
 
     def close(self, handle: str) -> None:
         if handle in self.handles:

@@ -104,15 +104,16 @@ FILTERS: tuple[dict[str, Any], ...] = (
 
 
 def build(directory: Path) -> list[Path]:
-    """Sound collections: one plain, one with codes and dead rows, one compacted."""
+    """Sound collections: one plain, one with codes and dead rows, one compacted, one of 4 bits."""
     from tests.fuzz.mutate import ENCODER, WEIGHING
 
     paths = []
-    for name in ("plain", "optimized", "compacted"):
+    for name in ("plain", "optimized", "compacted", "four bits"):
         rng = random.Random(name)
         words = None if name == "plain" else "unicode61"
         encoder = ENCODER if name == "plain" else WEIGHING  # which counts the tokens of the documents
-        collection = Collection(directory / name, encoder, indexed=["n"], words=words)
+        bits = 4 if name == "four bits" else 8
+        collection = Collection(directory / name, encoder, indexed=["n"], words=words, bits=bits)
         for batch in range(4):
             documents = []
             for number in range(7):
@@ -321,15 +322,14 @@ def token_rows(catalogue: Catalogue) -> Damage:
     rng = catalogue.rng
     name, first, last, batch, found, place = rows_of(catalogue)
     generation = catalogue.state("generation")
-    rows_file, scales_file = (
-        catalogue.path / f"tokens-{generation:06}.u8",
-        catalogue.path / f"scales-{generation:06}.f32",
-    )
-    rows = np.fromfile(rows_file, np.uint8).reshape(-1, 8)
+    [rows_file] = catalogue.path.glob(f"tokens-{generation:06}.u?")
+    scales_file = catalogue.path / f"scales-{generation:06}.f32"
+    width = int(rows_file.suffix[-1])  # of 8 numbers
+    rows = np.fromfile(rows_file, np.uint8).reshape(-1, width)
     scales = np.fromfile(scales_file, np.float32)
     row = rng.randrange(first, last)
     if rng.random() < 0.4:
-        rows[row, rng.randrange(8) :] = rng.choice([0, 1, 128, 255])
+        rows[row, rng.randrange(width) :] = rng.choice([0, 1, 128, 255])
         what = "row"
     else:
         scales[row] = rng.choice(FLOATS)
@@ -428,6 +428,10 @@ def settings(catalogue: Catalogue) -> Damage:
         new = odd(rng)
         catalogue.rows("UPDATE settings SET value = ? WHERE name = 'collection'", new)
         return Damage(f"collection id {str(new)[:40]!r}", None)
+    if rng.random() < 0.2:
+        new = rng.choice([*ODD, "4", "8"])
+        catalogue.rows("REPLACE INTO settings VALUES ('bits', ?)", new)
+        return Damage(f"bits {str(new)[:40]!r}", None)
     [[text]] = catalogue.rows("SELECT value FROM settings WHERE name = 'fingerprint'")
     fingerprint = json.loads(text)
     name = rng.choice([*fingerprint, "model", "dim", "more"])

@@ -34,14 +34,15 @@ SECONDS = 20  # of processor time: a round that takes more hangs; one that waits
 
 
 def build(directory: Path) -> list[Path]:
-    """Sound collections: one small, one with dead rows and codes, one compacted, one empty."""
+    """Sound collections: one small, one with dead rows and codes, one compacted, one of 4 bits, one empty."""
     paths = []
-    for name in ("plain", "optimized", "compacted", "empty"):
+    for name in ("plain", "optimized", "compacted", "four bits", "empty"):
         rng = random.Random(name)
         path = directory / name
         words = None if name == "plain" else "porter"
         encoder = ENCODER if name == "plain" else WEIGHING  # which counts the tokens of the documents
-        collection = Collection(path, encoder, indexed=["n"], words=words)
+        bits = 4 if name == "four bits" else 8
+        collection = Collection(path, encoder, indexed=["n"], words=words, bits=bits)
         for batch in range(0 if name == "empty" else 4):
             keys = [f"d{batch * 5 + n}" for n in range(7)]
             texts = [" ".join(rng.choices(WORDS, k=rng.randrange(14))) for _ in keys]
@@ -303,7 +304,7 @@ def rounds(sound: list[Path], directory: Path, seeds: range) -> Counter[str]:
     signal.signal(signal.SIGPROF, _hang)
     for seed in seeds:
         rng = random.Random(seed)
-        source = rng.choice(sound[:3] * 5 + sound[3:])
+        source = rng.choice(sound[:4] * 5 + sound[4:])
         path = directory / f"{seed}"
         shutil.copytree(source, path)
         done = damage(path, rng)

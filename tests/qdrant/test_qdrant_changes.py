@@ -12,7 +12,8 @@ from qdrant_client import models
 from retrievers import Collection, Document
 from retrievers.collection import searching
 from retrievers.errors import InvalidInputError, StoreConflictError
-from retrievers.kernels.rows import dequantize, quantize
+from retrievers.kernels.nibbles import turned_back
+from retrievers.kernels.rows import RowForm, dequantize, quantize
 from retrievers.qdrant import QdrantCollection, batching, writing
 from retrievers.qdrant.points import SCALES, TOKENS, numbers, restored, window_of
 from retrievers.testing import HashingEncoder
@@ -237,20 +238,21 @@ def test_every_half_precision_number_survives_its_shortest_form():
 
 
 @pytest.mark.parametrize("datatype", ["float16", "float32"])
-@pytest.mark.parametrize("dim", [3, 64, 384])
-def test_rows_and_scales_come_back_as_a_directory_has_them(server, dim, datatype):
-    encoder = HashingEncoder(dim=dim)
-    with QdrantCollection(server.url, f"rows-{dim}-{datatype}", encoder, datatype=datatype) as collection:
+@pytest.mark.parametrize(("dim", "bits"), [(3, 8), (64, 8), (384, 8), (8, 4), (64, 4), (120, 4), (384, 4)])
+def test_rows_and_scales_come_back_as_a_directory_has_them(server, dim, bits, datatype):
+    encoder, name = HashingEncoder(dim=dim), f"rows-{dim}-{bits}-{datatype}"
+    with QdrantCollection(server.url, name, encoder, bits=bits, datatype=datatype) as collection:
         collection.add(["one two three"], ids=["a"])
         [record] = collection._connection.client.retrieve(
             collection.name, [points(collection)[0].id], with_payload=True, with_vectors=[TOKENS]
         )
-        window = window_of(record, dim)
+        window = window_of(record, RowForm(dim, bits))
         [matrix] = encoder.encode_documents(["one two three"])
-        rows, scales = quantize(matrix)
+        rows, scales = quantize(matrix, bits)
         assert np.array_equal(window.rows, rows)
         assert np.array_equal(window.scales, scales)
-        assert np.array_equal(collection.matrices(collection.search("one"))[0], dequantize(rows, scales, dim))
+        [found] = collection.matrices(collection.search("one"))
+        assert np.array_equal(found, dequantize(rows, scales, dim, bits))
         collection.drop()
 
 
@@ -350,9 +352,22 @@ def test_quantised_vectors_are_rescored(server):
 
 
 def test_what_comes_back_from_a_server_is_clipped_to_bytes():
-    assert restored(np.array([[9, -9]], np.float32), np.array([0.01], np.float32)).tolist() == [
-        [255, 0, 128, 128]
-    ]
+    values, scales = np.array([[9, -9]], np.float32), np.array([0.01], np.float32)
+    assert restored(values, scales, 8).tolist() == [[255, 0, 128, 128]]
+    values = turned_back(np.array([[9, -9, 9, 9, 9, 9, 9, 9]], np.float32), 8)
+    assert restored(values, scales, 4).tolist() == [[0xFF, 0xF0, 0xFF, 0xFF]]
+
+
+@pytest.mark.parametrize("dim", [8, 96, 128, 384])
+def test_rows_of_4_bits_survive_half_precision(dim):
+    given = np.random.default_rng(dim).standard_normal((20_000, dim)).astype(np.float32)
+    given *= np.random.default_rng(1).choice([0, 0.1, 1, 5], given.shape)
+    given[0] = 0
+    given[1:9] = np.eye(8, dim)
+    given[9:] /= np.linalg.norm(given[9:], axis=1, keepdims=True) + np.float32(1e-9)
+    rows, scales = quantize(given, 4)
+    halves = dequantize(rows, scales, dim, 4).astype(np.float16)
+    assert np.array_equal(restored(halves[1:].astype(np.float32), scales[1:], 4), rows[1:])
 
 
 def test_scales_are_in_the_payload(local):

@@ -18,6 +18,15 @@ class TestInMemory(CollectionConformance):
             yield collection
 
 
+class TestInMemoryWith4Bits(CollectionConformance):
+    bits = 4
+
+    @pytest.fixture
+    def collection(self):
+        with QdrantCollection(":memory:", "papers", HashingEncoder(), bits=4) as collection:
+            yield collection
+
+
 class TestInDirectory(CollectionConformance):
     @pytest.fixture
     def collection(self, tmp_path):

@@ -86,7 +86,7 @@ OURS = {"format": 1, "fingerprint": dict(HashingEncoder().fingerprint), "datatyp
     [
         (VECTORS, None),
         (VECTORS, {"others": 1}),
-        (VECTORS, {MARK: {**OURS, "format": 2}}),
+        (VECTORS, {MARK: {**OURS, "format": 3}}),
         (VECTORS["pooled"], {MARK: OURS}),
         ({"tokens": VECTORS["tokens"]}, {MARK: OURS}),
         ({"tokens": VECTORS["pooled"], "pooled": VECTORS["pooled"]}, {MARK: OURS}),
@@ -110,6 +110,20 @@ def test_options_of_a_collection_that_is_there_are_compared():
         with pytest.raises(InvalidInputError, match="was made with"):
             QdrantCollection(client, "papers", HashingEncoder(), **options)
     assert QdrantCollection(client, "papers")._calls.layout.tenant == "team"
+
+
+def test_the_server_knows_how_many_bits_the_rows_have():
+    client = QdrantClient(":memory:")
+    for bits, number in ((None, 1), (4, 2)):  # an earlier version of this library refuses format 2
+        QdrantCollection(client, f"papers-{bits}", HashingEncoder(), bits=bits)
+        assert client.get_collection(f"papers-{bits}").config.metadata[MARK]["format"] == number
+        assert QdrantCollection(client, f"papers-{bits}").bits == (bits or 8)
+    with pytest.raises(InvalidInputError, match="was made with bits=4"):
+        QdrantCollection(client, "papers-4", HashingEncoder(), bits=8)
+    for wrong, encoder in ((4, HashingEncoder(dim=30)), (2, HashingEncoder())):
+        with pytest.raises(InvalidInputError, match="bits is"):
+            QdrantCollection(client, "others", encoder, bits=wrong)
+    assert not client.collection_exists("others")
 
 
 def test_a_collection_that_is_not_there_needs_an_encoder(server):

@@ -173,3 +173,56 @@ def test_the_commands_copy_to_a_server_and_back(source, server, tmp_path, capsys
     assert main(["pull", str(tmp_path / "none"), "--from", server.url, "--name", "nowhere"]) == 1
     assert "there is no collection 'nowhere'" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_rows_of_4_bits_go_to_a_server_and_back_byte_for_byte(server, tmp_path):
+    model = HashingEncoder(dim=32, document_length=8)
+    name, draw = f"bits-{next(NAMES)}", random.Random(5)
+    with Collection(tmp_path / "index", model, bits=4) as made:
+        for number in range(30):
+            text = " ".join(draw.choices(WORDS, k=draw.choice([0, 3, 8, 20])))
+            made.add([Document(text, f"document {number}", {"n": number})], show_progress=False)
+        push(made, server.url, name)
+        with QdrantCollection(server.url, name, model) as there:
+            assert there.bits == 4
+            for question in ("w1 w2 w3", "w7"):
+                found, expected = there.search(question, exact=True), made.search(question, exact=True)
+                assert [hit.id for hit in found] == [hit.id for hit in expected]
+                assert [hit.score for hit in found] == pytest.approx(
+                    [hit.score for hit in expected], abs=0.01
+                )
+                score = there.explain(question, found[0]).score
+                assert score == pytest.approx(expected[0].score, rel=1e-5)
+        pull(server.url, name, tmp_path / "back")
+        with Collection(tmp_path / "back", model) as back:
+            assert back.bits == 4
+            assert_equal_rows(made, back)
+            assert back.verify() == []
+    QdrantCollection(server.url, name).drop()
+
+
+def assert_equal_rows(one, other):
+    for (document, encoded), (same, made) in zip(one.stream(), other.stream(), strict=True):
+        assert (same, made.spans) == (document, encoded.spans)
+        assert [part.rows.tobytes() for part in made.matrices] == [
+            part.rows.tobytes() for part in encoded.matrices
+        ]
+        assert [part.scales.tobytes() for part in made.matrices] == [
+            part.scales.tobytes() for part in encoded.matrices
+        ]
+
+
+def test_a_copy_has_the_bits_of_its_source(tmp_path):
+    client, model = QdrantClient(":memory:"), HashingEncoder(dim=32)
+    with Collection(tmp_path / "index", model, bits=4) as made:
+        made.add(["one two"], ids=["a"])
+        with pytest.raises(InvalidInputError, match="rows of 4 bits a number cannot be copied"):
+            push(made, client, "papers", bits=8)
+        QdrantCollection(client, "papers", model).close()  # of 8 bits
+        with pytest.raises(InvalidInputError, match="bits=8"):
+            push(made, client, "papers")
+        push(made, client, "small")
+    with Collection(tmp_path / "other", model) as other:
+        other.add(["one two"], ids=["a"])
+    with pytest.raises(InvalidInputError, match="8 bits a number where 4 are asked for"):
+        pull(client, "small", tmp_path / "other")

@@ -15,11 +15,11 @@ from retrievers.ray.worker import PLACE, Worker
 from retrievers.testing import HashingEncoder
 
 
-def shard(directory, texts, encoder=None):
+def shard(directory, texts, encoder=None, bits=8):
     """A shard with texts whose ids are the texts themselves, or pairs of id and text."""
     pairs = [(one, one) if isinstance(one, str) else one for one in texts]
     documents = Columns().documents([{"id": key, "text": text} for key, text in pairs])
-    store = Shards(str(directory)).opened(encoder or HashingEncoder())
+    store = Shards(str(directory), bits).opened(encoder or HashingEncoder())
     return directory / store.store(documents, list(range(len(documents))))
 
 
@@ -104,6 +104,20 @@ def test_merging_twice_changes_nothing_and_encodes_nothing(tmp_path):
         assert [document.id for document in into.get()] == ["a", "b", "c"]
         assert into.search("c")[0].id == "c"
     assert encoder.encoded_documents == 0
+
+
+def test_shards_of_4_bits_are_merged_as_they_are_and_into_no_other_bits(tmp_path):
+    one, other = shard(tmp_path / "shards", ["a"], bits=4), shard(tmp_path / "shards", ["a"])
+    assert one != other
+    with (
+        Collection(tmp_path / "index", HashingEncoder(), bits=4) as into,
+        Collection(one, HashingEncoder()) as part,
+    ):
+        assert merge([one], into) == 1
+        assert (part.bits, part.search("a")) == (4, into.search("a"))
+        with pytest.raises(InvalidInputError, match="8 bits a number, and the collection 4"):
+            merge([one, other], into)
+    assert len(shards_of(tmp_path / "shards")) == 2
 
 
 def test_one_id_with_two_texts_is_refused_before_anything_is_merged(tmp_path):

@@ -7,7 +7,7 @@ from retrievers.errors import InvalidInputError, ShapeError
 from retrievers.kernels import centroid_scan, compile, targets
 from retrievers.kernels import centroids as kernel
 from retrievers.kernels import codes as code_kernel
-from retrievers.kernels.rows import quantize
+from retrievers.kernels.rows import dequantize, quantize
 from retrievers.search import centroids
 from retrievers.store import Entry, Store
 from retrievers.types import Document
@@ -95,27 +95,30 @@ def test_training_is_the_same_for_the_same_seed_only():
     assert not np.array_equal(first, other)
 
 
-def test_training_finds_separate_clusters():
+@pytest.mark.parametrize("bits", [8, 4])
+def test_training_finds_separate_clusters(bits):
     rng = np.random.default_rng(0)
     centres = np.repeat(np.eye(8, 16), 200, axis=0)  # 200 tokens around each of 8 axes
-    rows, scales = quantize(unit(centres + 0.05 * rng.standard_normal(centres.shape)))
-    found = centroids.train(rows, scales, 16, n_centroids=24)
-    codes = centroids.assign(rows, scales, found)
+    rows, scales = quantize(unit(centres + 0.05 * rng.standard_normal(centres.shape)), bits)
+    found = centroids.train(rows, scales, 16, n_centroids=24, bits=bits)
+    codes = centroids.assign(rows, scales, found, bits)
     owners = [set(codes[cluster * 200 : cluster * 200 + 200].tolist()) for cluster in range(8)]
     assert sum(map(len, owners)) == len(set.union(*owners))  # no centroid serves two clusters
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(24), abs=1e-5)
 
 
-def test_training_serves_rows_better_than_rows_picked_at_random():
+@pytest.mark.parametrize("bits", [8, 4])
+def test_training_serves_rows_better_than_rows_picked_at_random(bits):
     rng = np.random.default_rng(0)
     topics = unit(rng.standard_normal((300, 24)))
-    rows, scales = quantize(unit(topics[rng.integers(0, 300, 6000)] + 0.1 * rng.standard_normal((6000, 24))))
-    vectors = (rows.astype(np.float32) - 128) * scales[:, None]
-    trained = centroids.train(rows, scales, 24, n_centroids=128, sample=4000)
+    vectors = unit(topics[rng.integers(0, 300, 6000)] + 0.1 * rng.standard_normal((6000, 24)))
+    rows, scales = quantize(vectors, bits)
+    vectors = dequantize(rows, scales, 24, bits)
+    trained = centroids.train(rows, scales, 24, n_centroids=128, sample=4000, bits=bits)
     picked = unit(vectors[rng.choice(6000, 128, replace=False)])
     trained_similarity, picked_similarity = (
         np.take_along_axis(
-            vectors @ found.T, centroids.assign(rows, scales, found)[:, None].astype(int), 1
+            vectors @ found.T, centroids.assign(rows, scales, found, bits)[:, None].astype(int), 1
         ).mean()
         for found in (trained, picked)
     )
@@ -185,10 +188,10 @@ def entries(rng, names, dim=16):
     ]
 
 
-@pytest.fixture
-def store():
+@pytest.fixture(params=[8, 4], ids=["8 bits", "4 bits"])
+def store(request):
     with_dim = {"model": "random", "dim": 16}
-    opened = Store(None, fingerprint=with_dim)
+    opened = Store(None, fingerprint=with_dim, bits=request.param, assign=centroids.assign)
     yield opened
     opened.close()
 
@@ -200,7 +203,8 @@ def test_optimize_gives_every_row_its_code_and_new_rows_theirs(store):
     store.append(entries(rng, ["e"]))
     with store.read() as view:
         assert view.centroids.shape == (8, 16)
-        assert view.codes.tolist() == centroids.assign(view.rows, view.scales, view.centroids).tolist()
+        expected = centroids.assign(view.rows, view.scales, view.centroids, view.bits)
+        assert view.codes.tolist() == expected.tolist()
 
 
 def test_optimize_trains_on_live_rows_only(store):
@@ -248,4 +252,5 @@ def test_a_change_during_optimize_leaves_every_row_its_nearest_centroid(store, c
     centroids.optimize(store, n_centroids=8)
     with store.read() as view:
         assert len(view.codes) == len(view.rows) == {"append": 54, "compact": 45, "nothing": 36}[change]
-        assert view.codes.tolist() == centroids.assign(view.rows, view.scales, view.centroids).tolist()
+        expected = centroids.assign(view.rows, view.scales, view.centroids, view.bits)
+        assert view.codes.tolist() == expected.tolist()

@@ -17,12 +17,14 @@ def unit(matrix):
     return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
 
-def make_view(lengths, documents=None, dim=32, seed=0):
+def make_view(lengths, documents=None, dim=32, seed=0, bits=8):
     rng = np.random.default_rng(seed)
     lengths = np.array(lengths, np.int64)
-    rows, scales = quantize(unit(rng.standard_normal((int(lengths.sum()) + 1, dim))))
+    rows, scales = quantize(unit(rng.standard_normal((int(lengths.sum()) + 1, dim))), bits)
     ends = np.cumsum(lengths)
     return SimpleNamespace(
+        dim=dim,
+        bits=bits,
         rows=rows,
         scales=scales,
         starts=ends - lengths,
@@ -40,7 +42,7 @@ def make_queries(*lengths, dim=32, seed=1):
 
 def assert_right(found, view, query, selected, k):
     """What plain numpy and sorting give; windows whose scores differ by rounding may change places."""
-    [scores] = reference.maxsim(view.rows, view.scales, view.starts, view.ends, [query])
+    [scores] = reference.maxsim(view.rows, view.scales, view.starts, view.ends, [query], view.bits)
     best = {}
     for position in range(len(view.starts)) if selected is None else selected:
         document = view.documents[position]
@@ -57,21 +59,23 @@ def assert_right(found, view, query, selected, k):
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 20)), max_size=60),
     st.integers(1, 12),
     st.integers(0, 2**32 - 1),
+    st.sampled_from([8, 4]),
 )
 @settings(max_examples=40, deadline=None)
-def test_rank_equals_sorting_numpy_scores(name, windows, k, seed):
-    view = make_view([n for n, _ in windows], [document for _, document in windows], seed=seed)
+def test_rank_equals_sorting_numpy_scores(name, windows, k, seed, bits):
+    view = make_view([n for n, _ in windows], [document for _, document in windows], seed=seed, bits=bits)
     query = make_queries(11, seed=seed)[0]
     with targets.force_target(name):
         assert_right(rank(view, [query], None, k)[0], view, query, None, k)
 
 
-def test_rounding_of_queries_does_not_decide_the_ranking():
+@pytest.mark.parametrize("bits", [8, 4])
+def test_rounding_of_queries_does_not_decide_the_ranking(bits):
     """2 000 windows that differ by less than the rounding: the best ten are those of float32."""
     rng = np.random.default_rng(3)
     base = unit(rng.standard_normal((1, 64)))
-    rows, scales = quantize(unit(base + 0.02 * rng.standard_normal((2000, 64))))
-    view = make_view([1] * 2000, dim=64)
+    rows, scales = quantize(unit(base + 0.02 * rng.standard_normal((2000, 64))), bits)
+    view = make_view([1] * 2000, dim=64, bits=bits)
     view.rows, view.scales = rows, scales
     query = unit(base + 0.02 * rng.standard_normal((8, 64)))
     assert_right(rank(view, [query], None, 10)[0], view, query, None, 10)
@@ -95,12 +99,14 @@ def test_queries_beyond_one_pass_are_answered_too(monkeypatch):
     assert rank(view, queries, None, 4) == together
 
 
-def test_a_score_is_the_same_in_a_search_in_a_batch_and_in_a_rerank():
-    view, queries = make_view(range(1, 60), dim=48), make_queries(14, 20, dim=48)
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_score_is_the_same_in_a_search_in_a_batch_and_in_a_rerank(bits):
+    view, queries = make_view(range(1, 60), dim=48, bits=bits), make_queries(14, 20, dim=48)
     batch = rank(view, queries, None, 20)
     for query, ranking in zip(queries, batch, strict=True):
         positions = np.array([position for position, _ in ranking[::-1]])
-        [reranked] = score(view.rows, view.scales, view.starts[positions], view.ends[positions], [query])
+        bounds = view.starts[positions], view.ends[positions]
+        [reranked] = score(view.rows, view.scales, *bounds, [query], bits)
         assert reranked.tolist()[::-1] == [value for _, value in ranking]
         assert rank(view, [query], np.sort(positions), 20)[0] == ranking
 

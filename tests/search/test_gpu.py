@@ -20,15 +20,16 @@ def unit(matrix):
     return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
 
-def make_view(rng, lengths, dim, gap=0):
+def make_view(rng, lengths, dim, gap=0, bits=8):
     """Windows of the given lengths, with `gap` dead rows before each, every second document of two windows."""
     lengths = np.array(lengths, np.int64)
     ends = np.cumsum(lengths + gap)
     matrix = unit(rng.standard_normal((int(ends[-1]) if len(ends) else 0, dim)))
-    rows, scales = quantize(matrix)
+    rows, scales = quantize(matrix, bits)
     numbers = np.arange(len(lengths), dtype=np.int64)
     return SimpleNamespace(
         dim=dim,
+        bits=bits,
         rows=rows,
         scales=scales,
         starts=ends - lengths,
@@ -54,8 +55,9 @@ def rng():
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dim", [32, 50, 128])
-def test_the_device_finds_what_the_processor_finds(device, dim, rng):
-    view = make_view(rng, rng.integers(1, 40, 300), dim, gap=3)
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_device_finds_what_the_processor_finds(device, dim, bits, rng):
+    view = make_view(rng, rng.integers(1, 40, 300), dim, gap=3, bits=bits)
     queries = [unit(rng.standard_normal((tokens, dim))) for tokens in (1, 14, 32, 40, 300)]
     assert close(
         gpu.DeviceRows(view, device=device).rank(queries, None, 10), exact.rank(view, queries, None, 10)
@@ -105,6 +107,14 @@ def test_rows_that_do_not_fit_are_refused_with_what_they_need(device, rng):
     ) as raised:
         gpu.DeviceRows(view, device=device, memory_limit=30_000)
     assert "Raise memory_limit" in str(raised.value)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_rows_of_4_bits_take_half_the_bytes_of_the_device(device, rng):
+    small = gpu.DeviceRows(make_view(rng, [100] * 10, 32, bits=4), device=device)
+    assert small.rows.shape == (1000, 16)
+    with pytest.raises(DeviceMemoryError, match=r"1000 token rows need 20\.0 kB"):
+        gpu.DeviceRows(make_view(rng, [100] * 10, 32, bits=4), device=device, memory_limit=15_000)
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from retrievers import Collection, filters
 from retrievers.kernels import codes as kernel
 from retrievers.kernels import targets
-from retrievers.kernels.rows import quantize
+from retrievers.kernels.rows import dequantize, quantize
 from retrievers.search import centroids, exact, pruned, rank
 from retrievers.testing import HashingEncoder
 
@@ -20,25 +20,26 @@ def unit(matrix):
     return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
 
-def make_view(lengths, matrix, documents=None, n_centroids=64):
+def make_view(lengths, matrix, documents=None, n_centroids=64, bits=8):
     """A view of windows of the given lengths, optimised."""
-    rows, scales = quantize(matrix)
+    rows, scales = quantize(matrix, bits)
     ends = np.cumsum(lengths, dtype=np.int64)
-    found = centroids.train(rows, scales, matrix.shape[1], n_centroids=n_centroids)
+    found = centroids.train(rows, scales, matrix.shape[1], n_centroids=n_centroids, bits=bits)
     return SimpleNamespace(
         dim=matrix.shape[1],
+        bits=bits,
         rows=rows,
         scales=scales,
         starts=ends - lengths,
         ends=ends,
         documents=np.arange(len(lengths)) if documents is None else np.array(documents),
-        codes=centroids.assign(rows, scales, found),
+        codes=centroids.assign(rows, scales, found, bits),
         centroids=found,
     )
 
 
-@pytest.fixture(scope="module")
-def clustered():
+@pytest.fixture(scope="module", params=[8, 4], ids=["8 bits", "4 bits"])
+def clustered(request):
     """2 000 windows of 3 to 30 tokens around 500 topics, and 40 queries made of tokens of one window each."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(3, 31, 2000)
@@ -46,7 +47,7 @@ def clustered():
     matrix = unit(
         topics[rng.integers(0, 500, lengths.sum())] + 0.1 * rng.standard_normal((lengths.sum(), 32))
     )
-    view = make_view(lengths, matrix, n_centroids=1024)
+    view = make_view(lengths, matrix, n_centroids=1024, bits=request.param)
     asked = rng.choice(2000, 40, replace=False)
     queries = [
         unit(
@@ -148,7 +149,7 @@ def test_a_query_of_any_length_is_answered(clustered):
     for tokens in (1, 16, 17, 32, 33, 64, 70):
         start = view.starts[77]
         line = (np.arange(tokens) % (view.ends[77] - start)) + start
-        query = unit(view.rows[line].astype(np.float32) - 128)
+        query = unit(dequantize(view.rows[line], view.scales[line], view.dim, view.bits))
         [ranking] = pruned.rank(view, [query], None, 1, candidates=20)
         assert ranking[0][0] == 77
 

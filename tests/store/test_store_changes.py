@@ -210,7 +210,9 @@ def test_codes_follow_the_rows(make):
 
 
 def test_the_collection_decides_how_codes_are_assigned(make):
-    store = make(assign=lambda rows, scales, centroids: np.full(len(rows), len(centroids) - 1, np.uint16))
+    store = make(
+        assign=lambda rows, scales, centroids, bits: np.full(len(rows), len(centroids) - 1, np.uint16)
+    )
     store.append([entry("a", 1)])
     store.write_codes(np.eye(3, 6, dtype=np.float32), np.zeros(1, np.uint16))
     store.append([entry("b", 2)])

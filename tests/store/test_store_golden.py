@@ -1,6 +1,6 @@
 """Golden collections pin the formats: their bytes are read here by FORMAT.md alone, and the newest is written anew.
 
-python -m tests.store.test_store_golden      writes it, when a new version of the format needs one
+python -m tests.store.test_store_golden      writes both its layouts, when a new version of the format needs them
 """
 
 import errno
@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,14 @@ from retrievers.types import Document
 from tests.store.rows import entry
 
 GOLDEN = Path(__file__).parent / "golden"
-NEWEST = GOLDEN / "format-4"
+NEWEST = GOLDEN / "format-5"
+FOUR_BITS = GOLDEN / "format-5-of-4-bits"  # the same changes
 FINGERPRINT = {"model": "golden", "dim": 6, "revision": "é"}
 TABLES = ("settings", "state", "batches", "dead", "documents", "texts", "metadata", "paths", "fields")
 NEW_IN_2 = ("extras",)
 NEW_IN_3 = ("word_rows", "word_index")
 NEW_IN_4 = ("token_ids", "token_counts")
-FORMATS = ("format-1", "format-2", "format-3", "format-4")
+FORMATS = ("format-1", "format-2", "format-3", "format-4", "format-5")
 METADATA = {
     "lang": "en",
     "year": -12,
@@ -45,9 +47,16 @@ def rows(*values):
     return np.array(values, np.float32)
 
 
-def write(path):
+def write(path, bits=8):
     """Every kind of change, with values whose bytes can be worked out on paper."""
-    store = Store(path, fingerprint=FINGERPRINT, indexed=["lang"], words=("porter", 0.25), counts_tokens=True)
+    store = Store(
+        path,
+        fingerprint=FINGERPRINT,
+        indexed=["lang"],
+        words=("porter", 0.25),
+        counts_tokens=True,
+        bits=bits,
+    )
     store.append(
         [
             Entry(
@@ -157,7 +166,7 @@ def test_its_files_are_what_the_format_says(golden):
     assert tables["state"] == [
         (
             1,
-            {"format-1": 6, "format-2": 7, "format-3": 8, "format-4": 8}[golden.name],
+            {"format-1": 6, "format-2": 7}.get(golden.name, 8),
             2,
             5,
             4,
@@ -190,7 +199,8 @@ def test_its_files_are_what_the_format_says(golden):
             (1, "whole é", attached, lengths_checksum("a", "whole é", attached)),
             (3, None, "{}", lengths_checksum("empty", "{}")),
         ]
-    if golden.name == "format-4":
+    assert "bits" not in dict(tables["settings"])
+    if golden.name in ("format-4", "format-5"):
         assert dict(tables["settings"])["token_counts"] == "kept"
         # 300 is 2 * 128 + 44. Between it and 70 000 there are 69 699 = 4 * 16 384 + 32 * 128 + 67.
         blobs = {
@@ -278,14 +288,14 @@ def test_opening_and_reading_an_older_format_changes_no_byte(old):
         assert (view.get(["a"])[0].attachment is None) != extras
     assert len(store.get_sources(["whole é"])) == extras
     assert store.info().format_version == int(old.name[-1])
-    assert (store.info().words is None) == (old.name != "format-3")
+    assert (store.info().words is None) == (old.name not in ("format-3", "format-4"))
     assert store.verify() == []
     store.close()
     assert contents(old) == before
 
 
 CHANGES = {
-    "append": lambda store: store.append([entry("z", 1)]),
+    "append": lambda store: store.append([replace(entry("z", 1), token_ids={300})]),
     "delete": lambda store: store.delete(["a"]),
     "compact": lambda store: store.compact(),
     "optimize": lambda store: store.write_codes(np.eye(2, 6, dtype=np.float32), np.zeros(5, np.uint16)),
@@ -301,7 +311,7 @@ def test_the_first_write_brings_the_format_up_to_date(old, change):
     header, schema, tables = dump(old)
     newest = dump(NEWEST)
     assert header == newest[0]
-    indexed = change == "index words" or old.name == "format-3"
+    indexed = change == "index words" or old.name in ("format-3", "format-4")
     assert schema == [sql for sql in newest[1] if indexed or "word" not in sql]
     assert re.fullmatch("[0-9a-f]{32}", dict(tables["settings"])["collection"])
     assert store.verify() == []
@@ -348,7 +358,7 @@ def test_a_write_that_fails_leaves_the_older_format(old, monkeypatch):
 def test_a_handle_says_so_when_another_process_migrates_beyond_it(golden):
     store = Store(golden, fingerprint=FINGERPRINT)
     with sqlite3.connect(golden / "catalog.sqlite") as newer:
-        newer.execute("PRAGMA user_version = 5")
+        newer.execute("PRAGMA user_version = 6")
     newer.close()
     for call in (lambda: len(store), lambda: store.get(["a"]), lambda: store.delete(["a"]), store.compact):
         with pytest.raises(FormatVersionError, match="pip install --upgrade"):
@@ -360,3 +370,4 @@ def test_a_handle_says_so_when_another_process_migrates_beyond_it(golden):
 
 if __name__ == "__main__":
     write(NEWEST)
+    write(FOUR_BITS, bits=4)
