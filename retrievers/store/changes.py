@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError, InvalidInputError, ShapeError
 from retrievers.kernels.rows import MOST, RowForm, stored_form
-from retrievers.store import words
+from retrievers.store import documents, words
 from retrievers.store.codes import Assign
 from retrievers.store.connection import Connection
 from retrievers.store.schema import State
@@ -194,12 +194,10 @@ def record(
     after = replace(state, tokens=state.tokens + len(batch.rows), last_batch=number)
     for entry, windows in zip(batch.entries, batch.windows, strict=True):
         tokens = int(windows["tokens"].sum())
-        found = connection.rows(
-            "SELECT key, windows, tokens FROM documents WHERE id = ?", [entry.document.id]
-        )
-        if found:
-            key = found[0][0]
-            after = _bury(connection, after, found[0], number - 1)
+        found = documents.by_id(connection, str(entry.document.id), "d.key, d.windows, d.tokens")
+        if found is not None:
+            key = found[0]
+            after = _bury(connection, after, found, number - 1)
             if index is not None:
                 index.remove(key)
             writer.replace(key, entry.document, entry.content_hash, len(windows), tokens, entry.token_ids)
@@ -248,7 +246,7 @@ def delete(connection: Connection, writer: Writer, state: State, keys: Sequence[
     return state
 
 
-def _bury(connection: Connection, state: State, row: tuple[int, int, int], last_batch: int) -> State:
+def _bury(connection: Connection, state: State, row: tuple[Any, ...], last_batch: int) -> State:
     """Mark the windows that a document has up to a batch as dead."""
     key, windows, tokens = row
     counts = ((windows, state.live_windows), (tokens, state.live_tokens))

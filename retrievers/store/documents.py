@@ -30,6 +30,7 @@ _CHOSEN = "WHERE d.key IN (SELECT value FROM json_each(?))"
 _EXTRAS = f"{_COLUMNS}, e.source, e.json, e.checksum {_TABLES} LEFT JOIN extras e ON e.key = d.key {_CHOSEN}"
 EVERYTHING = {1: f"{_COLUMNS} {_TABLES} {_CHOSEN}", **dict.fromkeys((2, 3, 4, 5), _EXTRAS)}
 """The columns of whole documents and where they come from, for each version of the format."""
+RESTORE = "Restore the directory from a backup, or index its texts anew."
 CURE = "Delete the document and add it again, or restore the directory from a backup."
 
 
@@ -56,13 +57,26 @@ def indexed_paths(connection: Connection) -> set[str]:
     return {str(row[0]) for row in connection.rows("SELECT name FROM paths WHERE indexed = 1")}
 
 
+def by_id(connection: Connection, id: str, columns: str = "d.key") -> tuple[Any, ...] | None:
+    """Columns of the document with an id, None if there is none.
+
+    The index of ids leads to a row, and the row says whose it is: SQLite answers from the index alone where it can.
+
+    Raises:
+        CorruptStoreError: the index leads to the row of another document.
+    """
+    sql = f"SELECT d.id, {columns} FROM documents i JOIN documents d ON d.key = i.key WHERE i.id = ?"
+    for found, *values in connection.rows(sql, [id]):
+        if found != id:
+            raise CorruptStoreError(f"the index of ids leads from {id!r} to another document. {RESTORE}")
+        return tuple(values)
+    return None
+
+
 def keys_of(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     """Keys of the documents that are there, by id."""
-    found = {}
-    for key in ids:
-        for row in connection.rows("SELECT key FROM documents WHERE id = ?", [key]):
-            found[key] = row[0]
-    return found
+    rows = {id: by_id(connection, id) for id in ids}
+    return {id: row[0] for id, row in rows.items() if row is not None}
 
 
 def counts(connection: Connection, keys: Sequence[int]) -> dict[int, tuple[object, object]]:
@@ -76,11 +90,8 @@ def counts(connection: Connection, keys: Sequence[int]) -> dict[int, tuple[objec
 
 def content_hashes(connection: Connection, ids: Iterable[str]) -> dict[str, bytes]:
     """Content hashes of the documents that are there, by id."""
-    found = {}
-    for key in ids:
-        for row in connection.rows("SELECT hash FROM documents WHERE id = ?", [key]):
-            found[key] = bytes(row[0]) if isinstance(row[0], bytes) else b""
-    return found
+    rows = {id: by_id(connection, id, "d.hash") for id in ids}
+    return {id: row[0] if isinstance(row[0], bytes) else b"" for id, row in rows.items() if row is not None}
 
 
 def versions(connection: Connection, keys: Sequence[int]) -> dict[str, bytes]:

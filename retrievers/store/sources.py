@@ -26,14 +26,16 @@ def keys_of(connection: Connection, sources: Iterable[str]) -> dict[str, int]:
     for name in names:
         for key, number, source, attachment, checksum in connection.rows(
             "SELECT d.id, d.key, e.source, e.json, e.checksum FROM extras e JOIN documents d ON d.key = e.key "
-            "WHERE e.source = ?1 UNION ALL "
-            "SELECT d.id, d.key, e.source, e.json, e.checksum FROM documents d LEFT JOIN extras e ON e.key = d.key "
-            "WHERE d.id = ?1 AND e.source IS NULL",
+            "WHERE e.source = ?",
             [name],
         ):
-            if (attachment, checksum) != (None, None):
-                documents.check_extras(key, source, attachment, checksum)
+            documents.check_extras(key, source, attachment, checksum)
             found[key] = number
+        itself = documents.by_id(connection, name)
+        if itself is not None:
+            kept = connection.rows("SELECT source, json, checksum FROM extras WHERE key = ?", [*itself])
+            if all(documents.check_extras(name, *one)[0] is None for one in kept):
+                found[name] = itself[0]
     return found
 
 

@@ -10,10 +10,8 @@ from retrievers.errors import CorruptStoreError, RetrieversError
 from retrievers.testing import HashingEncoder
 
 
-@pytest.fixture
-def misled(tmp_path):
-    """A collection whose index of ids has another letter than the table of documents."""
-    path = tmp_path / "index"
+def damaged(path, changes):
+    """A collection of three documents in whose index of ids bytes were replaced by others."""
     with Collection(path, HashingEncoder()) as collection:
         collection.add(["A bat sings.", "A bee sings.", "A cat sings."], ids=["bat", "bee", "cat"])
     with closing(sqlite3.connect(path / "catalog.sqlite")) as connection:
@@ -22,11 +20,43 @@ def misled(tmp_path):
         )
         [[size]] = connection.execute("PRAGMA page_size")
     content = bytearray((path / "catalog.sqlite").read_bytes())
-    place = content.index(b"bee", (page - 1) * size, page * size)
-    content[place : place + 3] = b"bef"
+    for before, after in changes.items():
+        place = content.index(before, (page - 1) * size, page * size)
+        content[place : place + len(before)] = after
     (path / "catalog.sqlite").write_bytes(content)
-    with Collection(path, HashingEncoder()) as collection:
+
+
+@pytest.fixture
+def misled(tmp_path):
+    """The index of ids has another letter than the table of documents."""
+    damaged(tmp_path / "index", {b"bee": b"bef"})
+    with Collection(tmp_path / "index", HashingEncoder()) as collection:
         yield collection
+
+
+@pytest.fixture
+def swapped(tmp_path):
+    """The index of ids leads from `bee` to the row of `cat`, and from `cat` to that of `bee`."""
+    damaged(tmp_path / "index", {b"bee\x02": b"bee\x03", b"cat\x03": b"cat\x02"})
+    with Collection(tmp_path / "index", HashingEncoder()) as collection:
+        yield collection
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda collection: collection.search("What does a bee do?", k=2, passages=2),
+        lambda collection: collection.search("What does a bee do?", ids=["bee"]),
+        lambda collection: collection.get(["bee"]),
+        lambda collection: collection.delete(["cat"]),
+        lambda collection: collection.add(["A dog barks."], ids=["cat"]),
+        lambda collection: collection.update(["bee"], [{"year": 1}]),
+    ],
+)
+def test_what_the_index_of_ids_says_is_compared_with_the_documents(swapped, call):
+    with pytest.raises(CorruptStoreError, match="the index of ids leads from"):
+        call(swapped)
+    assert [hit.id for hit in swapped.search("A cat sings.", k=1)] == ["cat"]
 
 
 def test_passages_of_a_hit_that_the_index_of_ids_does_not_have(misled):
