@@ -127,7 +127,7 @@ def _filled(server: Server, collection: QdrantCollection, of: Set) -> None:
         for place, entry in enumerate(batch):
             version = version_of(entry.content_hash, 1)
             head, others = points_of(
-                entry, version, 1, 1 + 64 * first + place, layout.dim, layout.datatype, layout.tenant
+                entry, version, 1, 1 + 64 * first + place, layout.form, layout.datatype, layout.tenant
             )
             if layout.words:
                 add_words((head, *others), entry.document)
