@@ -69,8 +69,8 @@ def heading(options: argparse.Namespace, whole: Passages) -> list[str]:
         f"{torch.version.cuda}. Beside it: {machine()} The processor's searches use all {os.cpu_count()} cores.",
         "",
         f"{len(questions)} questions of {sum(map(len, questions)) / len(questions):.0f} tokens on average, 128 "
-        f"dimensions. Medians of {options.rounds} rounds in which the ways take turns; a call of one or eight questions "
-        "is asked twenty times a round. Recall is of the ten best by float32.",
+        f"dimensions. Medians of {options.rounds} rounds in which the ways take turns; a call of one or eight is asked "
+        "twenty times a round. Recall is of the ten best by float32.",
     ]
 
 
