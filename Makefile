@@ -22,7 +22,7 @@ WORKERS ?= 3
 # For Sphinx: make docs DOCS=site
 DOCS ?= docs/_build
 
-.PHONY: demo docs test oldest coverage check check-format check-lint check-types check-layers package bench crash fuzz field qdrant clean
+.PHONY: demo docs test oldest coverage check check-format check-lint check-types check-layers package bench triton crash fuzz field qdrant clean
 
 demo: $(VENV)/demo.stamp  ## install, index the Python language reference, answer questions
 	$(BIN)/retrievers demo
@@ -67,6 +67,11 @@ $(VENV)-oldest/stamp: pyproject.toml constraints.txt
 	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		transformers==5.0.0 -e ".[offline]" --group test
 	touch $@
+
+triton: $(VENV)/test.stamp  ## the kernel for GPUs: compiled, and run by Triton's interpreter; installs Triton, for Linux on x86-64
+	$(PIP) triton
+	$(BIN)/python -m pytest tests/kernels/test_triton.py
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/search/test_gpu.py
 
 crash: $(VENV)/test.stamp  ## kill a writing process 1000 times
 	$(BIN)/python -m tests.crash.harness --kills 1000

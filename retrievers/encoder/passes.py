@@ -10,6 +10,7 @@ import numpy as np
 
 from retrievers.encoder import weighing
 from retrievers.encoder.batching import LENGTH_STEP, PADDING, batches
+from retrievers.errors import DeviceMemoryError
 from retrievers.kernels.fork import let_torch_run
 from retrievers.types import TokenMatrix
 
@@ -36,7 +37,28 @@ def forward(
         task: "query" or "document".
         pooling: merges rows of a text; None keeps all.
         weighted: whether each row is multiplied by the length of its hidden state.
+    Raises:
+        DeviceMemoryError: the device has no room for the batch.
     """
+    import torch
+
+    try:
+        return _rows(model, batch, task, pooling, weighted)
+    except torch.OutOfMemoryError as error:
+        texts, tokens = batch["input_ids"].shape
+        raise DeviceMemoryError(
+            f"{model.device} has no room for a batch of {texts} texts of {tokens} tokens: {str(error).splitlines()[0]} "
+            "Free memory of the device, or give a smaller token_budget."
+        ) from error
+
+
+def _rows(
+    model: Network,
+    batch: Mapping[str, Any],
+    task: str,
+    pooling: BaseTokenPooling | None,
+    weighted: bool,
+) -> list[TokenMatrix]:
     import torch
     from torch.nn.functional import normalize
 

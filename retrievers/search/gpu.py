@@ -1,8 +1,7 @@
 """Exact search on a device of torch's, such as a graphics processor: the rows of one commit live there.
 
-Rows stay bytes, with two numbers in each where they have 4 bits. One block after another becomes bfloat16, which
-holds every integer up to 256, so that only queries are rounded. One matrix product and a maximum a window follow. The
-windows that may be among the best are scored again in float32, as on the processor.
+All windows are scored with rounded queries (retrievers.search.gpu_scan), and those that may be among the best again in
+float32, as on the processor. Only these leave the device.
 """
 
 from __future__ import annotations
@@ -16,18 +15,17 @@ import torch
 from numpy.typing import NDArray
 
 from retrievers.errors import DeviceMemoryError
-from retrievers.kernels import nibbles
 from retrievers.kernels.fork import Guard, let_torch_run, per_process
-from retrievers.kernels.rows import ZERO
+from retrievers.kernels.rows import elements
 from retrievers.search.exact import candidates
-from retrievers.search.ranking import Ranking, best_documents, shortlist
+from retrievers.search.gpu_scan import BLOCK, MULTIPLE, ByProducts, Resident, blocks, numbers, scan
+from retrievers.search.ranking import Ranking, best_documents
 from retrievers.types import TokenMatrix
 
 if TYPE_CHECKING:
     from retrievers.store import View
 
-BLOCK = 1 << 18  # rows that are multiplied at once
-QUERY_TOKENS = 256  # of all queries that share a pass
+SCORES = 1 << 26  # of windows and queries that a pass leaves on the device
 SHARE = 0.9  # of the memory that is free; torch itself needs some of the rest
 
 
@@ -50,10 +48,14 @@ def rank(
         device: as torch names it.
         memory_limit: bytes of the device that may be used; None means nearly all that is free.
     Raises:
-        DeviceMemoryError: the rows do not fit.
+        DeviceMemoryError: the rows do not fit, or leave no room to work in.
     """
     let_torch_run()
-    return _resident(view, device, memory_limit).rank(queries, selected, k)
+    resident = _resident(view, device, memory_limit)
+    try:
+        return resident.rank(queries, selected, k)
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryError(f"{device} ran out of memory while it scored windows. {_CURE}") from error
 
 
 class DeviceRows:
@@ -70,20 +72,27 @@ class DeviceRows:
     def __init__(self, view: View, *, device: str = "cuda", memory_limit: int | None = None) -> None:
         self.device = torch.device(device)
         self.memory_limit = memory_limit
-        self.dim, self.bits = view.dim, view.bits
         self.documents = view.documents
         lengths = view.ends - view.starts
-        self.bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])  # rows on the device
-        tokens, width = int(self.bounds[-1]), view.rows.shape[1]
-        self._check(tokens, width, int(lengths.max(initial=0)))
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])  # rows on the device
+        tokens, width = int(bounds[-1]), -(-view.form.row_bytes // MULTIPLE) * MULTIPLE
+        self._check(tokens, width, width * 8 // view.bits, int(lengths.max(initial=0)))
         try:
-            self.rows = torch.empty((tokens, width), dtype=torch.uint8, device=self.device)
-            self.scales = torch.empty(tokens, dtype=torch.float32, device=self.device)
-            self._copy(view)
+            kind = torch.int8 if view.bits == 8 else torch.uint8
+            rows = torch.zeros((tokens, width), dtype=kind, device=self.device)
+            scales = torch.empty(tokens, dtype=torch.float32, device=self.device)
+            for first, last in blocks(lengths):
+                chosen = numbers(view.starts[first:last], view.ends[first:last])
+                place = slice(int(bounds[first]), int(bounds[last]))
+                stored = view.rows[chosen]
+                part = torch.from_numpy(elements(stored) if view.bits == 8 else stored)
+                rows[place, : part.shape[1]] = part.to(self.device)
+                scales[place] = torch.from_numpy(view.scales[chosen]).to(self.device)
         except torch.OutOfMemoryError as error:
             raise DeviceMemoryError(
                 f"{self.device} ran out of memory for {tokens} token rows of {width} bytes. {_CURE}"
             ) from error
+        self.scan = scan(Resident(rows, scales, bounds))
 
     @torch.inference_mode()
     def rank(
@@ -94,77 +103,35 @@ class DeviceRows:
             selected = np.arange(len(self.documents), dtype=np.int64)
         documents = self.documents[selected]
         rankings = []
-        for some in _passes(queries):
-            for query, rough in zip(some, self._scores(some, selected, torch.bfloat16), strict=True):
-                near = shortlist(rough, documents, 2 * candidates(k))
-                [scores] = self._scores([query], selected[near], torch.float32)
-                rankings.append(best_documents(scores, selected[near], documents[near], k))
+        for some in self._passes(queries, len(selected)):
+            near = _near(self.scan.every(some, selected), documents, 2 * candidates(k))
+            owners = np.repeat(np.arange(len(some)), [len(places) for places in near])
+            exact = self.scan.pairs(some, owners, selected[np.concatenate(near)])
+            parts = np.split(exact, np.cumsum([len(places) for places in near])[:-1])
+            rankings += [
+                best_documents(scores, selected[places], documents[places], k)
+                for places, scores in zip(near, parts, strict=True)
+            ]
         return rankings
 
-    def _scores(
-        self, queries: Sequence[TokenMatrix], windows: NDArray[np.int64], kind: torch.dtype
-    ) -> NDArray[np.float32]:
-        """MaxSim from products of one number format: float32, (queries, windows); -inf without tokens."""
-        whole = np.concatenate(queries)  # (all query tokens, dim)
-        whole = nibbles.turned(whole) if self.bits == nibbles.BITS else whole
-        joined = torch.from_numpy(np.ascontiguousarray(whole.T))  # (numbers of a row, all query tokens)
-        matrix = joined.to(self.device, kind)
-        counts = [len(query) for query in queries]
-        scores = np.empty((len(queries), len(windows)), np.float32)
-        for first, last in self._blocks(windows):
-            part = windows[first:last]
-            rows, lengths = self._rows(part)
-            numbers = self._numbers(self.rows[rows], kind)  # (tokens, numbers of a row)
-            products = (numbers @ matrix).float() * self.scales[rows][:, None]  # (tokens, all query tokens)
-            best = torch.segment_reduce(products, "max", lengths=lengths, axis=0, initial=-torch.inf)
-            sums = torch.stack(
-                [columns.sum(1) for columns in best.split(counts, dim=1)]
-            )  # (queries, windows)
-            scores[:, first:last] = sums.cpu().numpy()
-        return scores
+    def _passes(self, queries: Sequence[TokenMatrix], windows: int) -> Iterator[list[TokenMatrix]]:
+        """Queries in groups with a bound on their tokens and their scores, or of one that has more."""
+        some: list[TokenMatrix] = []
+        for query in queries:
+            longest, count = max(map(len, [query, *some])), len(some) + 1
+            if some and (count * longest > self.scan.tokens_a_pass or count * windows > SCORES):
+                yield some
+                some = []
+            some.append(query)
+        if some:
+            yield some
 
-    def _numbers(self, rows: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
-        """The integers that stored bytes stand for, of 4 bits those of the turned rows."""
-        if self.bits == nibbles.BITS:
-            return torch.cat([rows & 15, rows >> 4], dim=1).to(kind) * 2 - nibbles.LARGEST
-        return rows[:, : self.dim].to(kind) - ZERO
-
-    def _rows(self, windows: NDArray[np.int64]) -> tuple[slice | torch.Tensor, torch.Tensor]:
-        """Where the rows of windows are on the device, and how many each has."""
-        starts, ends = self.bounds[windows], self.bounds[windows + 1]
-        lengths = ends - starts
-        device_lengths = torch.from_numpy(lengths).to(self.device)
-        if len(windows) and (np.diff(windows) == 1).all():
-            return slice(int(starts[0]), int(ends[-1])), device_lengths
-        offsets = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        rows = torch.from_numpy(np.repeat(starts, lengths) + offsets)
-        return rows.to(self.device), device_lengths
-
-    def _blocks(self, windows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-        """Ranges of windows with at most BLOCK rows, or of one window that has more."""
-        ends = np.cumsum(self.bounds[windows + 1] - self.bounds[windows])
-        first = 0
-        while first < len(windows):
-            done = ends[first - 1] if first else 0
-            last = max(first + 1, int(np.searchsorted(ends, done + BLOCK, side="right")))
-            yield first, last
-            first = last
-
-    def _copy(self, view: View) -> None:
-        for first, last in self._blocks(np.arange(len(view.starts))):
-            spans = zip(view.starts[first:last], view.ends[first:last], strict=True)
-            rows = [np.arange(start, end) for start, end in spans]
-            chosen = np.concatenate(rows)
-            place = slice(int(self.bounds[first]), int(self.bounds[last]))
-            self.rows[place] = torch.from_numpy(view.rows[chosen]).to(self.device)
-            self.scales[place] = torch.from_numpy(view.scales[chosen]).to(self.device)
-
-    def _check(self, tokens: int, width: int, longest: int) -> None:
+    def _check(self, tokens: int, width: int, numbers: int, longest: int) -> None:
         stored = tokens * (width + 4)
-        # A block as bytes, as integers and as float32, and twice its products. Of 4 bits, first each number has a byte.
-        numbers = width * 8 // self.bits
-        block = 9 * numbers + (width + numbers if self.bits == nibbles.BITS else 0)
-        working = max(min(BLOCK, tokens), longest) * (block + 10 * QUERY_TOKENS)
+        # A block as bytes, each number in a byte, as bfloat16 and as float32, and its products three times: ByProducts
+        # needs it.
+        block = 7 * numbers + (width + numbers if numbers > width else 0)
+        working = max(min(BLOCK, tokens), longest) * (block + 10 * ByProducts.tokens_a_pass)
         limit = self.memory_limit
         if limit is None and self.device.type == "cuda":
             limit = int(SHARE * torch.cuda.mem_get_info(self.device)[0])
@@ -176,20 +143,31 @@ class DeviceRows:
 
 
 _CURE = (
-    "Raise memory_limit, free memory of the device, or search without a device, which maps rows from disk."
+    "Raise device_memory, free memory of the device, or search without a device, which maps rows from disk."
 )
 
 
-def _passes(queries: Sequence[TokenMatrix]) -> Iterator[list[TokenMatrix]]:
-    """Queries in groups of at most QUERY_TOKENS tokens, or of one that has more."""
-    some: list[TokenMatrix] = []
-    for query in queries:
-        if some and sum(map(len, some)) + len(query) > QUERY_TOKENS:
-            yield some
-            some = []
-        some.append(query)
-    if some:
-        yield some
+def _near(scores: torch.Tensor, documents: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
+    """retrievers.search.ranking.shortlist of each query, chosen on the device.
+
+    Args:
+        scores: float32, (queries, windows).
+        documents: int64, (windows,).
+        count: documents to have.
+    """
+    near = [np.arange(len(documents)) for _ in range(len(scores))]
+    left, windows = np.arange(len(scores)), count
+    while len(left) and windows < len(documents):
+        chosen = scores[torch.from_numpy(left).to(scores.device)]
+        edges = chosen.topk(windows, dim=1).values[:, -1:]
+        owners, places = (found.cpu().numpy() for found in (chosen >= edges).nonzero(as_tuple=True))
+        parts = np.split(places, np.searchsorted(owners, np.arange(1, len(left))))
+        enough = [len(np.unique(documents[part])) >= count for part in parts]
+        for query, part, whole in zip(left.tolist(), parts, enough, strict=True):
+            if whole:
+                near[query] = part
+        left, windows = left[~np.array(enough)], 4 * windows
+    return near
 
 
 def _size(count: int) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import restricted, words
+from benchmarks import gpu, restricted, words
 from benchmarks.search import report, scale
 from benchmarks.search.client import Client, WorkerError
 from benchmarks.search.contenders import BRUTE, OURS, Contender
@@ -122,3 +123,14 @@ def test_words_and_weights_are_measured_beside_plain_search(tmp_path: Path) -> N
 def test_restricted_questions_are_measured_in_turns(tmp_path: Path) -> None:
     times = restricted.measure(str(tmp_path), nodes=20, chosen=2, rounds=3)
     assert {kind: len(each) for kind, each in times.items()} == {"unrestricted": 3, "node_ids of 2": 3}
+
+
+def test_a_device_is_measured_beside_the_processor(whole: Passages) -> None:
+    options = Namespace(device="cpu", rounds=1)
+    page = "\n".join([*gpu.heading(options, whole), *gpu.table(options, whole)])
+    recalls = [
+        line.split("|")[2] for line in page.splitlines() if line.startswith(("| GPU, rows", "| processor"))
+    ]
+    assert len(recalls) == 3
+    assert len(set(recalls)) == 1
+    assert np.allclose(gpu.true_scores(whole, whole.questions(), "cpu"), true_scores(whole, 60), atol=1e-4)

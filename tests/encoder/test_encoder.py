@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from retrievers.encoder.identity import compare
 from retrievers.encoder.offline import packages
 from retrievers.encoder.offline.minilm import SHA256
 from retrievers.errors import (
+    DeviceMemoryError,
     InvalidInputError,
     InvalidTypeError,
     MissingExtraError,
@@ -399,3 +401,18 @@ def test_minilm_leaves_out_markers_and_punctuation_on_both_sides(minilm):
         minilm.encode_documents(["Paris is the capital of France.", "Tea is a drink."]),
     )
     assert (question @ paris.T).max(1).sum() > (question @ tea.T).max(1).sum()
+
+
+@pytest.mark.parametrize("call", ["encode_documents", "encode_queries"])
+def test_a_batch_that_the_device_has_no_room_for_is_named(bert, call, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 76.00 MiB.\nMore about it.")
+
+    monkeypatch.setattr(torch.nn.functional, "normalize", full)
+    with pytest.raises(
+        DeviceMemoryError, match=r"cpu has no room for a batch of 1 texts of \d+ tokens: CUDA out"
+    ) as raised:
+        list(getattr(bert, call)(["Ada wrote the first program."]))
+    assert "a smaller token_budget" in str(raised.value)
+    monkeypatch.undo()
+    assert len(list(getattr(bert, call)(["Ada wrote the first program."]))) == 1

@@ -1,3 +1,5 @@
+import os
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,15 +7,21 @@ import pytest
 import torch
 
 from retrievers.errors import DeviceMemoryError
-from retrievers.kernels.rows import quantize
-from retrievers.search import exact, gpu
+from retrievers.kernels.rows import RowForm, quantize
+from retrievers.search import exact, gpu, gpu_scan
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
-    ),
-]
+
+@pytest.fixture(params=["cpu", "interpreted", "cuda"])
+def device(request, monkeypatch):
+    """A device; `interpreted` is the processor with the kernel of Triton's, run by its interpreter."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+    if request.param != "interpreted":
+        return request.param
+    if os.environ.get("TRITON_INTERPRET") != "1" or find_spec("triton") is None:
+        pytest.skip("needs `pip install triton`, and TRITON_INTERPRET=1 before Python starts")
+    monkeypatch.setattr(gpu, "scan", gpu_scan.ByTriton)
+    return "cpu"
 
 
 def unit(matrix):
@@ -30,6 +38,7 @@ def make_view(rng, lengths, dim, gap=0, bits=8):
     return SimpleNamespace(
         dim=dim,
         bits=bits,
+        form=RowForm(dim, bits),
         rows=rows,
         scales=scales,
         starts=ends - lengths,
@@ -53,28 +62,25 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dim", [32, 50, 128])
 @pytest.mark.parametrize("bits", [8, 4])
 def test_the_device_finds_what_the_processor_finds(device, dim, bits, rng):
-    view = make_view(rng, rng.integers(1, 40, 300), dim, gap=3, bits=bits)
+    view = make_view(rng, rng.integers(1, 40, 60), dim, gap=3, bits=bits)
     queries = [unit(rng.standard_normal((tokens, dim))) for tokens in (1, 14, 32, 40, 300)]
     assert close(
         gpu.DeviceRows(view, device=device).rank(queries, None, 10), exact.rank(view, queries, None, 10)
     )
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_blocks_of_rows_do_not_change_the_answer(device, rng, monkeypatch):
     view = make_view(rng, rng.integers(0, 40, 200), 32)
     queries = [unit(rng.standard_normal((7, 32))) for _ in range(5)]
-    whole = gpu.DeviceRows(view, device=device).rank(queries, None, 10)
-    monkeypatch.setattr(gpu, "BLOCK", 50)
-    monkeypatch.setattr(gpu, "QUERY_TOKENS", 10)
+    whole = exact.rank(view, queries, None, 10)
+    monkeypatch.setattr(gpu_scan, "BLOCK", 50)
+    monkeypatch.setattr(gpu, "SCORES", 500)
     assert close(gpu.DeviceRows(view, device=device).rank(queries, None, 10), whole)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_only_selected_windows_are_found_on_the_device(device, rng):
     view = make_view(rng, rng.integers(1, 40, 300), 32)
     queries = [unit(rng.standard_normal((14, 32)))]
@@ -84,14 +90,12 @@ def test_only_selected_windows_are_found_on_the_device(device, rng):
     assert {position for position, _ in found[0]} <= set(selected.tolist())
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_windows_without_tokens_are_never_found_on_the_device(device, rng):
     view = make_view(rng, [0, 3, 0, 0, 4, 0], 32)
     [ranking] = gpu.DeviceRows(view, device=device).rank([unit(rng.standard_normal((5, 32)))], None, 10)
     assert sorted(position for position, _ in ranking) == [1, 4]
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_nothing_is_found_on_the_device_where_nothing_is(device, rng):
     query = unit(rng.standard_normal((5, 32)))
     assert gpu.DeviceRows(make_view(rng, [], 32), device=device).rank([query], None, 10) == [[]]
@@ -99,25 +103,22 @@ def test_nothing_is_found_on_the_device_where_nothing_is(device, rng):
     assert some.rank([query], np.zeros(0, np.int64), 10) == [[]]
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_rows_that_do_not_fit_are_refused_with_what_they_need(device, rng):
     view = make_view(rng, [100] * 10, 32)
     with pytest.raises(
         DeviceMemoryError, match=r"1000 token rows need 36\.0 kB on .*; 30\.0 kB may be used"
     ) as raised:
         gpu.DeviceRows(view, device=device, memory_limit=30_000)
-    assert "Raise memory_limit" in str(raised.value)
+    assert "Raise device_memory" in str(raised.value)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_rows_of_4_bits_take_half_the_bytes_of_the_device(device, rng):
-    small = gpu.DeviceRows(make_view(rng, [100] * 10, 32, bits=4), device=device)
-    assert small.rows.shape == (1000, 16)
-    with pytest.raises(DeviceMemoryError, match=r"1000 token rows need 20\.0 kB"):
-        gpu.DeviceRows(make_view(rng, [100] * 10, 32, bits=4), device=device, memory_limit=15_000)
+    small = gpu.DeviceRows(make_view(rng, [100] * 10, 128, bits=4), device=device)
+    assert small.scan.resident.rows.shape == (1000, 64)
+    with pytest.raises(DeviceMemoryError, match=r"1000 token rows need 68\.0 kB"):
+        gpu.DeviceRows(make_view(rng, [100] * 10, 128, bits=4), device=device, memory_limit=60_000)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_rows_of_a_commit_are_copied_once_and_make_room_for_the_next(device, rng):
     view, query = make_view(rng, [3] * 20, 32), unit(rng.standard_normal((5, 32)))
     first = gpu.rank(view, [query], None, 3, device=device)
