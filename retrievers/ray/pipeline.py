@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 from ray.data.expressions import monotonically_increasing_id
+from ray.util.client import ray as client
 
 from retrievers import errors
 from retrievers.collection import Collection, validate
@@ -130,14 +131,27 @@ def _collected(answers: Dataset) -> Indexed:
     Raises:
         RetrieversError: the first that a worker met; the pipeline is stopped.
     """
+    if (
+        client.is_connected()
+    ):  # ray.init("ray://…"): such a program has no part in Ray Data, so a task takes its place
+        documents, batches, error, message = ray.get(ray.remote(num_cpus=0)(_read).remote(answers))
+    else:
+        documents, batches, error, message = _read(answers)
+    if error:
+        kind: Any = getattr(errors, error, RetrieversError)
+        raise kind(message)
+    return Indexed(documents, batches)
+
+
+def _read(answers: Dataset) -> tuple[int, int, str, str]:
+    """Documents and batches of the workers' answers, or the name of an error and its message."""
     documents = batches = 0
     for row in answers.iter_rows():
         if row["error"]:
-            kind: Any = getattr(errors, row["error"], RetrieversError)
-            raise kind(row["message"])
+            return documents, batches, row["error"], row["message"]
         documents += row["documents"]
         batches += 1
-    return Indexed(documents, batches)
+    return documents, batches, "", ""
 
 
 def _directory(collection: Collection, shards: str | PathLike[str] | None) -> Path:
