@@ -51,14 +51,13 @@ def turned(matrix: TokenMatrix) -> NDArray[np.float32]:
     filled = np.zeros((tokens, width(dim)), np.float32)
     filled[:, :dim] = matrix
     blocks = _blocks(filled)
-    return _hadamard(blocks * _signs(blocks.shape[1])[:, None]).reshape(filled.shape)
+    return _rows(_hadamard(blocks * _signs(len(blocks))[:, None, None]))
 
 
 def turned_back(matrix: NDArray[np.float32], dim: int) -> TokenMatrix:
     """The rows that `turned` made a matrix of: float32, (tokens, dim)."""
     blocks = _hadamard(_blocks(matrix))
-    back: TokenMatrix = (blocks * _signs(blocks.shape[1])[:, None]).reshape(matrix.shape)[:, :dim]
-    return np.ascontiguousarray(back)
+    return np.ascontiguousarray(_rows(blocks * _signs(len(blocks))[:, None, None])[:, :dim])
 
 
 def quantize(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -116,10 +115,16 @@ def _packed(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _blocks(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The blocks of each row side by side: (tokens, B, width / B)."""
+    """The blocks of each row, (B, tokens, width / B): a place of all blocks together, which are added up at once."""
     tokens, numbers = matrix.shape
     size = min(BLOCK, numbers & -numbers)
-    return matrix.reshape(tokens, size, numbers // size)
+    return np.ascontiguousarray(matrix.reshape(tokens, size, numbers // size).transpose(1, 0, 2))
+
+
+def _rows(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows that _blocks made blocks of: (tokens, width)."""
+    size, tokens, count = blocks.shape
+    return np.ascontiguousarray(blocks.transpose(1, 0, 2)).reshape(tokens, size * count)
 
 
 @cache
@@ -134,12 +139,13 @@ def _signs(size: int) -> NDArray[np.float32]:
 
 
 def _hadamard(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each block times the Hadamard matrix in Sylvester's order, over its length: float32, (tokens, B, blocks)."""
-    tokens, size, count = blocks.shape
-    half = 1
+    """Each block times the Hadamard matrix in Sylvester's order, over its length: float32, (B, tokens, blocks)."""
+    size, half = len(blocks), 1
     while half < size:
-        pairs = blocks.reshape(tokens, size // (2 * half), 2, half, count)
-        first, second = pairs[:, :, 0], pairs[:, :, 1]
-        blocks = np.stack([first + second, first - second], axis=2).reshape(blocks.shape)
+        pairs = blocks.reshape(size // (2 * half), 2, half, *blocks.shape[1:])
+        sums = np.empty_like(pairs)
+        np.add(pairs[:, 0], pairs[:, 1], out=sums[:, 0])
+        np.subtract(pairs[:, 0], pairs[:, 1], out=sums[:, 1])
+        blocks = sums.reshape(blocks.shape)
         half *= 2
     return blocks * np.float32(size**-0.5)

@@ -90,7 +90,7 @@ def index(
     if isinstance(into, Collection):
         directory = _directory(into, shards)
         directory.mkdir(parents=True, exist_ok=True)
-        target = Shards(str(directory))
+        target = Shards(str(directory), into.bits)
     elif shards is not None:
         raise InvalidInputError(
             "shards is given beside a collection on a server, which has none: leave it out."

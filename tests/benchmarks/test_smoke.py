@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import gpu, restricted, words
+from benchmarks import bits, gpu, restricted, words
 from benchmarks.search import report, scale
 from benchmarks.search.client import Client, WorkerError
 from benchmarks.search.contenders import BRUTE, OURS, Contender
 from benchmarks.search.data import DIM, Passages, read_beir, recall, sample, true_scores, unit
 from benchmarks.search.limit import limits
 from benchmarks.search.measure import measure
+from retrievers.kernels.rows import quantize
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,28 @@ def test_words_and_weights_are_measured_beside_plain_search(tmp_path: Path) -> N
 def test_restricted_questions_are_measured_in_turns(tmp_path: Path) -> None:
     times = restricted.measure(str(tmp_path), nodes=20, chosen=2, rounds=3)
     assert {kind: len(each) for kind, each in times.items()} == {"unrestricted": 3, "node_ids of 2": 3}
+
+
+def test_rows_of_4_bits_are_measured_beside_rows_of_8(whole: Passages) -> None:
+    offsets = np.asarray(whole.offsets)
+    matrices = bits.Matrices(
+        unit(whole.array("tokens")),
+        offsets[:-1],
+        offsets[1:],
+        np.arange(0, 60, 2),  # documents of two windows
+        [str(n) for n in range(30)],
+        whole.questions(),
+        [str(n) for n in range(4)],
+    )
+    truth = bits.true_scores(matrices)
+    assert np.allclose(truth, np.maximum.reduceat(true_scores(whole, 60), matrices.firsts, axis=1), atol=1e-4)
+    forms = {f"{one} bits": (*quantize(matrices.tokens, one), one) for one in (8, 4)}
+    for stored in forms.values():
+        assert np.abs(bits.scores(matrices, stored) - truth).max() < 0.5
+    times = bits.timed(matrices, forms, rounds=2)
+    assert {key: len(each) for key, each in times.items()} == {
+        (label, count): 2 for label in forms for count in bits.AT_ONCE
+    }
 
 
 def test_a_device_is_measured_beside_the_processor(whole: Passages) -> None:

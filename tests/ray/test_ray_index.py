@@ -42,9 +42,9 @@ def passages(count):
     return made
 
 
-def one_process(rows, encoder):
+def one_process(rows, encoder, bits=8):
     """The same rows, added by this process."""
-    collection = Collection(None, encoder)
+    collection = Collection(None, encoder, bits=bits)
     collection.add(COLUMNS.documents(rows))
     return collection
 
@@ -99,7 +99,7 @@ def test_a_pipeline_that_was_stopped_by_a_bad_row_goes_on_when_the_row_is_mended
     rows = passages(40)
     bad = [*rows[:30], {**rows[30], "body": None}, *rows[31:]]
     shards = tmp_path / "shards"
-    with Collection(tmp_path / "index", HashingEncoder(document_length=8)) as collection:
+    with Collection(tmp_path / "index", HashingEncoder(document_length=8), bits=4) as collection:
         with pytest.raises(InvalidTypeError, match="'body'"):
             index(blocks(bad, 1), collection, batch_documents=10, shards=shards, **{**PARTS, "workers": 1})
         assert len(collection) == 0
@@ -107,7 +107,9 @@ def test_a_pipeline_that_was_stopped_by_a_bad_row_goes_on_when_the_row_is_mended
         assert len(finished) == 3
         index(blocks(rows, 1), collection, batch_documents=10, shards=shards, **{**PARTS, "workers": 1})
         assert finished < {path.name for path in shards.iterdir()}
-        assert collection.get() == one_process(rows, HashingEncoder(document_length=8)).get()
+        expected = one_process(rows, HashingEncoder(document_length=8), bits=4)
+        assert collection.get() == expected.get()
+        assert_same_rows(collection, expected)
 
 
 def test_arguments_are_checked_before_anything_runs(cluster, tmp_path):
