@@ -8,7 +8,7 @@ SQL that is put together here is put together from the texts of this file and of
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NoReturn
 
@@ -88,10 +88,11 @@ def versions(connection: Connection, keys: Sequence[int]) -> dict[str, bytes]:
 
 
 def read(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
-    """Documents by key, compared with their checksums; keys that are not there are left out.
+    """Documents by key, compared with their checksums.
 
     Raises:
-        CorruptStoreError: a text or metadata is damaged; the message names the document.
+        CorruptStoreError: a text or metadata is damaged, and the message names the document; or a key is not there,
+            which another part of the catalogue had named.
     """
     found = stored(connection, keys)
     if connection.format < EXTRAS_SINCE:
@@ -108,14 +109,15 @@ def stored(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
             [json.dumps([int(key) for key in keys[first : first + CHUNK]])],
         )
         found |= {row[0]: checked(*row[1:]) for row in rows}
+    _check_whole(keys, found)
     return found
 
 
 def read_metadata(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Metadata of documents by key, compared with their checksums; keys that are not there are left out.
+    """Metadata of documents by key, compared with their checksums.
 
     Raises:
-        CorruptStoreError: metadata are damaged; the message names the document.
+        CorruptStoreError: metadata are damaged, and the message names the document; or a key is not there.
     """
     found: dict[int, dict[str, Any]] = {}
     for first in range(0, len(keys), CHUNK):
@@ -125,11 +127,20 @@ def read_metadata(connection: Connection, keys: Sequence[int]) -> dict[int, dict
             [json.dumps([int(key) for key in keys[first : first + CHUNK]])],
         )
         found |= {row[0]: checked_metadata(*row[1:]) for row in rows}
+    _check_whole(keys, found)
     if connection.format < EXTRAS_SINCE:
         return {
             key: dict(format_1.moved(Document("", None, values)).metadata) for key, values in found.items()
         }
     return found
+
+
+def _check_whole(keys: Sequence[int], found: Container[int]) -> None:
+    absent = [key for key in keys if key not in found]
+    if absent:
+        raise CorruptStoreError(
+            f"the catalogue names documents that it does not have: numbers {absent[:5]}. {RESTORE}"
+        )
 
 
 def every(connection: Connection) -> Iterator[tuple[int, Document]]:
