@@ -10,7 +10,7 @@ from typing import Any
 from retrievers.errors import InvalidInputError
 from retrievers.filters.fields import paths
 from retrievers.store.connection import Connection
-from retrievers.store.documents import extras_checksum, text_checksum
+from retrievers.store.document_rows import extras_checksum, text_checksum
 from retrievers.store.stored_json import json_object
 from retrievers.store.token_counts import TokenCounts
 from retrievers.types import Document
@@ -85,8 +85,9 @@ class Writer:
         """Remove all rows of a document."""
         stored = self._connection.rows("SELECT json FROM metadata WHERE key = ?", [key])
         self._forget_fields(key, stored[0][0] if stored else "")
-        for (name,) in self._connection.rows("SELECT id FROM documents WHERE key = ?", [key]):
-            self._counts.remove(key, str(name))
+        if self._counts.kept:
+            for (name,) in self._connection.rows("SELECT id FROM documents WHERE key = ?", [key]):
+                self._counts.remove(key, str(name))
         for statement in (
             "DELETE FROM documents WHERE key = ?",
             "DELETE FROM texts WHERE key = ?",
