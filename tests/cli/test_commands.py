@@ -116,7 +116,9 @@ def test_words_and_tokens_are_counted_when_asked(index):
 
 
 def test_search_blends_the_pooled_similarity_where_it_is_asked_for(index):
-    found = call("search", index, "Why is the sky blue?", "--pooled", "0.5", "--json").stdout.splitlines()
+    found = call(
+        "search", index, "Why is the sky blue?", "--pooled", "0.5", "--words", "0", "--json"
+    ).stdout.splitlines()
     hits = [json.loads(line) for line in found]
     assert hits[0]["metadata"]["path"] == "sky.html"
     assert hits[0]["score"] == 1.0
