@@ -22,7 +22,7 @@ WORKERS ?= 3
 # For Sphinx: make docs DOCS=site
 DOCS ?= docs/_build
 
-.PHONY: demo docs test oldest coverage check check-format check-lint check-types check-layers package bench triton crash fuzz field qdrant clean
+.PHONY: demo docs test oldest coverage check check-format check-lint check-types check-layers package bench ray-client triton crash fuzz field qdrant clean
 
 demo: $(VENV)/demo.stamp  ## install, index the Python language reference, answer questions
 	$(BIN)/retrievers demo
@@ -67,6 +67,12 @@ $(VENV)-oldest/stamp: pyproject.toml constraints.txt
 	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		transformers==5.0.0 -e ".[offline]" --group test
 	touch $@
+
+ray-client: $(VENV)/test.stamp  ## the tests of a program outside of Ray's cluster, beside a head on this computer
+	$(PIP) "ray[client,default]>=2.60"
+	RAY_AUTH_MODE=disabled $(BIN)/ray start --head --num-cpus=2 --disable-usage-stats
+	RAY_AUTH_MODE=disabled RAY_CLIENT=ray://127.0.0.1:10001 $(BIN)/python -m pytest tests/ray/test_ray_client.py; \
+		status=$$?; $(BIN)/ray stop --force; exit $$status
 
 triton: $(VENV)/test.stamp  ## the kernel for GPUs: compiled, and run by Triton's interpreter; installs Triton, for Linux on x86-64
 	$(PIP) triton

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.encodings import Encoded
 from retrievers.evaluate.settings import with_mean
-from retrievers.kernels.rows import dequantize, quantize
+from retrievers.kernels.maxsim import maxsim
+from retrievers.kernels.rows import quantize
+from retrievers.kernels.targets import chosen_target
 from retrievers.types import TokenMatrix
 
 WEIGHTS = {"": (), "length": ("length",), "idf": ("idf",), "length-idf": ("length", "idf")}
 """How a file calls what weighs a question's rows → the names in query_weights."""
 
-DOCUMENT_ROWS, QUESTION_ROWS = 8192, 2048  # of one product: what stays in the memory at once
+DOCUMENT_ROWS, QUESTION_ROWS = 1 << 16, 2048  # that are scored at once
 
 Scores = NDArray[np.float32]
 """float32, (questions, documents)."""
@@ -79,25 +81,26 @@ def _scored(
     questions: Encoded, windows: Encoded, owners: NDArray[np.int64], mean_weight: float
 ) -> Mapping[str, Scores]:
     """The same for each window, float32, (questions, windows); -inf where one of the two has no rows."""
-    import torch
-
     weights = question_weights(questions, windows, owners)
     asked = np.concatenate([with_mean(part, mean_weight) for part in _texts(questions)])
     sums = {name: np.full((len(questions), len(windows)), -np.inf, np.float32) for name in WEIGHTS}
     parts = list(_chunks(questions, QUESTION_ROWS))
     for some in _chunks(windows, DOCUMENT_ROWS):
         stored = [_stored(windows.rows[windows.starts[one] : windows.ends[one]], mean_weight) for one in some]
-        rows = torch.from_numpy(np.concatenate(stored))
-        firsts = windows.starts[some] - windows.starts[some[0]]
+        rows, scales = (np.concatenate(arrays) for arrays in zip(*stored, strict=True))
+        starts, ends = (
+            windows.starts[some] - windows.starts[some[0]],
+            windows.ends[some] - windows.starts[some[0]],
+        )
         for part in parts:
             low, high = questions.starts[part[0]], questions.ends[part[-1]]
-            similarity = (
-                rows @ torch.from_numpy(asked[low:high]).T
-            ).numpy()  # (document rows, question rows)
-            best = np.maximum.reduceat(similarity, firsts, axis=0)  # (windows, question rows)
+            alone = [
+                asked[row : row + 1] for row in range(low, high)
+            ]  # so that each row's maximum comes back
+            best = maxsim(rows, scales, starts, ends, alone, chosen_target())  # (question rows, windows)
             for name, every in sums.items():
-                weighted = best * weights[name][low:high]
-                every[np.ix_(part, some)] = np.add.reduceat(weighted, questions.starts[part] - low, axis=1).T
+                weighted = best * weights[name][low:high, None]
+                every[np.ix_(part, some)] = np.add.reduceat(weighted, questions.starts[part] - low, axis=0)
     return sums
 
 
@@ -112,6 +115,6 @@ def _texts(encoded: Encoded) -> Iterator[TokenMatrix]:
         yield encoded.rows[start:end].astype(np.float32)
 
 
-def _stored(rows: NDArray[np.float16], mean_weight: float) -> TokenMatrix:
-    """Rows of a window as a collection stores them, float32 again."""
-    return dequantize(*quantize(with_mean(rows.astype(np.float32), mean_weight)), rows.shape[1])
+def _stored(rows: NDArray[np.float16], mean_weight: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Rows of a window as a collection stores them."""
+    return quantize(with_mean(rows.astype(np.float32), mean_weight))

@@ -6,9 +6,9 @@ import ctypes
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from retrievers.errors import CorruptStoreError, StoreClosedError, StoreError, StoreLockedError
@@ -123,9 +123,10 @@ def open_memory() -> sqlite3.Connection:
     return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
 
-@contextmanager
-def translated(place: str) -> Iterator[None]:
-    """Turn SQLite's and the system's errors into this library's.
+class translated:
+    """Turn SQLite's and the system's errors into this library's: a context manager.
+
+    A class in place of a generator, because each statement of SQL goes through it.
 
     Raises:
         StoreClosedError: the connection was closed.
@@ -133,26 +134,42 @@ def translated(place: str) -> Iterator[None]:
         CorruptStoreError: the catalogue is damaged or not ours.
         StoreError: the system refused: disk full, read-only directory, no permission.
     """
-    try:
-        yield
-    except sqlite3.ProgrammingError as error:
-        raise StoreClosedError(f"{place} was closed: open it again ({error}).") from error
-    except sqlite3.Error as error:
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, StoreError):
+            ours = _translation(error, self._place)
+            if ours is not None:
+                raise ours from error
+
+
+def _translation(error: BaseException, place: str) -> StoreError | None:
+    """Our error for one of SQLite's or the system's; None for any other."""
+    if isinstance(error, sqlite3.ProgrammingError):
+        return StoreClosedError(f"{place} was closed: open it again ({error}).")
+    if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if code & 0xFF in LOCKED:
-            raise StoreLockedError(f"{place} is locked by another program ({error}).") from error
+            return StoreLockedError(f"{place} is locked by another program ({error}).")
         if code & 0xFF in CORRUPT:
-            raise CorruptStoreError(
+            return CorruptStoreError(
                 f"the catalogue of {place} is damaged or not ours ({error}). Run `retrievers verify`, or "
                 "restore the directory from a backup."
-            ) from error
-        raise StoreError(f"{place} cannot be read or written: {error}. Nothing was changed.") from error
-    except StoreError:
-        raise
-    except OSError as error:
-        raise StoreError(f"{place} cannot be read or written: {error}. Nothing was changed.") from error
-    except (MemoryError, OverflowError, UnicodeError) as error:
-        raise CorruptStoreError(f"the catalogue of {place} is damaged ({error!r}).") from error
+            )
+    if isinstance(error, (sqlite3.Error, OSError)):
+        return StoreError(f"{place} cannot be read or written: {error}. Nothing was changed.")
+    if isinstance(error, (MemoryError, OverflowError, UnicodeError)):
+        return CorruptStoreError(f"the catalogue of {place} is damaged ({error!r}).")
+    return None
 
 
 def _has_text(value: bytes, wanted: str) -> bool:

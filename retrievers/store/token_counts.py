@@ -24,11 +24,14 @@ class TokenCounts:
 
     Args:
         connection: inside the transaction, of the newest format.
+
+    Attributes:
+        kept: whether the collection counts tokens.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._kept = are_kept(connection)
+        self.kept = are_kept(connection)
         self._changes: Counter[int] = Counter()
 
     def put(self, key: int, name: str, tokens: Iterable[int] | None) -> None:
@@ -37,7 +40,7 @@ class TokenCounts:
         Raises:
             InvalidInputError: there are counts, and nobody says which tokens the document has.
         """
-        if not self._kept:
+        if not self.kept:
             return
         if tokens is None:
             raise InvalidInputError(
@@ -51,7 +54,7 @@ class TokenCounts:
 
     def remove(self, key: int, name: str) -> None:
         """Count the tokens of a document no longer."""
-        if not self._kept:
+        if not self.kept:
             return
         for blob, checksum in self._connection.rows(
             "SELECT ids, checksum FROM token_ids WHERE key = ?", [key]
@@ -66,12 +69,12 @@ class TokenCounts:
         self._connection.run("DELETE FROM token_ids")
         self._connection.run("DELETE FROM token_counts")
         self._connection.run("INSERT OR REPLACE INTO settings VALUES (?, 'kept')", [COUNTED])
-        self._kept = True
+        self.kept = True
         self._changes.clear()
 
     def finish(self) -> None:
         """Write the counts that have changed."""
-        if not self._kept:
+        if not self.kept:
             return  # an older format, which a migration is about to leave, has no tables for them
         changed = [(token, count) for token, count in self._changes.items() if count]
         self._connection.run_many(

@@ -85,8 +85,9 @@ class Writer:
         """Remove all rows of a document."""
         stored = self._connection.rows("SELECT json FROM metadata WHERE key = ?", [key])
         self._forget_fields(key, stored[0][0] if stored else "")
-        for (name,) in self._connection.rows("SELECT id FROM documents WHERE key = ?", [key]):
-            self._counts.remove(key, str(name))
+        if self._counts.kept:
+            for (name,) in self._connection.rows("SELECT id FROM documents WHERE key = ?", [key]):
+                self._counts.remove(key, str(name))
         for statement in (
             "DELETE FROM documents WHERE key = ?",
             "DELETE FROM texts WHERE key = ?",

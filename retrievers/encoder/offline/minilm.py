@@ -8,7 +8,7 @@ from retrievers.encoder.offline.packages import OfflineModel, checked_sha256, pa
 
 MEAN_WEIGHT = 0.25
 QUERY_WEIGHTS = ("length", "idf")
-"""What gains most on CoSQA and loses nothing on XQuAD, see benchmarks/results/quality.md."""
+"""What gains on CoSQA and QMSum and loses on no set, see benchmarks/results/quality.md."""
 
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
