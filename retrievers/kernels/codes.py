@@ -203,8 +203,8 @@ def _maxima(b: ir.IRBuilder, width: int) -> None:
 
     def raise_by(rows: list[ir.Value]) -> None:
         while len(rows) > 1:
-            rows = [_larger(b, x, y) for x, y in zip(rows[::2], rows[1::2], strict=True)]
-        best.set(_larger(b, best.get(), rows[0]))
+            rows = [larger(b, x, y) for x, y in zip(rows[::2], rows[1::2], strict=True)]
+        best.set(larger(b, best.get(), rows[0]))
 
     parts = portions(b, task["counter"], i64(PORTION), task["windows"])
     with parts as (first, last), repeat(b, first, last) as number:
@@ -224,7 +224,7 @@ def _maxima(b: ir.IRBuilder, width: int) -> None:
     b.ret_void()
 
 
-def _larger(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+def larger(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
     """The larger byte in each lane (avx2)::
 
     vpmaxub %xmm3, %xmm2, %xmm2

@@ -4,6 +4,8 @@ Each token has the number of its nearest centroid (its code). A query becomes a 
 similarities to every centroid; a window's approximate score is the sum over query tokens of the largest byte
 among its different codes, about half as many as its tokens. Every selected window gets an approximate
 score, so that nothing is missed but by the approximation; a filter selects fewer windows, and so does a deletion.
+In a large collection that scan would take longest of all: there, windows near the query are chosen by lists first
+(retrievers.search.inverted), and those alone get an approximate score.
 
 How many windows are scored exactly depends on the query. The first few hundred show how exact and approximate
 scores go together for it, and so which of the others may still be among the best: for most queries none.
@@ -23,19 +25,18 @@ from retrievers.kernels.centroid_scan import WIDTHS
 from retrievers.kernels.centroids import Centroids, prepare, table
 from retrievers.kernels.codes import add_maxima, distinct
 from retrievers.kernels.fork import Guard, per_process
-from retrievers.kernels.maxsim import maxsim
-from retrievers.kernels.targets import chosen_target
 from retrievers.kernels.threads import cores
-from retrievers.search import exact
+from retrievers.search import exact, inverted
+from retrievers.search.candidates import Scored, highest
+from retrievers.search.inverted import Inverted
 from retrievers.search.parallel import map_ranges, ranges
-from retrievers.search.ranking import Ranking, best_documents
+from retrievers.search.ranking import Ranking
 from retrievers.types import TokenMatrix
 
 if TYPE_CHECKING:
     from retrievers.store import View
 
 PAYS = 48  # windows for each candidate from which on pruning saves enough to be worth an approximation
-SPREADS = 3.5  # standard deviations by which a window may score better than the approximation says
 MOST = 12  # a query scores at most so many times its first candidates exactly
 
 
@@ -79,25 +80,36 @@ def rank(
     return [_rank(view, index, query, positions, k, candidates) for query in queries]
 
 
-def approximate(index: Index, query: TokenMatrix, positions: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Approximate scores of windows: sums of byte maxima, uint32, (len(positions),); comparable within a query."""
+def tables(index: Index, query: TokenMatrix) -> list[NDArray[np.uint8]]:
+    """Similarities of a query's tokens to all centroids: a table for each part of it, see kernels.centroids.table."""
     widest, longest = WIDTHS[-1], float(np.linalg.norm(query, axis=1).max(initial=0))
     parts = [query[first : first + widest] for first in range(0, len(query), widest)]
-    tables = [table(part, index.centroids, longest) for part in parts]
+    return [table(part, index.centroids, longest) for part in parts]
+
+
+def approximate(
+    index: Index, parts: Sequence[NDArray[np.uint8]], positions: NDArray[np.int64]
+) -> NDArray[np.uint32]:
+    """Approximate scores of windows: sums of byte maxima, uint32, (len(positions),); comparable within a query.
+
+    Args:
+        parts: the query's tables.
+    """
     totals = np.zeros(len(positions), np.uint32)
-    for bytes_ in tables:
-        add_maxima(index.codes, index.offsets, positions, bytes_, totals)
+    for part in parts:
+        add_maxima(index.codes, index.offsets, positions, part, totals)
     return totals
 
 
 @dataclass(frozen=True)
 class Index:
-    """What pruning derives from one commit, in memory: less than two bytes for each token.
+    """What pruning derives from one commit, in memory: less than four bytes for each token.
 
     Attributes:
         starts, ends: int64, (windows,): the commit's, not copied.
         codes: uint16: the different codes of each live window, as the kernel takes them.
         offsets: int64, (windows + 1,): where each window's codes begin.
+        lists: the windows of each code.
         everything: int64, (windows,): all positions.
         centroids: as the kernels read them.
     """
@@ -106,6 +118,7 @@ class Index:
     ends: NDArray[np.int64]
     codes: NDArray[np.uint16]
     offsets: NDArray[np.int64]
+    lists: Inverted
     everything: NDArray[np.int64]
     centroids: Centroids
 
@@ -115,15 +128,13 @@ def build(view: View, previous: Index | None = None) -> Index:
 
     Args:
         view: codes and centroids are not None.
-        previous: the index of an earlier commit with the same centroids: where windows were only added
-            since, the rest is taken from there.
+        previous: the index of an earlier commit with the same centroids: what concerns the windows before the first
+            that changed is taken from there.
     """
     codes, centroids = view.codes, view.centroids
     assert codes is not None
     assert centroids is not None
-    if previous is not None and not _begins_with(view, previous):
-        previous = None
-    known = 0 if previous is None else len(previous.starts)
+    known = 0 if previous is None else _common(view, previous)
 
     def part(first: int, last: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
         window = slice(known + first, known + last)
@@ -131,27 +142,31 @@ def build(view: View, previous: Index | None = None) -> Index:
 
     parts = map_ranges(part, ranges(len(view.starts) - known, cores()))
     offsets = np.zeros(len(view.starts) + 1, np.int64)
-    different = [found for found, _ in parts]
+    found = [some for some, _ in parts]
     if previous is not None:
-        offsets[: known + 1] = previous.offsets
-        different.insert(0, previous.codes)
+        offsets[: known + 1] = previous.offsets[: known + 1]
+        found.insert(0, previous.codes[: offsets[known]])
     if parts:
         counts = np.concatenate([counts for _, counts in parts])
         offsets[known + 1 :] = offsets[known] + np.cumsum(counts)
+    different = np.concatenate(found) if found else np.zeros(0, np.uint16)
+    earlier = None if previous is None else previous.lists
     return Index(
         view.starts,
         view.ends,
-        np.concatenate(different) if different else np.zeros(0, np.uint16),
+        different,
         offsets,
+        inverted.build(different, offsets, len(centroids), earlier, known),
         np.arange(len(view.starts), dtype=np.int64),
         prepare(centroids) if previous is None else previous.centroids,
     )
 
 
-def _begins_with(view: View, index: Index) -> bool:
-    """Whether a view's first windows are those of an index."""
-    known = len(index.starts)
-    return np.array_equal(view.starts[:known], index.starts) and np.array_equal(view.ends[:known], index.ends)
+def _common(view: View, index: Index) -> int:
+    """How many of a view's first windows are those of an index."""
+    most = min(len(view.starts), len(index.starts))
+    same = (view.starts[:most] == index.starts[:most]) & (view.ends[:most] == index.ends[:most])
+    return most if same.all() else int(same.argmin())
 
 
 def _rank(
@@ -163,82 +178,46 @@ def _rank(
     candidates: int | None,
 ) -> Ranking:
     count = max(k, candidates or default_candidates(k, len(view.rows), index.centroids.count))
-    scored = _Scored(view, query, positions, approximate(index, query, positions))
+    parts = tables(index, query)
+    scored, worst = _first(
+        view, index, query, parts, _chosen(index, parts, positions, len(query), count), k, count
+    )
+    if worst is None and len(scored.positions) < len(positions):
+        scored, worst = _first(view, index, query, parts, positions, k, count)
+    if candidates is None and worst is not None:
+        scored.take(min(scored.promising(worst), MOST * count))
+    return exact.settle(view, query, scored.positions[scored.places], scored.scores, k)
+
+
+def _chosen(
+    index: Index, parts: Sequence[NDArray[np.uint8]], positions: NDArray[np.int64], tokens: int, count: int
+) -> NDArray[np.int64]:
+    """The positions whose codes are scanned: those that lists choose, or all where that costs less."""
+    wide = inverted.WIDE * count
+    if not inverted.pays(index.lists.windows, len(index.codes), len(positions), tokens, wide):
+        return positions
+    totals = inverted.totals(index.lists, parts)
+    if positions is index.everything:
+        return highest(totals, wide)
+    return positions[highest(totals[positions], wide)]
+
+
+def _first(
+    view: View,
+    index: Index,
+    query: TokenMatrix,
+    parts: Sequence[NDArray[np.uint8]],
+    positions: NDArray[np.int64],
+    k: int,
+    count: int,
+) -> tuple[Scored, float | None]:
+    """Score `count` windows, and more until they hold k documents; also the lowest score of the k best, if they do."""
+    scored = Scored(view, query, positions, approximate(index, parts, positions))
     scored.take(count)
     while (worst := scored.worst(k)) is None and count < len(positions):
         count *= 4
         scored.take(count)
-    if candidates is None and worst is not None:
-        scored.take(min(scored.promising(worst), MOST * count))
-    return exact.settle(view, query, positions[scored.places], scored.scores, k)
-
-
-class _Scored:
-    """The windows of one search that are scored exactly so far: those with the highest approximate scores.
-
-    Attributes:
-        places: int64, ascending: which of the positions.
-        scores: float32, (len(places),): of the rounded query, by the chosen target's instructions.
-    """
-
-    def __init__(
-        self, view: View, query: TokenMatrix, positions: NDArray[np.int64], totals: NDArray[np.uint32]
-    ) -> None:
-        self.view, self.query, self.positions, self.totals = view, query, positions, totals
-        self.places, self.scores = np.zeros(0, np.int64), np.zeros(0, np.float32)
-
-    def take(self, count: int) -> None:
-        """Score the `count` windows that look best, as far as they are not scored yet."""
-        if count <= len(self.places):
-            return
-        places = _highest(self.totals, count)
-        new = np.ones(len(places), np.bool_)
-        new[np.searchsorted(places, self.places)] = (
-            False  # windows that were scored before are among the best now, too
-        )
-        view, windows = self.view, self.positions[places[new]]
-        starts, ends = view.starts[windows], view.ends[windows]
-        scores = np.empty(len(places), np.float32)
-        scores[~new] = self.scores
-        target = chosen_target()
-        [scores[new]] = maxsim(view.rows, view.scales, starts, ends, [self.query], target, view.bits)
-        self.places, self.scores = places, scores
-
-    def worst(self, k: int) -> float | None:
-        """The lowest score among the k best documents; None while there are fewer."""
-        documents = self.view.documents[self.positions[self.places]]
-        best = best_documents(self.scores, self.places, documents, k)
-        return best[-1][1] if len(best) == k else None
-
-    def promising(self, worst: float) -> int:
-        """How many windows may score more than `worst`, by how their scores follow from the approximate ones.
-
-        That is a line through the windows scored so far, by least squares. A window may be better than the line
-        says by SPREADS standard deviations of those.
-        """
-        filled = self.scores > -np.inf
-        seen = self.totals[self.places[filled]].astype(np.float64)
-        scores = self.scores[filled].astype(np.float64)
-        middle, level = seen.sum() / len(seen), scores.sum() / len(seen)
-        seen -= middle
-        scores -= level
-        slope = float(seen @ scores) / max(float(seen @ seen), 1.0)
-        if slope <= 0:
-            return len(self.totals)  # the approximate scores say nothing about this query
-        scores -= slope * seen
-        spread = (float(scores @ scores) / len(scores)) ** 0.5
-        edge = middle + (worst - level - SPREADS * spread) / slope
-        return int(np.count_nonzero(self.totals > edge))
-
-
-def _highest(totals: NDArray[np.uint32], count: int) -> NDArray[np.int64]:
-    """Places of the largest totals, ascending. Where not all of several equal totals are taken, the first are."""
-    if count >= len(totals):
-        return np.arange(len(totals), dtype=np.int64)
-    edge = np.partition(totals, len(totals) - count)[len(totals) - count]
-    above = np.flatnonzero(totals > edge)
-    level = np.flatnonzero(totals == edge)[: count - len(above)]
-    return np.sort(np.concatenate([above, level]))
+    return scored, worst
 
 
 _state = per_process(Guard)

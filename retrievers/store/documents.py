@@ -8,8 +8,7 @@ SQL that is put together here is put together from the texts of this file and of
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NoReturn
 
@@ -17,7 +16,7 @@ from retrievers.errors import CorruptStoreError, InvalidInputError
 from retrievers.filters import Filter, to_sql
 from retrievers.store import format_1
 from retrievers.store.connection import Connection
-from retrievers.store.stored_json import json_object
+from retrievers.store.document_rows import checked, checked_metadata
 from retrievers.types import Document
 
 CHUNK = 1000  # documents that one query reads
@@ -31,25 +30,6 @@ _EXTRAS = f"{_COLUMNS}, e.source, e.json, e.checksum {_TABLES} LEFT JOIN extras 
 EVERYTHING = {1: f"{_COLUMNS} {_TABLES} {_CHOSEN}", **dict.fromkeys((2, 3, 4, 5), _EXTRAS)}
 """The columns of whole documents and where they come from, for each version of the format."""
 RESTORE = "Restore the directory from a backup, or index its texts anew."
-CURE = "Delete the document and add it again, or restore the directory from a backup."
-
-
-def text_checksum(key: str, context: str, text: str) -> int:
-    """CRC-32 of a document's id, context and text."""
-    return _checksum(key, context, text)
-
-
-def extras_checksum(key: str, source: str | None, attachment: str) -> int:
-    """CRC-32 of a document's id, source, if it has one, and attachment."""
-    return _checksum(key, *([] if source is None else [source]), attachment)
-
-
-def _checksum(*parts: str) -> int:
-    checksum = 0
-    for part in parts:
-        data = part.encode()
-        checksum = zlib.crc32(data, zlib.crc32(len(data).to_bytes(8, "little"), checksum))
-    return checksum
 
 
 def indexed_paths(connection: Connection) -> set[str]:
@@ -108,10 +88,11 @@ def versions(connection: Connection, keys: Sequence[int]) -> dict[str, bytes]:
 
 
 def read(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
-    """Documents by key, compared with their checksums; keys that are not there are left out.
+    """Documents by key, compared with their checksums.
 
     Raises:
-        CorruptStoreError: a text or metadata is damaged; the message names the document.
+        CorruptStoreError: a text or metadata is damaged, and the message names the document; or a key is not there,
+            which another part of the catalogue had named.
     """
     found = stored(connection, keys)
     if connection.format < EXTRAS_SINCE:
@@ -128,14 +109,15 @@ def stored(connection: Connection, keys: Sequence[int]) -> dict[int, Document]:
             [json.dumps([int(key) for key in keys[first : first + CHUNK]])],
         )
         found |= {row[0]: checked(*row[1:]) for row in rows}
+    _check_whole(keys, found)
     return found
 
 
 def read_metadata(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Metadata of documents by key, compared with their checksums; keys that are not there are left out.
+    """Metadata of documents by key, compared with their checksums.
 
     Raises:
-        CorruptStoreError: metadata are damaged; the message names the document.
+        CorruptStoreError: metadata are damaged, and the message names the document; or a key is not there.
     """
     found: dict[int, dict[str, Any]] = {}
     for first in range(0, len(keys), CHUNK):
@@ -145,11 +127,20 @@ def read_metadata(connection: Connection, keys: Sequence[int]) -> dict[int, dict
             [json.dumps([int(key) for key in keys[first : first + CHUNK]])],
         )
         found |= {row[0]: checked_metadata(*row[1:]) for row in rows}
+    _check_whole(keys, found)
     if connection.format < EXTRAS_SINCE:
         return {
             key: dict(format_1.moved(Document("", None, values)).metadata) for key, values in found.items()
         }
     return found
+
+
+def _check_whole(keys: Sequence[int], found: Container[int]) -> None:
+    absent = [key for key in keys if key not in found]
+    if absent:
+        raise CorruptStoreError(
+            f"the catalogue names documents that it does not have: numbers {absent[:5]}. {RESTORE}"
+        )
 
 
 def every(connection: Connection) -> Iterator[tuple[int, Document]]:
@@ -254,65 +245,3 @@ def raise_damaged(key: int) -> NoReturn:
         f"a filter found document number {key}, which it does not keep: the catalogue is damaged. "
         "Run `retrievers verify`, or restore the directory from a backup."
     )
-
-
-def checked(
-    key: object,
-    context: object,
-    text: object,
-    checksum: object,
-    metadata: object,
-    metadata_checksum: object,
-    source: object = None,
-    attachment: object = None,
-    extras: object = None,
-) -> Document:
-    """A document out of one row, if the row is what was written.
-
-    Raises:
-        CorruptStoreError: it is not.
-    """
-    if not (
-        isinstance(key, str)
-        and isinstance(context, str)
-        and isinstance(text, str)
-        and text_checksum(key, context, text) == checksum
-    ):
-        raise CorruptStoreError(f"the text of document {key!r} does not fit its checksum. {CURE}")
-    values = checked_metadata(key, metadata, metadata_checksum)
-    if attachment is None and extras is None:
-        return Document(text, key, values, context)
-    source, attachment = check_extras(key, source, attachment, extras)
-    return Document(text, key, values, context, source, _object(key, "attachment", attachment))
-
-
-def check_extras(key: object, source: object, attachment: object, checksum: object) -> tuple[str | None, str]:
-    """A document's source and attachment, if they are what was written."""
-    if (
-        not isinstance(key, str)
-        or not isinstance(attachment, str)
-        or not (source is None or isinstance(source, str))
-        or extras_checksum(key, source, attachment) != checksum
-    ):
-        raise CorruptStoreError(f"what is kept beside document {key!r} does not fit its checksum. {CURE}")
-    return source, attachment
-
-
-def checked_metadata(key: object, metadata: object, checksum: object) -> dict[str, Any]:
-    """The metadata of one row, if they are what was written.
-
-    Raises:
-        CorruptStoreError: they are not.
-    """
-    if not isinstance(metadata, str) or zlib.crc32(metadata.encode()) != checksum:
-        raise CorruptStoreError(f"the metadata of document {key!r} do not fit their checksum. {CURE}")
-    return _object(key, "metadata", metadata)
-
-
-def _object(key: object, what: str, text: str) -> dict[str, Any]:
-    try:
-        return json_object(text)
-    except (ValueError, RecursionError) as error:
-        raise CorruptStoreError(
-            f"the {what} of document {key!r} are nothing that is ever stored: {error}. {CURE}"
-        ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from retrievers.store import documents, format_1
+from retrievers.store import document_rows, documents, format_1
 from retrievers.store.connection import Connection
 from retrievers.types import Document
 
@@ -29,12 +29,12 @@ def keys_of(connection: Connection, sources: Iterable[str]) -> dict[str, int]:
             "WHERE e.source = ?",
             [name],
         ):
-            documents.check_extras(key, source, attachment, checksum)
+            document_rows.check_extras(key, source, attachment, checksum)
             found[key] = number
         itself = documents.by_id(connection, name)
         if itself is not None:
             kept = connection.rows("SELECT source, json, checksum FROM extras WHERE key = ?", [*itself])
-            if all(documents.check_extras(name, *one)[0] is None for one in kept):
+            if all(document_rows.check_extras(name, *one)[0] is None for one in kept):
                 found[name] = itself[0]
     return found
 

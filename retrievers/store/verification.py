@@ -188,7 +188,7 @@ def _verify_catalogue(connection: Connection) -> Iterator[Damage]:
         try:
             document = documents.stored(connection, [key])[key]
             derived = bounded_paths(document.id, document.metadata)
-        except (CorruptStoreError, InvalidInputError, KeyError) as error:
+        except (CorruptStoreError, InvalidInputError) as error:
             yield Damage("catalog.sqlite", str(error), (str(name),))
             continue
         if derived != fields.get(key, {}):

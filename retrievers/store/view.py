@@ -14,7 +14,7 @@ from retrievers.filters import Filter
 from retrievers.filters.fields import encode
 from retrievers.filters.language import Combine, Compare
 from retrievers.kernels.rows import RowForm, possible
-from retrievers.store import backup, bm25, documents, token_counts
+from retrievers.store import backup, bm25, document_rows, documents, token_counts
 from retrievers.store.connection import Connection
 from retrievers.store.snapshot import SELECTIONS, Snapshot, spans_fit
 from retrievers.store.tokens import checksum
@@ -136,9 +136,6 @@ class View:
             if not columns.checked[part].all():
                 self._check_rows(key, part)
         found = documents.read(self._sound(), wanted)
-        if len(found) != len(wanted):
-            absent = [key for key in wanted if key not in found]
-            raise CorruptStoreError(f"windows were found of documents that are not there: keys {absent[:5]}.")
         fresh = [
             key for key, part in parts.items() if part.start == part.stop or not columns.fitting[part].all()
         ]
@@ -181,7 +178,7 @@ class View:
         absent = [key for key in ids if key not in found]
         if absent:
             raise CorruptStoreError(
-                f"documents were found that the index of ids does not have: {absent[:5]}. {documents.CURE}"
+                f"documents were found that the index of ids does not have: {absent[:5]}. {document_rows.CURE}"
             )
         return found
 
@@ -286,10 +283,10 @@ class View:
                 found = self._sound().rows("SELECT id FROM documents WHERE key = ?", [key])
                 raise CorruptStoreError(
                     f"token rows of document {found[0][0] if found else key!r} do not fit their checksum. "
-                    f"{documents.CURE}"
+                    f"{document_rows.CURE}"
                 )
             if not possible(self.rows[part], self.scales[part], self.bits):
-                raise CorruptStoreError(f"token rows of document number {key} are none. {documents.CURE}")
+                raise CorruptStoreError(f"token rows of document number {key} are none. {document_rows.CURE}")
             columns.checked[position] = True
 
     def _check_windows(self, document: Document, counts: tuple[object, object], part: slice) -> None:
@@ -299,11 +296,11 @@ class View:
         if counts != there:
             raise CorruptStoreError(
                 f"document {document.id!r} has {there[0]} windows of {there[1]} token rows where {counts[0]} of "
-                f"{counts[1]} were counted. {documents.CURE}"
+                f"{counts[1]} were counted. {document_rows.CURE}"
             )
         if not spans_fit(columns.first[part], columns.last[part], document):
             raise CorruptStoreError(
-                f"a window of document {document.id!r} lies outside of its text. {documents.CURE}"
+                f"a window of document {document.id!r} lies outside of its text. {document_rows.CURE}"
             )
         columns.fitting[part] = True
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import CorruptStoreError, UnsupportedError
-from retrievers.store import documents
+from retrievers.store import document_rows, documents
 from retrievers.store.connection import Connection
 from retrievers.types import Document
 
@@ -153,7 +153,7 @@ class Index:
             if (
                 row_checksum(key, first, blob) == checksum
                 and all(isinstance(value, str) for value in (name, context, text))
-                and documents.text_checksum(name, context, text) == text_checksum
+                and document_rows.text_checksum(name, context, text) == text_checksum
             ):
                 whole = context + text
                 spans = np.frombuffer(blob, SPAN).tolist()

@@ -10,7 +10,7 @@ from typing import Any
 from retrievers.errors import InvalidInputError
 from retrievers.filters.fields import paths
 from retrievers.store.connection import Connection
-from retrievers.store.documents import extras_checksum, text_checksum
+from retrievers.store.document_rows import extras_checksum, text_checksum
 from retrievers.store.stored_json import json_object
 from retrievers.store.token_counts import TokenCounts
 from retrievers.types import Document

@@ -12,7 +12,7 @@ import pytest
 from retrievers import Collection, Document, Window
 from retrievers.errors import CorruptStoreError, DeviceMemoryError, InvalidTypeError, StoreError
 from retrievers.kernels import threads
-from retrievers.store.documents import text_checksum
+from retrievers.store.document_rows import text_checksum
 from retrievers.testing import HashingEncoder
 
 TEXTS = [

@@ -10,14 +10,12 @@ from retrievers.errors import CorruptStoreError, RetrieversError
 from retrievers.testing import HashingEncoder
 
 
-def damaged(path, changes):
-    """A collection of three documents in whose index of ids bytes were replaced by others."""
+def damaged(path, changes, tree="sqlite_autoindex_documents_1"):
+    """A collection of three documents in whose index of ids, or another tree, bytes were replaced by others."""
     with Collection(path, HashingEncoder()) as collection:
         collection.add(["A bat sings.", "A bee sings.", "A cat sings."], ids=["bat", "bee", "cat"])
     with closing(sqlite3.connect(path / "catalog.sqlite")) as connection:
-        [[page]] = connection.execute(
-            "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_documents_1'"
-        )
+        [[page]] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", [tree])
         [[size]] = connection.execute("PRAGMA page_size")
     content = bytearray((path / "catalog.sqlite").read_bytes())
     for before, after in changes.items():
@@ -73,3 +71,22 @@ def test_a_hit_that_the_index_of_ids_does_not_have_is_not_explained(misled):
 
 def test_verify_finds_it(misled):
     assert misled.verify() != []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda collection: collection.get(limit=5),
+        lambda collection: collection.get(filter=lambda document: True),
+        lambda collection: collection.search("What does a cat do?", filter=lambda document: True),
+        lambda collection: collection.delete(filter=lambda document: True),
+    ],
+)
+def test_a_document_that_is_listed_and_not_found_is_damage(tmp_path, call):
+    """The third row of the table of documents says that it is row 0, behind the second."""
+    damaged(tmp_path / "index", {b"\x03\x06\x00\x13\x2c": b"\x00\x06\x00\x13\x2c"}, "documents")
+    with (
+        Collection(tmp_path / "index", HashingEncoder()) as collection,
+        pytest.raises(CorruptStoreError, match="that it does not have: numbers"),
+    ):
+        call(collection)

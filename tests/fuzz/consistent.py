@@ -29,7 +29,7 @@ import numpy as np
 
 from retrievers import Collection
 from retrievers.errors import RetrieversError
-from retrievers.store.documents import extras_checksum, text_checksum
+from retrievers.store.document_rows import extras_checksum, text_checksum
 from retrievers.store.snapshot import WINDOW
 from retrievers.store.token_counts import ids_checksum, packed
 from retrievers.types import Document

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from retrievers import kernels
-from retrievers.kernels import centroid_scan, codes, compile, scan, targets
+from retrievers.kernels import centroid_scan, codes, compile, lists, scan, targets
 
 FOLDER = Path(kernels.__file__).parent
 SHOWN = re.compile(r"\((\w+)(?:,\s(\w+))?\)::\n\n((?:(?: {4}.*)?(?:\n|$))+)")
 ARCHITECTURES = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
 GENERATORS = (
     *("ir", "task", "arithmetic", "narrow", "products", "amx", "look_ahead", "unpack", "lanes", "scan"),
-    *("centroid_scan", "codes"),
+    *("centroid_scan", "codes", "lists"),
 )
 
 
@@ -30,6 +30,7 @@ def instructions(name, architecture):
         partial(scan.module, target, 64, bits=4),
         partial(centroid_scan.module, target, 128),
         codes.module,
+        lists.module,
     )
     return {shape(line) for make in makes for line in compile.assembler(make, target, triple).splitlines()}
 

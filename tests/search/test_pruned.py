@@ -12,7 +12,7 @@ from retrievers import Collection, filters
 from retrievers.kernels import codes as kernel
 from retrievers.kernels import targets
 from retrievers.kernels.rows import dequantize, quantize
-from retrievers.search import centroids, exact, pruned, rank
+from retrievers.search import candidates, centroids, exact, inverted, pruned, rank
 from retrievers.testing import HashingEncoder
 
 
@@ -104,7 +104,7 @@ def test_parts_of_a_long_question_are_added_on_one_scale_whatever_their_weights(
     weights = np.where(np.arange(len(query)) < 32, 0.1, 3.0).astype(np.float32)
     weighted = query * weights[:, None]
     index = pruned._index(view)
-    found = pruned.approximate(index, weighted, index.everything).astype(np.float64)
+    found = pruned.approximate(index, pruned.tables(index, weighted), index.everything).astype(np.float64)
     products = weighted @ index.centroids.floats[: len(view.centroids), :32].T  # (query_tokens, centroids)
     wanted = [
         np.maximum(products[:, np.unique(view.codes[first:last])].max(axis=1), 0).sum()
@@ -159,8 +159,11 @@ def test_approximate_scores_add_up_over_the_parts_of_a_long_query(clustered):
     index = pruned.build(view)
     long = np.concatenate(queries)[:70]
     parts = [long[:32], long[32:64], long[64:]]
-    totals = [pruned.approximate(index, part, index.everything) for part in parts]
-    assert pruned.approximate(index, long, index.everything).tolist() == sum(totals).tolist()
+    totals = [pruned.approximate(index, pruned.tables(index, part), index.everything) for part in parts]
+    assert (
+        pruned.approximate(index, pruned.tables(index, long), index.everything).tolist()
+        == sum(totals).tolist()
+    )
 
 
 def test_documents_are_found_although_the_best_windows_are_all_of_one():
@@ -208,7 +211,7 @@ def test_candidates_grow_with_k_and_with_the_tokens_of_a_centroid(k, tokens, cou
 
 def scored(totals, scores):
     """The first windows of some, with the scores given."""
-    found = pruned._Scored(None, None, None, np.array(totals, np.uint32))
+    found = candidates.Scored(None, None, None, np.array(totals, np.uint32))
     found.places, found.scores = np.arange(len(scores)), np.array(scores, np.float32)
     return found
 
@@ -250,7 +253,20 @@ def test_a_query_takes_as_many_windows_as_it_needs(clustered, monkeypatch):
 def test_highest_keeps_the_first_of_equal_totals(count):
     totals = np.array([5, 9, 5, 7, 5, 9, 1], np.uint32)
     expected = sorted(sorted(range(7), key=lambda n: (-int(totals[n]), n))[:count])
-    assert pruned._highest(totals, count).tolist() == expected
+    assert candidates.highest(totals, count).tolist() == expected
+
+
+@pytest.mark.parametrize("spread", [2, 1000, 2**32 - 1])
+@pytest.mark.parametrize("count", [1, 40, 3000])
+def test_highest_of_many_totals_are_those_of_the_whole_order(count, spread):
+    rng = np.random.default_rng(0)
+    totals = rng.integers(0, spread, 50_000, np.uint32)
+    totals[::64] = 0  # the part that is looked at says nothing
+    expected = np.sort(np.argsort(-totals.astype(np.int64), kind="stable")[:count])
+    assert candidates.highest(totals, count).tolist() == expected.tolist()
+    totals[::64] = spread - 1  # now it says too much
+    expected = np.sort(np.argsort(-totals.astype(np.int64), kind="stable")[:count])
+    assert candidates.highest(totals, count).tolist() == expected.tolist()
 
 
 def test_pruning_is_worthwhile_for_many_windows_of_an_optimised_store_only(clustered):
@@ -293,6 +309,9 @@ def test_the_next_commit_is_indexed_like_a_new_one(kept):
     found, expected = pruned.build(view, previous), pruned.build(view)
     assert found.codes.tolist() == expected.codes.tolist()
     assert found.offsets.tolist() == expected.offsets.tolist()
+    for one, other in zip(found.lists.blocks, expected.lists.blocks, strict=True):
+        assert one.members.tolist() == other.members.tolist()
+        assert one.ends.tolist() == other.ends.tolist()
 
 
 def test_an_empty_window_in_the_place_of_another_is_not_taken_for_it():
@@ -318,6 +337,112 @@ def test_an_index_of_windows_that_were_only_added_to_is_not_derived_anew(monkeyp
     )
     pruned.build(view, previous)
     assert looked_at == [1]
+
+
+def test_lists_of_full_blocks_are_kept_when_windows_follow_and_those_behind_a_change_are_made_anew(
+    monkeypatch,
+):
+    monkeypatch.setattr(inverted, "BLOCK", 4)
+    rng = np.random.default_rng(0)
+    view = make_view(np.full(14, 5), unit(rng.standard_normal((70, 16))))
+
+    def of(places):
+        return SimpleNamespace(
+            **{**vars(view), "starts": view.starts[places].copy(), "ends": view.ends[places].copy()}
+        )
+
+    first = pruned.build(of(slice(0, 10)))
+    more = pruned.build(view, first)
+    assert len(more.lists.blocks) == 4
+    assert [one is other for one, other in zip(first.lists.blocks, more.lists.blocks, strict=False)] == [
+        True,
+        True,
+        False,
+    ]
+    without = pruned.build(of([0, 1, 2, 3, 4, 6, 7, 8, 9]), more)  # one of the second block was deleted
+    kept = [one is other for one, other in zip(more.lists.blocks, without.lists.blocks, strict=False)]
+    assert kept == [True, False, False]
+    assert without.lists.sizes.sum() == sum(len(lists.members) for lists in without.lists.blocks)
+
+
+@pytest.fixture
+def by_lists(monkeypatch):
+    """Windows are chosen by lists, however few there are; how often is counted."""
+    walks = []
+    original = inverted.totals
+    monkeypatch.setattr(inverted, "pays", lambda windows, codes, selected, tokens, count: count < selected)
+    monkeypatch.setattr(inverted, "totals", lambda *given: walks.append(1) or original(*given))
+    return walks
+
+
+def test_lists_choose_nearly_all_that_the_scan_of_codes_finds(clustered, by_lists):
+    view, queries = clustered
+    found = pruned.rank(view, queries, None, 10, candidates=50)
+    best = exact.rank(view, queries, None, 10)
+    assert len(by_lists) == len(queries)
+
+    def common(answers):
+        return sum(len(dict(a).keys() & dict(b).keys()) for a, b in zip(answers, best, strict=True))
+
+    by_lists.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inverted, "pays", lambda *given: False)
+        scanned = pruned.rank(view, queries, None, 10, candidates=50)
+    assert by_lists == []
+    assert common(found) >= 0.98 * common(scanned)
+    assert common(pruned.rank(view, queries, None, 10)) >= 0.98 * 10 * len(queries)
+
+
+def test_lists_of_every_centroid_order_windows_as_the_scan_does(clustered, monkeypatch):
+    view, queries = clustered
+    monkeypatch.setattr(inverted, "SHARE", 1000.0)
+    index = pruned.build(view)
+    for query in [queries[0], np.concatenate(queries)[:70]]:
+        parts = pruned.tables(index, query)
+        expected = pruned.approximate(index, parts, index.everything)
+        assert inverted.totals(index.lists, parts).tolist() == expected.tolist()
+
+
+def test_a_window_counts_for_a_token_by_what_it_has_more_than_the_floor():
+    table = np.zeros((32, 16), np.uint8)
+    table[:5, 0] = [10, 90, 50, 70, 30]
+    table[:5, 1] = [7, 7, 7, 8, 7]
+    sizes = np.array([3, 1, 2, 2, 9], np.uint32)
+    numbers, rows = inverted.near(table, sizes, 5)
+    # Of the first token the lists of 90, 70 and 50 have five entries; of the second one all but that of 8 tie.
+    assert numbers.tolist() == [1, 2, 3]
+    assert rows[:, 0].tolist() == [60, 20, 40]
+    assert rows[:, 1].tolist() == [0, 0, 1]
+    assert not rows[:, 2:].any()
+
+
+def test_only_selected_windows_are_found_by_lists(clustered, by_lists):
+    view, queries = clustered
+    selected = np.arange(3, 2000, 3)
+    found = pruned.rank(view, queries, selected, 5, candidates=30)
+    assert len(by_lists) == len(queries)
+    assert {position for ranking in found for position, _ in ranking} <= set(selected.tolist())
+    best = exact.rank(view, queries, selected, 5)
+    common = sum(len(dict(a).keys() & dict(b).keys()) for a, b in zip(found, best, strict=True))
+    assert common >= 0.95 * 5 * len(queries)
+
+
+def test_documents_are_found_although_lists_chose_windows_of_one(by_lists, monkeypatch):
+    monkeypatch.setattr(inverted, "WIDE", 1)
+    rng = np.random.default_rng(0)
+    near = unit(np.eye(1, 16) + 0.01 * rng.standard_normal((60, 16)))
+    far = unit(rng.standard_normal((40, 16)))
+    view = make_view(np.full(50, 2), np.concatenate([near, far]), documents=[0] * 30 + list(range(1, 21)))
+    [ranking] = pruned.rank(view, [np.eye(1, 16, dtype=np.float32)], None, 5, candidates=10)
+    assert by_lists == [1]
+    assert len({view.documents[position] for position, _ in ranking}) == 5
+
+
+def test_lists_pay_in_a_large_collection_unless_few_windows_are_selected():
+    assert not inverted.pays(8000, 8000 * 40, 8000, 15, 2700)
+    assert inverted.pays(200_000, 200_000 * 40, 200_000, 15, 8000)
+    assert not inverted.pays(200_000, 200_000 * 40, 9000, 15, 8000)
+    assert not inverted.pays(0, 0, 0, 15, 100)
 
 
 def test_threads_that_search_at_once_get_the_same_answers(clustered):
