@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from retrievers import Collection
+from retrievers.collection import transfer
 from retrievers.errors import InvalidInputError, InvalidTypeError, ModelMismatchError, StoreError
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.testing import HashingEncoder
@@ -145,6 +146,13 @@ def test_an_export_comes_back_byte_for_byte(collection, tmp_path):
     with pytest.raises(InvalidInputError, match=r"convert\(path, bits=8\)"):
         Collection.from_export(tmp_path / "file.parquet", tmp_path / "other", encoder(), bits=8)
     assert not (tmp_path / "other").exists()
+
+
+def test_nothing_is_copied_into_a_collection_of_other_bits(collection):
+    with Collection(None, encoder()) as other:
+        with pytest.raises(InvalidInputError, match="rows of 4 bits a number cannot be copied as they are"):
+            transfer.copy(collection, other, doing="Copying", show_progress=False)
+        assert len(other) == 0
 
 
 def test_a_backup_has_the_same_rows(collection, tmp_path):

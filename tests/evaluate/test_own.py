@@ -95,6 +95,19 @@ def test_a_setting_scores_as_a_collection_that_was_made_with_it(collection, ques
                 )
 
 
+def test_settings_are_measured_on_rows_of_4_bits_too(collection, questions):
+    asked, relevant = read_questions(questions)
+    with Collection(None, collection.encoder, bits=4) as small:
+        small.add(list(TEXTS.values()), ids=list(TEXTS), show_progress=False)
+        found = measure_settings(small, asked, relevant, [PLAIN, MIXED])
+        for question, ranked in zip(asked.values(), found[PLAIN].ranked, strict=True):
+            hits = small.search(question)
+            assert ranked == [(hit.id, pytest.approx(hit.normalized_score, abs=1e-5)) for hit in hits]
+    large = measure_settings(collection, asked, relevant, [MIXED])[MIXED].ranked
+    for ranked, of_8_bits in zip(found[MIXED].ranked, large, strict=True):
+        assert dict(ranked) == pytest.approx(dict(of_8_bits), abs=0.15)
+
+
 def test_a_setting_with_words_ranks_as_a_search_with_words(collection, questions):
     asked, relevant = read_questions(questions)
     with Collection(None, collection.encoder, words="porter") as worded:

@@ -7,7 +7,7 @@ from retrievers.errors import InvalidInputError, ShapeError
 from retrievers.kernels import centroid_scan, compile, targets
 from retrievers.kernels import centroids as kernel
 from retrievers.kernels import codes as code_kernel
-from retrievers.kernels.rows import dequantize, quantize
+from retrievers.kernels.rows import RowForm, dequantize, in_8_bits, quantize
 from retrievers.search import centroids
 from retrievers.store import Entry, Store
 from retrievers.types import Document
@@ -123,6 +123,14 @@ def test_training_serves_rows_better_than_rows_picked_at_random(bits):
         for found in (trained, picked)
     )
     assert trained_similarity > picked_similarity + 0.05
+
+
+def test_rows_of_4_bits_are_trained_on_as_their_8_bits():
+    rows, scales = quantize(unit(np.random.default_rng(0).standard_normal((2000, 24))), 4)
+    in_8 = in_8_bits(rows, scales, RowForm(24, 4))
+    found = centroids.train(rows, scales, 24, n_centroids=64, bits=4)
+    assert np.array_equal(found, centroids.train(*in_8, 24, n_centroids=64))
+    assert np.array_equal(centroids.assign(rows, scales, found, 4), centroids.assign(*in_8, found))
 
 
 def test_every_centroid_gets_rows():

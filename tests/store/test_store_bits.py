@@ -15,6 +15,7 @@ from retrievers.filters import parse
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.search import optimize, rank
 from retrievers.store import Entry, Store
+from retrievers.store.snapshot import WINDOW
 from retrievers.types import Document, QuantizedMatrix
 from tests.store.rows import FINGERPRINT, entry, matrix
 from tests.store.test_store_golden import FINGERPRINT as GOLDEN_FINGERPRINT
@@ -239,6 +240,43 @@ def test_damage_is_found_and_the_document_can_be_replaced(path, damage):
     store.delete([name])
     store.compact()
     assert store.verify() == []
+    store.close()
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_scales_that_were_never_written_are_refused_by_the_hole_that_they_are(path, bits):
+    filled(lambda **options: Store(path, fingerprint=FINGERPRINT, **options), bits=bits).close()
+    scales = path / "scales-000001.f32"
+    size = scales.stat().st_size
+    scales.write_bytes(b"")
+    os.truncate(scales, size)
+    if scales.stat().st_blocks:
+        pytest.skip("this file system keeps zeros")
+    store = Store(path, fingerprint=FINGERPRINT)
+    with pytest.raises(CorruptStoreError, match="has a hole at byte 0"), store.read():
+        pass
+    store.close()
+
+
+def test_rows_that_are_none_are_not_converted_though_their_checksum_fits(path):
+    store = Store(path, fingerprint=FINGERPRINT)
+    store.append([entry("a", 2), entry("b", 3)])
+    store.close()
+    rows = (path / "tokens-000001.u8").read_bytes()
+    scales = np.fromfile(path / "scales-000001.f32", "<f4")
+    scales[1] = 1e30
+    scales.tofile(path / "scales-000001.f32")
+    with sqlite3.connect(path / "catalog.sqlite") as connection:
+        [[blob]] = connection.execute("SELECT windows FROM batches").fetchall()
+        windows = np.frombuffer(blob, WINDOW).copy()
+        windows["checksum"][0] = zlib.crc32(scales[:2].tobytes(), zlib.crc32(rows[:16]))
+        blob = windows.tobytes()
+        connection.execute("UPDATE batches SET windows = ?, checksum = ?", [blob, zlib.crc32(blob)])
+    connection.close()
+    store = Store(path, fingerprint=FINGERPRINT)
+    with pytest.raises(CorruptStoreError, match="rows of document 'a' are none"):
+        store.convert(path.with_name("copy"), 4)
+    assert not path.with_name("copy").exists()
     store.close()
 
 
