@@ -1,4 +1,4 @@
-"""What words and weights cost: plain search, mixed and weighted questions, FTS5 by itself and the blend, in turns.
+"""What words, weights and pooled similarity cost: plain search, weighted questions, FTS5 and blends, in turns.
 
     python -m benchmarks.words [--windows 20000] [--rounds 20]
 
@@ -24,7 +24,7 @@ import numpy as np
 from retrievers.collection import weighing
 from retrievers.evaluate.settings import with_mean
 from retrievers.search import rank
-from retrievers.search.fusion import blend
+from retrievers.search.fusion import Shares, blend
 from retrievers.store import Entry, Store
 from retrievers.testing import HashingEncoder
 from retrievers.types import Document
@@ -34,7 +34,7 @@ QUESTION_TOKENS, QUESTION_WORDS = 24, 12
 ENCODER = HashingEncoder(dim=DIM, query_weights=("length", "idf"))  # numbers tokens; the rows are made here
 
 
-KINDS = ("plain", "mean_weight", "query_weights", "FTS5 by itself", "words=0.25")
+KINDS = ("plain", "mean_weight", "query_weights", "FTS5 by itself", "words=0.25", "pooled=0.25")
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -88,7 +88,10 @@ def measure(directory: str, windows: int, rounds: int) -> dict[str, list[float]]
                     "SELECT rowid, rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT 100", [asked]
                 ).fetchall(),
                 "words=0.25": lambda query=query, question=question: blend(  # type: ignore[misc]
-                    view, [" ".join(question)], [query], None, 10, 0.25
+                    view, [" ".join(question)], [query], None, 10, Shares(words=0.25)
+                ),
+                "pooled=0.25": lambda query=query, question=question: blend(  # type: ignore[misc]
+                    view, [" ".join(question)], [query], None, 10, Shares(pooled=0.25)
                 ),
             }
             for kind, call in kinds.items():
@@ -111,6 +114,9 @@ def main() -> None:
     for kind in ("mean_weight", "query_weights"):
         pairs = zip(times[kind], times["plain"], strict=True)
         print(f"{kind} takes {statistics.median(one / plain for one, plain in pairs):.2f} times plain search")
+    both = zip(times["pooled=0.25"], times["plain"], strict=True)
+    added = statistics.median(blended - plain for blended, plain in both)
+    print(f"pooled adds {added:.1f} ms over {options.windows} windows")
     three = zip(times["words=0.25"], times["plain"], times["FTS5 by itself"], strict=True)
     added = statistics.median((blended - plain) / fts5 for blended, plain, fts5 in three)
     print(f"words add {added:.2f} times what FTS5 takes by itself, over {options.windows} windows")

@@ -109,7 +109,12 @@ def finished(options: argparse.Namespace, name: str) -> None:
         benchmark, questions = first(benchmark, options.documents), kept / f"first-{options.documents}"
     benchmark = sample(benchmark, options.queries)
     scored = systems.score(
-        benchmark, encoder(MINILM), kept, questions=questions, means=MEANS.get(name, (0.0, 0.25))
+        benchmark,
+        encoder(MINILM),
+        kept,
+        questions=questions,
+        means=MEANS.get(name, (0.0, 0.25)),
+        default=DEFAULTS[MINILM],
     )
     table = {"questions": len(benchmark.queries), "documents": len(benchmark.documents)}
     table |= {"windows": len(scored.texts), "rows": []}
@@ -185,7 +190,8 @@ def page(options: argparse.Namespace, pairs: list[tuple[str, str]]) -> str:
         "its best window does. Late interaction is exact search over rows of 8 bits. A setting is named by what it has",
         "beside plain MaxSim. The single vector is the mean of the same model's tokens, as the model was trained.",
         "BM25 is bm25s over Snowball stems, for Chinese over pairs of characters; `words=` is the blend of a search",
-        "with the index of words of a collection. The frameworks' BM25 retrievers cut words in their own way. Gains",
+        "with the index of words of a collection, `pooled=` that with the mean of the rows that are stored anyway.",
+        "The frameworks' BM25 retrievers cut words in their own way. Gains",
         "are thousandths of nDCG@10 over plain MaxSim, with intervals of 95 % by the paired bootstrap over questions.",
         f"At most {options.queries:,} queries of a set, drawn with a seed; all documents.",
         "Neither offline model was trained for late interaction.",

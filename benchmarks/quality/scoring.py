@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.quality.encodings import Encoded
 from retrievers.evaluate.settings import with_mean
 from retrievers.kernels.maxsim import maxsim
-from retrievers.kernels.rows import quantize
+from retrievers.kernels.rows import quantize, sums
 from retrievers.kernels.targets import chosen_target
 from retrievers.types import TokenMatrix
 
@@ -48,6 +48,69 @@ def scored(
                 np.save(file, np.maximum.reduceat(found, firsts, axis=1))
             unfinished.rename(paths[name])
     return {WEIGHTS[name]: np.load(path, allow_pickle=False) for name, path in paths.items()}
+
+
+def pooled(
+    questions: Encoded,
+    windows: Encoded,
+    owners: NDArray[np.int64],
+    mean_weight: float,
+    weighing: tuple[str, ...],
+    kept: Path,
+) -> Scores:
+    """The pooled similarity of each question and document, which is that of its best window by MaxSim.
+
+    It is what a search computes (retrievers.search.pooled), from rows that are made as `scored` makes them.
+
+    Args:
+        questions, windows, owners, mean_weight, kept: as `scored` has them.
+        weighing: one of the values of WEIGHTS.
+    """
+    name = next(name for name, parts in WEIGHTS.items() if parts == weighing)
+    path = kept / f"pooled-{mean_weight:g}-{name or 'plain'}.npy"
+    if not path.is_file():
+        kept.mkdir(parents=True, exist_ok=True)
+        weights = question_weights(questions, windows, owners)[name][:, None]
+        rows = np.concatenate([with_mean(part, mean_weight) for part in _texts(questions)]) * weights
+        asked = np.stack(
+            [rows[a:b].sum(axis=0) for a, b in zip(questions.starts, questions.ends, strict=True)]
+        )
+        whole = _unit(_sums(windows, mean_weight))
+        best = _best_windows(questions, windows, owners, mean_weight, name)
+        found = np.stack([whole[some] @ one for some, one in zip(best, _unit(asked), strict=True)])
+        unfinished = path.with_suffix(".part")
+        with unfinished.open("wb") as file:
+            np.save(file, found)
+        unfinished.rename(path)
+    loaded: Scores = np.load(path, allow_pickle=False)
+    return loaded
+
+
+def _best_windows(
+    questions: Encoded, windows: Encoded, owners: NDArray[np.int64], mean_weight: float, name: str
+) -> NDArray[np.int64]:
+    """The best window of each document for each question by MaxSim, int64, (questions, documents)."""
+    firsts, counts = np.unique(owners, return_index=True, return_counts=True)[1:]
+    if len(firsts) == len(owners):
+        return np.broadcast_to(firsts, (len(questions), len(firsts)))
+    found = _scored(questions, windows, owners, mean_weight)[name]
+    spans = [slice(first, first + count) for first, count in zip(firsts, counts, strict=True)]
+    return np.stack([firsts + [int(row[span].argmax()) for span in spans] for row in found])
+
+
+def _sums(windows: Encoded, mean_weight: float) -> TokenMatrix:
+    """The sum of each window's rows as they are stored, float32, (windows, dim)."""
+    made = np.zeros((len(windows), windows.rows.shape[1]), np.float32)
+    for place, (start, end) in enumerate(zip(windows.starts, windows.ends, strict=True)):
+        if end > start:
+            rows, scales = _stored(windows.rows[start:end], mean_weight)
+            made[place] = sums(rows, scales, np.array([0]), np.array([end - start]), made.shape[1])[0]
+    return made
+
+
+def _unit(rows: TokenMatrix) -> TokenMatrix:
+    made: TokenMatrix = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
+    return made
 
 
 def question_weights(questions: Encoded, windows: Encoded, owners: NDArray[np.int64]) -> dict[str, Scores]:

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from benchmarks.quality import frameworks
 from benchmarks.quality.encodings import encode, windows
 from benchmarks.quality.frameworks import Ranked
-from benchmarks.quality.scoring import Scores, scored
+from benchmarks.quality.scoring import Scores, pooled, scored
 from retrievers import Collection, LateInteractionEncoder
 from retrievers.evaluate import Benchmark, Setting
 from retrievers.evaluate.baselines import BM25
 from retrievers.evaluate.metrics import DEPTH, ndcg
 from retrievers.evaluate.settings import blended
+from retrievers.search.fusion import Shares
 from retrievers.store import Store
 from retrievers.testing import HashingEncoder
 from retrievers.types import EncodedText
@@ -28,6 +29,7 @@ MEANS = (0.0, 0.25, 0.35)
 WORDS = (0.1, 0.25)
 TOKENIZERS = {"en": "porter", "zh": "trigram"}  # of the index of words, where it is not unicode61
 SINGLE = (0.25, 0.5)  # shares of the single vector that are blended
+POOLED = (0.25, 0.5)  # and of the mean of the stored rows
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Scored:
         single: cosines of the single vectors.
         bm25: by the index of words of a collection (FTS5), for English by stems.
         language: of the documents, for the BM25 that stands beside.
+        pooled: the pooled similarity with the default's rows; None where nobody measures it.
     """
 
     benchmark: Benchmark
@@ -51,6 +54,7 @@ class Scored:
     single: Scores
     bm25: Scores
     language: str
+    pooled: Scores | None = None
 
     def ranked(self, scores: NDArray[np.float64] | NDArray[np.float32]) -> Ranked:
         """The best documents of each question; ties in the order of the documents."""
@@ -66,7 +70,16 @@ class Scored:
     def blend(self, scores: Scores, others: Scores, weight: float) -> NDArray[np.float64]:
         """Two scores as a search with words adds them."""
         pairs = zip(scores, others, strict=True)
-        return np.stack([blended(one, other.astype(np.float64), weight) for one, other in pairs])
+        shares = Shares(words=weight)
+        return np.stack([blended(one, shares, other.astype(np.float64)) for one, other in pairs])
+
+    def blend_pooled(self, scores: Scores, share: float) -> NDArray[np.float64]:
+        """MaxSim and the pooled similarity as a search with `pooled` adds them."""
+        assert self.pooled is not None
+        pairs = zip(scores, self.pooled.astype(np.float64), strict=True)
+        return np.stack(
+            [blended(one, Shares(pooled=share), pooled=other.__getitem__) for one, other in pairs]
+        )
 
 
 def score(
@@ -78,6 +91,7 @@ def score(
     language: str = "en",
     means: Sequence[float] = MEANS,
     by_words: bool = True,
+    default: Setting | None = None,
 ) -> Scored:
     """Encode a benchmark, or read what was kept of it, and score every question and document.
 
@@ -89,6 +103,7 @@ def score(
         language: of the documents.
         means: each mean_weight to measure, 0 among them.
         by_words: whether words are indexed; without it every document has 0.
+        default: the setting whose rows give the pooled similarity; None for no pooled similarity.
     """
     spans, texts, owners = windows(benchmark, encoder, kept)
     asked = list(benchmark.queries.values())
@@ -105,7 +120,10 @@ def score(
     firsts = np.unique(owners, return_index=True)[1]
     single = np.maximum.reduceat(rows.singles @ encoded.singles.T, firsts, axis=1)
     words = _by_words(benchmark, spans, place, language) if by_words else np.zeros_like(single)
-    return Scored(benchmark, texts, owners, maxsim, single, words, language)
+    whole = None
+    if default is not None:
+        whole = pooled(rows, encoded, owners, default.mean_weight, default.query_weights, place)
+    return Scored(benchmark, texts, owners, maxsim, single, words, language, whole)
 
 
 def measured(scored: Scored, default: Setting) -> Iterator[tuple[str, NDArray[np.float64]]]:
@@ -126,6 +144,8 @@ def measured(scored: Scored, default: Setting) -> Iterator[tuple[str, NDArray[np
     for share in SINGLE:
         both = scored.ranked(scored.blend(best, scored.single, share))
         yield f"default, {share:g} of the single vector of the same pass", values(both)
+    for share in POOLED if scored.pooled is not None else ():
+        yield f"default, pooled={share:g}", values(scored.ranked(scored.blend_pooled(best, share)))
     ours, theirs = scored.ranked(best), scored.ranked(_by_stems(scored))
     yield "BM25", values(theirs)
     yield "default and BM25, reciprocal rank fusion", values(_reciprocal(ours, theirs))

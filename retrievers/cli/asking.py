@@ -36,6 +36,12 @@ def register(commands: Commands) -> None:
         help="share of BM25 in the score, 0 to 1, where words are indexed (default: what the collection has stored)",
     )
     search.add_argument(
+        "--pooled",
+        type=float,
+        metavar="SHARE",
+        help="share of the pooled similarity in the score, 0 to 1: how alike question and passage are as wholes",
+    )
+    search.add_argument(
         "--exact", action="store_true", help="score every window, also where the index could prune"
     )
     search.add_argument(
@@ -85,6 +91,7 @@ def _search(options: argparse.Namespace) -> int:
             filter=options.filter,
             score_threshold=options.threshold,
             words=options.words,
+            pooled=options.pooled,
             exact=options.exact,
         )
         found = [collection.explain(options.question, hit) for hit in hits] if options.explain else []

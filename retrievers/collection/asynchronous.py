@@ -82,6 +82,7 @@ class _InThreads:
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,
@@ -93,7 +94,7 @@ class _InThreads:
             filter=filter,
             ids=ids,
             score_threshold=score_threshold,
-            **given(words=words, passages=passages, group_by=group_by, group_size=group_size),
+            **given(words=words, pooled=pooled, passages=passages, group_by=group_by, group_size=group_size),
         )
 
     async def arerank(

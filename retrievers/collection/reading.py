@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import Any
 
 from retrievers.collection import (
     evidence,
+    getting,
     incoming,
     matrices,
     questions,
@@ -61,20 +60,7 @@ class Reader:
         Raises:
             InvalidInputError: ids beside another argument, or there is no document of the id `after`.
         """
-        if ids is not None:
-            if filter is not None or limit is not None or after is not None:
-                raise InvalidInputError("get takes ids, or filter, limit and after, not both.")
-            return self.store.get(validate.identifiers(ids))
-        condition = condition_of(filter)
-        if limit is None and after is None:
-            with self.store.read() as view:
-                return view.matching(condition)
-        most = sys.maxsize if limit is None else validate.count(limit, "limit")
-        begin = None if after is None else validate.identifier(after)
-        if callable(condition):
-            found = (one for one in self.store.page(None, limit=sys.maxsize, after=begin) if condition(one))
-            return list(islice(found, most))
-        return self.store.page(condition, limit=most, after=begin)
+        return getting.documents(self.store, ids, filter, limit, after)
 
     def get_sources(self, sources: Iterable[str]) -> list[Document]:
         """Stored documents that were cut from any of some sources, in the order in which they were first added.
@@ -93,6 +79,7 @@ class Reader:
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,
@@ -113,6 +100,9 @@ class Reader:
             score_threshold: keep hits whose normalized_score, which is MaxSim's, is at least this.
             words: the share of BM25 in the score, from 0 to 1; MaxSim has the rest, each scaled to [0, 1] for the
                 question (Hit.parts). 1 asks for words alone. None means the collection's own share, or else 0.
+            pooled: the share of the pooled similarity, from 0 to 1: the cosine of the mean of the question's rows and
+                the mean of the best window's, scaled like words, and added to them. Both shares are at most 1
+                together. It finds nothing that MaxSim and words do not find; None means 0.
             passages: give each hit its best windows as Hit.passages, so many at most, with their scores.
             group_by: a metadata key: no more than group_size hits have the same value of it. A document without the
                 key is a group of its own; "source" also means Document.source.
@@ -136,6 +126,7 @@ class Reader:
             ids=ids,
             score_threshold=score_threshold,
             words=words,
+            pooled=pooled,
             passages=passages,
             group_by=group_by,
             group_size=group_size,
@@ -153,6 +144,7 @@ class Reader:
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,
@@ -160,7 +152,7 @@ class Reader:
         candidates: int | None = None,
     ) -> list[Hits]:
         """search for several questions at once, which reads the token rows once for all of them."""
-        wanted = searching.checked(k, score_threshold, words, passages, group_by, group_size)
+        wanted = searching.checked(k, score_threshold, words, pooled, passages, group_by, group_size)
         engine: dict[str, Any] = {
             "candidates": None if candidates is None else validate.count(candidates, "candidates"),
             "exact": validate.flag(exact, "exact"),

@@ -1,4 +1,4 @@
-"""What a search does once its question is encoded: rank, blend with words, group, and cut passages."""
+"""What a search does once its question is encoded: rank, blend, group, and cut passages."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from retrievers.types import Document, DocumentFilter, Hit, Parts, TokenMatrix
 FIRST_OF_GROUPS = (
     20  # hits, at least, that are ranked to fill groups from; four times as many each time that they do
 )
+ROUNDING = 1e-9  # by which shares that add up to 1 may miss it
 SOURCE = "source"  # the key that also means Document.source, where the metadata have no such key
 
 
@@ -34,6 +35,7 @@ class Options:
         k: the most hits.
         lowest: the least normalised score.
         words: the share of words; None is the collection's own.
+        pooled: the share of the pooled similarity.
         passages: the windows of each hit that come back; 0 for none.
         group_by: the metadata key whose values hits are grouped by, or None.
         group_size: the most hits of a group.
@@ -42,6 +44,7 @@ class Options:
     k: int
     lowest: float
     words: float | None
+    pooled: float
     passages: int
     group_by: str | None
     group_size: int
@@ -51,6 +54,7 @@ def checked(
     k: int,
     score_threshold: float | None,
     words: float | None,
+    pooled: float | None,
     passages: int | None,
     group_by: str | None,
     group_size: int,
@@ -63,11 +67,25 @@ def checked(
     return Options(
         validate.count(k, "k"),
         validate.threshold(score_threshold),
-        validate.weight(words),
+        *_shares(validate.weight(words), validate.weight(pooled, "pooled") or 0.0),
         0 if passages is None else validate.count(passages, "passages"),
         validate.group(group_by),
         validate.count(group_size, "group_size"),
     )
+
+
+def _shares(words: float | None, pooled: float, named: str = "words is") -> tuple[float | None, float]:
+    """Both shares as they are.
+
+    Raises:
+        InvalidInputError: together they are more than 1.
+    """
+    if words is not None and words + pooled > 1 + ROUNDING:
+        raise InvalidInputError(
+            f"{named} {words:g} and pooled {pooled:g}: together the two have at most 1 of the score, and MaxSim has "
+            "the rest. Give less."
+        )
+    return words, pooled
 
 
 def with_texts(options: Options, given: Sequence[Question]) -> Options:
@@ -202,12 +220,15 @@ def _ranked(
     spent: Stages,
     **engine: Any,
 ) -> list[list[Hit]]:
-    """The k best documents of each question, with words or without."""
+    """The k best documents of each question, by MaxSim alone or with other parts."""
     from retrievers.search import rank  # compiles the kernels
-    from retrievers.search.fusion import blend
+    from retrievers.search.fusion import Shares, blend
 
-    weight = view.word_weight if options.words is None else options.words
-    if not weight:
+    words = options.words
+    if words is None:
+        words, _ = _shares(view.word_weight, options.pooled, "the collection's own share of words is")
+    shares = Shares(words or 0.0, options.pooled)
+    if not shares:
         rankings = rank(view, queries, selected, options.k, **engine)
         spent.end("scan")
         found = [
@@ -218,13 +239,15 @@ def _ranked(
         return found
     lowest = options.lowest if options.lowest > 0 else -np.inf  # a normalised score is never below 0
     made = []
-    blended = blend(view, texts, queries, selected, options.k, weight, lowest=lowest, **engine)
+    blended = blend(view, texts, queries, selected, options.k, shares, lowest=lowest, **engine)
     spent.end("scan")
     for query, best in zip(queries, blended, strict=True):
         plain = hits.from_search(view, query, [(one.position, one.maxsim) for one in best], -np.inf)
         made.append(
             [
-                replace(hit, score=one.score, parts=Parts(hit.score, hit.normalized_score, one.bm25))
+                replace(
+                    hit, score=one.score, parts=Parts(hit.score, hit.normalized_score, one.bm25, one.pooled)
+                )
                 for hit, one in zip(plain, best, strict=True)
             ]
         )

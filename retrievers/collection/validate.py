@@ -126,7 +126,7 @@ def threshold(value: float | None) -> float:
 
 
 def weight(value: float | None, name: str = "words") -> float | None:
-    """The share of words in a search; None leaves it to the collection.
+    """The share that a part has in the score of a search; None leaves it to the collection.
 
     Raises:
         InvalidTypeError: it is no number.
@@ -134,11 +134,9 @@ def weight(value: float | None, name: str = "words") -> float | None:
     """
     if value is None:
         return None
-    share = number(value, name, "a number from 0 to 1 is needed, the share of words in the score, or None")
+    share = number(value, name, "a number from 0 to 1 is needed, a share of the score, or None")
     if not 0 <= share <= 1:
-        raise InvalidInputError(
-            f"{name} is {shown(value)}: the share of words in the score lies from 0 to 1."
-        )
+        raise InvalidInputError(f"{name} is {shown(value)}: a share of the score lies from 0 to 1.")
     return share
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from retrievers.evaluate.metrics import DEPTH, Qrels, ndcg
 from retrievers.kernels.rows import dequantize, quantize
 from retrievers.search import score
 from retrievers.search.fusion import DEPTH as COMPARED
-from retrievers.search.fusion import weighed
+from retrievers.search.fusion import Shares, weighed
+from retrievers.search.pooled import similarities
 from retrievers.store import View
 from retrievers.types import TokenMatrix
 
@@ -30,23 +32,25 @@ class Setting:
 
     Attributes:
         mean_weight, query_weights: of LateInteractionEncoder.
-        words: the share of BM25 in a search, as Collection.search has it.
+        words, pooled: the shares of BM25 and of the pooled similarity in a search, as Collection.search has them.
     """
 
     mean_weight: float = 0.0
     query_weights: tuple[str, ...] = ()
     words: float = 0.0
+    pooled: float = 0.0
 
     def __str__(self) -> str:
         parts = [f"mean_weight={self.mean_weight:g}"] if self.mean_weight else []
         parts += [f"query_weights={list(self.query_weights)}"] if self.query_weights else []
         parts += [f"words={self.words:g}"] if self.words else []
+        parts += [f"pooled={self.pooled:g}"] if self.pooled else []
         return ", ".join(parts) or "plain"
 
 
 GRID = tuple(
-    Setting(mean, weights, words)
-    for words in (0.0, 0.1, 0.25)
+    Setting(mean, weights, words, pooled)
+    for words, pooled in ((0.0, 0.0), (0.1, 0.0), (0.25, 0.0), (0.0, 0.25))
     for mean in (0.0, 0.25, 0.35, 0.5)
     for weights in ((), ("length",), ("idf",), ("length", "idf"))
 )
@@ -112,7 +116,7 @@ def measure_settings(
     encoder: Any = collection.encoder
     ranked: dict[Setting, list[list[tuple[str, float]]]] = {one: [] for one in settings}
     with collection.store.read() as view:
-        owners = np.unique(view.documents)
+        owners, firsts = np.unique(view.documents, return_index=True)
         names = {key: str(one.id) for key, one in view.fetch(owners).items()} if len(owners) else {}
         by_words = _words(view, texts) if any(one.words for one in settings) else []
         for mean in dict.fromkeys(one.mean_weight for one in settings):
@@ -124,10 +128,12 @@ def measure_settings(
                 if mean != stored:
                     matrices = [_mixed_question(matrix, mean) for matrix in matrices]
                 matrices = weighing.weighted(view, twin, texts, matrices)
-                for place, (matrix, best) in enumerate(_best(view, rows, scales, matrices)):
+                for place, (matrix, scores) in enumerate(_scored(view, rows, scales, matrices)):
+                    best = np.maximum.reduceat(scores, firsts) if len(firsts) else scores
+                    means = partial(_means, view, rows, scales, firsts, matrix, scores)
                     for one in same:
-                        words = by_words[place] if one.words else None
-                        ranked[one].append(_ranked(owners, matrix, best, words, one.words, names))
+                        words, whole = by_words[place] if one.words else None, means if one.pooled else None
+                        ranked[one].append(_ranked(owners, matrix, best, words, whole, one, names))
     found = {}
     for setting, rankings in ranked.items():
         run = {query: [name for name, _ in one] for query, one in zip(asked, rankings, strict=True)}
@@ -175,16 +181,41 @@ def _words(view: View, texts: Sequence[str]) -> list[NDArray[np.float64]]:
     return found
 
 
-def _best(
+def _scored(
     view: View, rows: NDArray[np.uint8], scales: NDArray[np.float32], matrices: Sequence[TokenMatrix]
 ) -> Iterator[tuple[TokenMatrix, NDArray[np.float32]]]:
-    """Each question's rows, and the MaxSim of each document's best window, float32, (documents,)."""
-    firsts = np.unique(view.documents, return_index=True)[1]
+    """Each question's rows, and the MaxSim of each window, float32, (windows,)."""
     for first in range(0, len(matrices), QUESTIONS):
         part = matrices[first : first + QUESTIONS]
         found = score(rows, scales, view.starts, view.ends, part, view.bits)
-        for matrix, scores in zip(part, found, strict=True):
-            yield matrix, np.maximum.reduceat(scores, firsts) if len(firsts) else scores
+        yield from zip(part, found, strict=True)
+
+
+def _means(
+    view: View,
+    rows: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    firsts: NDArray[np.int64],
+    matrix: TokenMatrix,
+    scores: NDArray[np.float32],
+    chosen: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """The pooled similarity of some documents and a question, float64, (chosen,), each by its best window by MaxSim.
+
+    Args:
+        firsts: int64, (documents,): the first window of each document.
+        scores: MaxSim of the question and each window, float32, (windows,).
+        chosen: int64: places of the documents.
+    """
+    bounds = np.append(firsts, len(scores))
+    windows = np.array(
+        [
+            first + int(scores[first:last].argmax())
+            for first, last in zip(bounds[chosen], bounds[chosen + 1], strict=True)
+        ],
+        np.int64,
+    )
+    return similarities(rows, scales, view.starts[windows], view.ends[windows], matrix, view.bits)
 
 
 def _ranked(
@@ -192,10 +223,11 @@ def _ranked(
     matrix: TokenMatrix,
     maxsim: NDArray[np.float32],
     bm25: NDArray[np.float64] | None,
-    words: float,
+    pooled: Callable[[NDArray[np.int64]], NDArray[np.float64]] | None,
+    setting: Setting,
     names: Mapping[int, str],
 ) -> list[tuple[str, float]]:
-    """The best documents of one question, as search gives them: retrievers.search.fusion says how words are added.
+    """The best documents of one question, as search gives them: retrievers.search.fusion says how parts are added.
 
     Args:
         owners: the key of each document, ascending.
@@ -203,8 +235,8 @@ def _ranked(
     if not len(matrix) or not len(owners):
         return []
     total: NDArray[Any] = maxsim
-    if bm25 is not None:
-        total = blended(maxsim, bm25, words)
+    if bm25 is not None or pooled is not None:
+        total = blended(maxsim, Shares(setting.words, setting.pooled), bm25, pooled)
     order = np.argsort(-total, kind="stable")[:DEPTH]
     return [
         (names[int(owners[one])], normalized(float(maxsim[one]), matrix))
@@ -213,21 +245,30 @@ def _ranked(
     ]
 
 
-def blended(maxsim: NDArray[np.float32], others: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-    """Two scores of each document as fusion.blend adds them, float64, (documents,).
+def blended(
+    maxsim: NDArray[np.float32],
+    shares: Shares,
+    bm25: NDArray[np.float64] | None = None,
+    pooled: Callable[[NDArray[np.int64]], NDArray[np.float64]] | None = None,
+) -> NDArray[np.float64]:
+    """Several scores of each document as fusion.blend adds them, float64, (documents,).
 
     Args:
         maxsim: of each document, float32, (documents,); -inf for one without rows.
-        others: its BM25, say, float64, (documents,); 0 where nothing matches.
-        weight: of the others, above 0 and below 1.
+        shares: of the other parts; words have less than 1.
+        bm25: of each document, float64, (documents,), 0 where no word matches; None where words have no share.
+        pooled: gives the pooled similarity of the documents at some places; None where it has no share.
     Returns:
-        The blend for the documents that either ranks first, -inf for the rest.
+        The blend for the documents that MaxSim or BM25 ranks first, -inf for the rest.
     """
-    by_rows = np.argsort(-maxsim, kind="stable")[:COMPARED]
-    by_others = np.argsort(-others, kind="stable")[:COMPARED]
-    chosen = np.union1d(by_rows, by_others[others[by_others] > 0])
+    chosen = np.argsort(-maxsim, kind="stable")[:COMPARED]
+    if bm25 is not None:
+        by_words = np.argsort(-bm25, kind="stable")[:COMPARED]
+        chosen = np.union1d(chosen, by_words[bm25[by_words] > 0])
     chosen = chosen[np.isfinite(maxsim[chosen])]
     total = np.full(len(maxsim), -np.inf)
     if len(chosen):
-        total[chosen] = weighed(maxsim[chosen].astype(np.float64), others[chosen], weight)
+        words = None if bm25 is None else bm25[chosen]
+        means = None if pooled is None else pooled(chosen)
+        total[chosen] = weighed(shares, maxsim[chosen].astype(np.float64), words, means)
     return total

@@ -119,6 +119,31 @@ def dequantize(rows: NDArray[np.uint8], scales: NDArray[np.float32], dim: int, b
     return (rows[:, :dim].astype(np.float32) - ZERO) * scales[:, None]
 
 
+def sums(
+    rows: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    dim: int,
+    bits: int = 8,
+) -> TokenMatrix:
+    """The sum of the rows of each window, as they are searched: float32, (windows, dim); 0 where there are none.
+
+    One window at a time becomes numbers of 32 bits. Of 4 bits the sum is turned back, not the rows: turning is linear.
+
+    Args:
+        rows: uint8, (tokens, row_bytes(dim, bits)).
+        scales: float32, (tokens,).
+        starts, ends: int64, (windows,): row spans.
+    """
+    narrow = bits == nibbles.BITS
+    levels = nibbles.elements if narrow else elements
+    made = np.zeros((len(starts), nibbles.width(dim) if narrow else rows.shape[1]), np.float32)
+    for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        made[place] = scales[start:end] @ levels(rows[start:end]).astype(np.float32)
+    return nibbles.turned_back(made, dim) if narrow else made[:, :dim]
+
+
 def _rounded(matrix: TokenMatrix, scales: NDArray[np.float32] | float) -> NDArray[np.uint8]:
     tokens, dim = matrix.shape
     rows = np.full((tokens, row_bytes(dim)), ZERO, np.uint8)

@@ -22,6 +22,7 @@ class SearchOptions(TypedDict, total=False):
     """What a search takes besides k, filter and score_threshold; see Collection.search."""
 
     words: float | None
+    pooled: float | None
     passages: int | None
     group_by: str | None
     group_size: int

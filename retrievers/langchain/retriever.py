@@ -72,6 +72,9 @@ class LateInteractionRetriever(Strict, BaseRetriever):
     words: float | None = Field(default=None, ge=0, le=1)
     """The share of BM25 in the score; None is the collection's own, and 0 searches without words."""
 
+    pooled: float | None = Field(default=None, ge=0, le=1)
+    """The share of the pooled similarity in the score, see Collection.search; None is 0."""
+
     passages: int | None = Field(default=None, ge=1)
     """How many windows of each document to give under the metadata key `passages`; None gives none."""
 
@@ -129,12 +132,13 @@ class LateInteractionRetriever(Strict, BaseRetriever):
         filter: Any = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int | None = None,
         verbose: bool = False,
     ) -> list[Document]:
-        options = self._options(k, filter, score_threshold, words, passages, group_by, group_size)
+        options = self._options(k, filter, score_threshold, words, pooled, passages, group_by, group_size)
         hits = self.collection.search(query, **options)
         return self._documents(hits)
 
@@ -147,12 +151,13 @@ class LateInteractionRetriever(Strict, BaseRetriever):
         filter: Any = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int | None = None,
         verbose: bool = False,
     ) -> list[Document]:
-        options = self._options(k, filter, score_threshold, words, passages, group_by, group_size)
+        options = self._options(k, filter, score_threshold, words, pooled, passages, group_by, group_size)
         hits = await asynchronous(self.collection).asearch(query, **options)
         return await asyncio.to_thread(self._documents, hits)
 
@@ -166,6 +171,7 @@ class LateInteractionRetriever(Strict, BaseRetriever):
         filter: Any,
         threshold: float | None,
         words: float | None,
+        pooled: float | None,
         passages: int | None,
         group_by: str | None,
         group_size: int | None,
@@ -177,6 +183,7 @@ class LateInteractionRetriever(Strict, BaseRetriever):
             "score_threshold": self.score_threshold if threshold is None else threshold,
             **given(
                 words=self.words if words is None else words,
+                pooled=self.pooled if pooled is None else pooled,
                 passages=self.passages if passages is None else passages,
                 group_by=self.group_by if group_by is None else group_by,
                 group_size=self.group_size if group_size is None else group_size,

@@ -132,9 +132,9 @@ class LateInteractionVectorStore(AsyncVectorStore):
             score_threshold: least relevance score, in [0, 1].
             evidence_key: key under which the evidence, see Evidence.as_json, is written into the metadata; None
                 writes nothing. The question is not encoded again for it.
-            options: `words`, the share of BM25 in the score; `passages`, so many windows of each document under the
-                metadata key `passages`; `group_by`, a metadata key of which no more than `group_size` documents have
-                the same value. See Collection.search.
+            options: `words` and `pooled`, the shares of BM25 and of the pooled similarity in the score; `passages`, so
+                many windows of each document under the metadata key `passages`; `group_by`, a metadata key of which no
+                more than `group_size` documents have the same value. See Collection.search.
         Raises:
             InvalidInputError: k < 1 or a threshold outside [0, 1].
             FilterError: a filter that the language does not have.
@@ -152,7 +152,7 @@ class LateInteractionVectorStore(AsyncVectorStore):
         evidence_key: str | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[tuple[Document, float]]:
-        """As similarity_search, each with its MaxSim, or the blend where words are asked for: higher is better."""
+        """As similarity_search, each with its MaxSim, or the blend where parts are asked for: higher is better."""
         hits = self._search(query, k, filter, score_threshold, **options)
         documents = from_hits(self.collection, hits, evidence_key=evidence_key)
         return [(document, hit.score) for document, hit in zip(documents, hits, strict=True)]

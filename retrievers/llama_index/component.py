@@ -99,7 +99,7 @@ def scale(score: str) -> Score:
 
 
 def score_of(hit: Hit, score: Score) -> float:
-    """A hit's score on a scale. What words were blended into orders by the blend, which lies in [0, 1] too."""
+    """A hit's score on a scale. A blend of several parts orders by itself, and lies in [0, 1] too."""
     if hit.parts is not None:
         return hit.score if score == "normalized" else hit.parts.maxsim
     return hit.normalized_score if score == "normalized" else hit.score

@@ -152,8 +152,8 @@ class LateInteractionIndex(DocumentIndex):
 
         Args:
             kwargs: `similarity_top_k`, `filters`, `score_threshold`, `vector_store_query_mode`, `mmr_threshold`,
-                `alpha`, `passages`, `group_by`, `group_size`, `doc_ids`, `node_ids`, `score`, `evidence_key`,
-                `callback_manager`, `object_map`, `objects`, `verbose`: see LateInteractionRetriever.
+                `alpha`, `pooled`, `passages`, `group_by`, `group_size`, `doc_ids`, `node_ids`, `score`,
+                `evidence_key`, `callback_manager`, `object_map`, `objects`, `verbose`: see LateInteractionRetriever.
         Raises:
             UnknownOptionError: another keyword.
         """

@@ -46,9 +46,9 @@ class Question:
         score_threshold: least normalized score, in [0, 1].
         mode: DEFAULT, MMR, HYBRID (MaxSim and BM25, blended) or TEXT_SEARCH (BM25 alone). The last two need a
             collection with an index of words.
-        alpha: the share of MaxSim in HYBRID, from 0 to 1; None leaves it to the collection, and is 0.75 where that
-            has stored none.
-        passages, group_by, group_size: as Collection.search has them.
+        alpha: what words leave to the rest in HYBRID, from 0 to 1; None leaves it to the collection, and is 0.75 where
+            that has stored none.
+        pooled, passages, group_by, group_size: as Collection.search has them.
         mmr_threshold: 1 for relevance alone, 0 for diversity alone; None is 0.5.
         mmr_prefetch_factor: candidates of MMR for each result.
     """
@@ -63,6 +63,7 @@ class Question:
     mmr_threshold: float | None = None
     mmr_prefetch_factor: float = MMR_PREFETCH_FACTOR
     alpha: float | None = None
+    pooled: float | None = None
     passages: int | None = None
     group_by: str | None = None
     group_size: int = 1
@@ -74,6 +75,7 @@ class Question:
                 f"{MODES[-1].value!r}."
             )
         validate.weight(self.alpha, "alpha")
+        validate.weight(self.pooled, "pooled")
 
     def search(self, collection: SearchableCollection) -> Hits:
         """The hits of a collection."""
@@ -110,6 +112,7 @@ class Question:
             fetched = max(validate.count(self.top_k, "k"), int(self.top_k * self.mmr_prefetch_factor))
         options = given(
             words=self._words(collection),
+            pooled=self.pooled,
             passages=self.passages,
             group_by=self.group_by,
             group_size=self.group_size,
@@ -187,6 +190,7 @@ def asked(query: VectorStoreQuery, options: Mapping[str, Any]) -> Question:
         mmr_threshold=query.mmr_threshold if threshold is None else threshold,
         mmr_prefetch_factor=options.get("mmr_prefetch_factor", MMR_PREFETCH_FACTOR),
         alpha=query.alpha,
+        pooled=options.get("pooled"),
         passages=options.get("passages"),
         group_by=options.get("group_by"),
         group_size=options.get("group_size", 1),
@@ -195,7 +199,7 @@ def asked(query: VectorStoreQuery, options: Mapping[str, Any]) -> Question:
 
 OF_A_QUERY = (
     *("score_threshold", "mmr_threshold", "mmr_prefetch_factor", "score"),
-    *("passages", "group_by", "group_size"),
+    *("pooled", "passages", "group_by", "group_size"),
 )
 
 _ADVICE = {

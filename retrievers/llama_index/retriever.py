@@ -45,7 +45,8 @@ class LateInteractionRetriever(BaseRetriever):
         score_threshold: least normalized score, in [0, 1], of a node that is returned.
         vector_store_query_mode: "default", "mmr", "hybrid" (MaxSim and BM25 blended: the scores are the blend, in
             [0, 1]) or "text_search" (BM25 alone). The last two need a collection with an index of words.
-        alpha: the share of MaxSim in "hybrid", from 0 to 1; None is what the collection has stored, or 0.75.
+        alpha: what words leave to the rest in "hybrid", from 0 to 1; None is what the collection has stored, or 0.75.
+        pooled: the share of the pooled similarity in the score, as Collection.search has it: the scores are the blend.
         passages: so many windows of each node under its metadata key `passages`; None gives none.
         group_by: a metadata key of which no more than group_size nodes have the same value.
         group_size: the most nodes of a group.
@@ -78,6 +79,7 @@ class LateInteractionRetriever(BaseRetriever):
         vector_store_query_mode: VectorStoreQueryMode | str = VectorStoreQueryMode.DEFAULT,
         mmr_threshold: float | None = None,
         alpha: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,
@@ -116,6 +118,7 @@ class LateInteractionRetriever(BaseRetriever):
         self._mode = VectorStoreQueryMode(vector_store_query_mode)
         self._mmr_threshold = mmr_threshold
         self._alpha = alpha
+        self._pooled = validate.weight(pooled, "pooled")
         self._passages, self._group_by, self._group_size = passages, group_by, group_size
         self._doc_ids = doc_ids
         self._node_ids = node_ids
@@ -146,6 +149,7 @@ class LateInteractionRetriever(BaseRetriever):
             mode=self._mode,
             mmr_threshold=self._mmr_threshold,
             alpha=self._alpha,
+            pooled=self._pooled,
             passages=self._passages,
             group_by=self._group_by,
             group_size=self._group_size,
@@ -171,6 +175,7 @@ RETRIEVER_OPTIONS = (
     "vector_store_query_mode",
     "mmr_threshold",
     "alpha",
+    "pooled",
     "passages",
     "group_by",
     "group_size",

@@ -161,8 +161,8 @@ class LateInteractionVectorStore(Component, BasePydanticVectorStore):
                 with similarity 0, for VectorIndexAutoRetriever asks so where a filter says it all.
             kwargs: `score_threshold`, the least normalized score, in [0, 1]; `mmr_threshold`, 1 for relevance
                 alone, 0 for diversity alone; `mmr_prefetch_factor`, candidates of MMR for each result; `score`, the
-                scale of the similarities, "normalized" or "maxsim"; `passages`, `group_by` and `group_size`, as
-                Collection.search has them.
+                scale of the similarities, "normalized" or "maxsim"; `pooled`, `passages`, `group_by` and
+                `group_size`, as Collection.search has them.
         Raises:
             InvalidInputError: no query_str, another mode, or similarity_top_k < 1.
             UnknownOptionError: another argument.

@@ -51,6 +51,7 @@ class Awaited:
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,
@@ -58,7 +59,7 @@ class Awaited:
         candidates: int | None = None,
     ) -> Hits:
         """As search."""
-        wanted = checked(k, score_threshold, words, passages, group_by, group_size)
+        wanted = checked(k, score_threshold, words, pooled, passages, group_by, group_size)
         options = (wanted, filter, ids, exact, candidates)
         asked = [query]
         [found] = await arun(self._calls.search(asked, *options), self._connection.awaited)
@@ -73,6 +74,7 @@ class Awaited:
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,
@@ -80,7 +82,7 @@ class Awaited:
         candidates: int | None = None,
     ) -> list[Hits]:
         """As search_many."""
-        wanted = checked(k, score_threshold, words, passages, group_by, group_size)
+        wanted = checked(k, score_threshold, words, pooled, passages, group_by, group_size)
         options = (wanted, filter, ids, exact, candidates)
         return await arun(self._calls.search(queries, *options), self._connection.awaited)
 

@@ -191,7 +191,7 @@ class Calls:
                 k, candidates = min(k, most), None if candidates is None else min(candidates, most)
             some = [asked[place] for place in places], [given[place].text for place in places]
             arguments = (self.layout, *some, k, chosen, among)
-            if options.words:
+            if options.words or options.pooled:
                 answers = yield from blended(*arguments, options, candidates=candidates)
             else:
                 answers = yield from search(*arguments, candidates=candidates)

@@ -193,6 +193,7 @@ class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,
@@ -204,16 +205,15 @@ class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
         Args:
             words: the share of BM25 in the score, as Collection.search has it; for a collection that was made with
                 words=True. None means 0.
-            passages, group_by, group_size: as Collection.search has them; a group is a value of the metadata.
+            pooled, passages, group_by, group_size: as Collection.search has them; a group is a value of the metadata.
             exact: score every window; without it the pooled vectors choose the candidates.
             candidates: windows that are scored, more for more recall; None means the collection's own number.
         Raises:
             NoWordsError: words, and the collection was made without them.
         """
-        wanted = checked(k, score_threshold, words, passages, group_by, group_size)
-        options = (wanted, filter, ids, exact, candidates)
-        [found] = run(self._calls.search([query], *options), self._connection)
-        return found
+        wanted = checked(k, score_threshold, words, pooled, passages, group_by, group_size)
+        steps = self._calls.search([query], wanted, filter, ids, exact, candidates)
+        return run(steps, self._connection)[0]
 
     def search_many(
         self,
@@ -224,6 +224,7 @@ class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,
@@ -231,9 +232,9 @@ class QdrantCollection(Awaited, BySource, Copied, MovablePoints):
         candidates: int | None = None,
     ) -> list[Hits]:
         """search for several questions at once, in one request."""
-        wanted = checked(k, score_threshold, words, passages, group_by, group_size)
-        options = (wanted, filter, ids, exact, candidates)
-        return run(self._calls.search(queries, *options), self._connection)
+        wanted = checked(k, score_threshold, words, pooled, passages, group_by, group_size)
+        steps = self._calls.search(queries, wanted, filter, ids, exact, candidates)
+        return run(steps, self._connection)
 
     def rerank(
         self,

@@ -35,6 +35,7 @@ PART = 64  # documents whose windows one question names
 
 # Quantised vectors score otherwise by their codes alone, off by hundredths.
 RESCORED = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True))
+EVERY = models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
 
 
 class Found(NamedTuple):
@@ -69,11 +70,9 @@ def request(
         words: of the question, by which BM25 chooses half of the windows; None leaves all to the pooled vectors.
     """
     params = None if layout.local else RESCORED
-    pooled = matrix.mean(axis=0)
-    pooled /= max(float(np.linalg.norm(pooled)), 1e-9)
     condition = as_filter(condition)
     part = nearest(limit, words)
-    query: Any = numbers(pooled.astype(np.float32))
+    query: Any = _pooled(matrix)
     prefetch: Any = models.Prefetch(query=query, using=POOLED, filter=condition, limit=part, params=params)
     if part < limit:
         prefetch = [
@@ -90,6 +89,13 @@ def request(
         with_payload=WINDOW_FIELDS,
         with_vector=False,
     )
+
+
+def _pooled(matrix: TokenMatrix) -> list[Any]:
+    """The mean of a question's rows, of length 1."""
+    whole = matrix.mean(axis=0)
+    whole /= max(float(np.linalg.norm(whole)), 1e-9)
+    return numbers(whole.astype(np.float32))
 
 
 def request_by_words(words: Words, condition: Condition, limit: int) -> models.QueryRequest:
@@ -118,6 +124,8 @@ def _size(question: models.QueryRequest) -> int:
     rows: Any = question.query
     if isinstance(rows, models.SparseVector):
         return 2 * len(rows.indices) * FLOAT_BYTES["float32"]
+    if question.using == POOLED:
+        return len(rows) * FLOAT_BYTES["float32"]
     return (len(rows) + 1) * len(rows[0]) * FLOAT_BYTES["float32"] if rows else 0
 
 
@@ -199,6 +207,41 @@ def scores_by_words(
     for place, response in zip(owners, responses, strict=True):
         for one in map(found_of, response.points):
             made[place][one.document] = max(one.score, made[place].get(one.document, 0.0))
+    return made
+
+
+def scores_by_means(
+    layout: Layout, asked: Sequence[tuple[TokenMatrix, Sequence[Head]]]
+) -> Steps[list[dict[tuple[str, int], float]]]:
+    """The pooled similarity of every window of some stored documents (retrievers.search.pooled).
+
+    Args:
+        asked: questions, float32, (query_tokens, dim), at least one token, each with heads.
+    Returns:
+        The similarities by document and number of the window, for each question; a document that was changed since
+        its head was read is left out.
+    """
+    requests, owners = [], []
+    for place, (matrix, wanted) in enumerate(asked):
+        for part in _parts([head for head in wanted if head.scored]):
+            query: Any = _pooled(matrix)
+            requests.append(
+                models.QueryRequest(
+                    query=query,
+                    using=POOLED,
+                    filter=as_filter(_windows_of(part)),
+                    limit=sum(one.scored for one in part),
+                    params=None if layout.local else EVERY,
+                    with_payload=WINDOW_FIELDS,
+                    with_vector=False,
+                )
+            )
+            owners.append(place)
+    responses = yield from responses_to(layout, requests)
+    made: list[dict[tuple[str, int], float]] = [{} for _ in asked]
+    for place, response in zip(owners, responses, strict=True):
+        for one in map(found_of, response.points):
+            made[place][one.document, one.number] = one.score
     return made
 
 

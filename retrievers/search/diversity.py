@@ -78,7 +78,7 @@ def search_diverse(
         k: the most hits to return.
         fetch_k: how many of the best hits to choose from; k where it is smaller.
         lambda_mult, filter, ids, score_threshold: as maximal_marginal_relevance and Collection.search.
-        options: `words`, `passages`, `group_by` and `group_size`, as Collection.search.
+        options: `words`, `pooled`, `passages`, `group_by` and `group_size`, as Collection.search.
     Raises:
         InvalidInputError, FilterError: as both of them.
     """

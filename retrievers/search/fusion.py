@@ -1,4 +1,4 @@
-"""Words beside vectors: MaxSim and BM25 of the same windows, each scaled to [0, 1], weighted and added."""
+"""Words and the pooled vector beside MaxSim: parts of the same windows, each scaled to [0, 1], weighted and added."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.search.exact import score
+from retrievers.search.pooled import similarities
 from retrievers.search.ranking import Ranking, best_documents, shortlist
 from retrievers.types import TokenMatrix, row_weights
 
@@ -21,20 +22,43 @@ DEPTH = 100  # documents that each part ranks first, and that are compared, or k
 
 
 @dataclass(frozen=True, slots=True)
+class Shares:
+    """What a score is made of besides MaxSim, which has the rest.
+
+    Attributes:
+        words: the share of BM25, from 0 to 1.
+        pooled: that of the pooled similarity, from 0 to 1; both together are at most 1.
+    """
+
+    words: float = 0.0
+    pooled: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.words or self.pooled)
+
+    @property
+    def maxsim(self) -> float:
+        """The share of MaxSim."""
+        return max(1 - self.words - self.pooled, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Blended:
-    """A document as two parts found it.
+    """A document as several parts found it.
 
     Attributes:
         position: of its best window by MaxSim.
         score: the weighted sum of the scaled parts, in [0, 1].
         maxsim: of that window.
-        bm25: of the document's best window by its words; 0 where no word matches.
+        bm25: of the document's best window by its words; 0 where no word matches, None where words have no share.
+        pooled: the pooled similarity of the best window by MaxSim; None where it has no share.
     """
 
     position: int
     score: float
     maxsim: float
-    bm25: float
+    bm25: float | None
+    pooled: float | None
 
 
 def blend(
@@ -43,24 +67,25 @@ def blend(
     queries: Sequence[TokenMatrix],
     selected: NDArray[np.int64] | None,
     k: int,
-    weight: float,
+    shares: Shares,
     *,
     lowest: float = -math.inf,
     **engine: Any,
 ) -> list[list[Blended]]:
-    """The k best documents of each question by MaxSim and BM25 together.
+    """The k best documents of each question by MaxSim, BM25 and the pooled similarity together.
 
-    Compared are the documents that either part ranks first, DEPTH of each. Both parts are computed for each of
-    them, by its best window for that part, and scaled from the least to the greatest among them, so that no part
-    alone hides a document. With weight 1, documents without any of the words are left out.
+    Compared are the documents that MaxSim and BM25 rank first, DEPTH of each. Every part that has a share is computed
+    for each of them and scaled from the least to the greatest among them, so that no part alone hides a document: BM25
+    by its best window for the words, the pooled similarity (retrievers.search.pooled) by its best window for MaxSim.
+    Where words have all of the score, documents without any of them are left out.
 
     Args:
-        view: a consistent view of a store with an index of words.
+        view: a consistent view of a store, with an index of words where these have a share.
         questions: their words.
         queries: their matrices, float32, (query_tokens_i, dim); one without tokens finds nothing.
         selected: int64, ascending: positions of the windows to search; None for all.
         k: the most documents a question.
-        weight: of BM25, above 0 and at most 1; MaxSim has the rest.
+        shares: of the parts; at least one is above 0.
         lowest: documents whose MaxSim / sum of the weights of the query's rows is less are left out before the k best
             are taken.
         engine: exact, candidates, device and memory_limit, as retrievers.search.rank has them.
@@ -75,23 +100,31 @@ def blend(
 
     depth = max(k, DEPTH)
     by_rows: Sequence[Ranking] = [[] for _ in queries]
-    if weight < 1:
+    if shares.words < 1:
         by_rows = rank(view, queries, selected, depth, **engine)
     found = []
     for question, query, ranking in zip(questions, queries, by_rows, strict=True):
-        words = view.word_scores(question)
-        found.append(_blended(view, words, query, ranking, selected, depth, weight, lowest)[:k])
+        words = view.word_scores(question) if shares.words else None
+        found.append(_blended(view, words, query, ranking, selected, depth, shares, lowest)[:k])
     return found
 
 
-def weighed(maxsim: NDArray[np.float64], bm25: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+def weighed(
+    shares: Shares,
+    maxsim: NDArray[np.float64],
+    bm25: NDArray[np.float64] | None,
+    pooled: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
     """The blended scores of the documents that are compared for one question, in [0, 1].
 
     Args:
-        maxsim, bm25: float64, (documents,), at least one.
-        weight: of BM25; MaxSim has the rest.
+        shares: of the parts.
+        maxsim, bm25, pooled: float64, (documents,), at least one; None for a part that has no share.
     """
-    total: NDArray[np.float64] = (1 - weight) * scaled(maxsim) + weight * scaled(bm25)
+    total: NDArray[np.float64] = shares.maxsim * scaled(maxsim)
+    for share, part in ((shares.words, bm25), (shares.pooled, pooled)):
+        if part is not None:
+            total = total + share * scaled(part)
     return total
 
 
@@ -107,38 +140,55 @@ def scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _blended(
     view: View,
-    words: tuple[NDArray[np.int64], NDArray[np.float32]],
+    words: tuple[NDArray[np.int64], NDArray[np.float32]] | None,
     query: TokenMatrix,
     ranking: Ranking,
     selected: NDArray[np.int64] | None,
     depth: int,
-    weight: float,
+    shares: Shares,
     lowest: float,
 ) -> list[Blended]:
-    """All candidates of one question, best first."""
+    """All candidates of one question, best first.
+
+    Args:
+        words: positions of the windows that have a word of the question, and their BM25; None without words.
+    """
     if not len(query):
         return []
-    windows, scores = words
-    if selected is not None:
-        chosen = np.zeros(len(view.starts), np.bool_)
-        chosen[selected] = True
-        kept = chosen[windows]
-        windows, scores = windows[kept], scores[kept]
-    documents = view.documents[windows]
-    near = shortlist(scores, documents, depth)
-    by_words = best_documents(scores[near], windows[near], documents[near], depth)
-    best = _best_windows(view, query, ranking, [position for position, _ in by_words])
+    best = ranking
+    if words is not None:
+        windows, scores = words
+        if selected is not None:
+            chosen = np.zeros(len(view.starts), np.bool_)
+            chosen[selected] = True
+            kept = chosen[windows]
+            windows, scores = windows[kept], scores[kept]
+        documents = view.documents[windows]
+        near = shortlist(scores, documents, depth)
+        by_words = best_documents(scores[near], windows[near], documents[near], depth)
+        best = _best_windows(view, query, ranking, [position for position, _ in by_words])
     if not best:
         return []
     positions = np.array([position for position, _ in best], np.int64)
     maxsim = np.array([value for _, value in best], np.float64)
     keys = view.documents[positions]
-    bm25 = _bm25(keys, documents, scores)
-    total = weighed(maxsim, bm25, weight)
+    bm25 = None if words is None else _bm25(keys, documents, scores)
+    pooled = None
+    if shares.pooled:
+        bounds = view.starts[positions], view.ends[positions]
+        pooled = similarities(view.rows, view.scales, *bounds, query, view.bits)
+    total = weighed(shares, maxsim, bm25, pooled)
     order = np.lexsort((keys, -total))
     order = order[maxsim[order] / max(float(row_weights(query).sum()), 1e-12) >= lowest]
     return [
-        Blended(int(positions[one]), float(total[one]), float(maxsim[one]), float(bm25[one])) for one in order
+        Blended(
+            int(positions[one]),
+            float(total[one]),
+            float(maxsim[one]),
+            None if bm25 is None else float(bm25[one]),
+            None if pooled is None else float(pooled[one]),
+        )
+        for one in order
     ]
 
 

@@ -22,16 +22,16 @@ from retrievers.errors import (
     FilterError,
     InvalidInputError,
     InvalidTypeError,
-    NoWordsError,
     UnsupportedError,
 )
+from retrievers.testing.blends import Blends
 from retrievers.testing.computed import ComputedMatrices
 from retrievers.testing.samples import BERLIN, BREAD, METADATA, PARIS, names
 from retrievers.testing.sources import SourcesAndAttachments
 from retrievers.types import Document, Hits, SearchableCollection
 
 
-class CollectionConformance(ComputedMatrices, SourcesAndAttachments):
+class CollectionConformance(Blends, ComputedMatrices, SourcesAndAttachments):
     """What a collection must do, whatever keeps its documents."""
 
     @pytest.fixture
@@ -204,17 +204,6 @@ class CollectionConformance(ComputedMatrices, SourcesAndAttachments):
         assert hit.passage.number == 0
         [match] = collection.explain("same", hit).matches
         assert hit.passage.start <= match.start < hit.passage.end
-
-    def test_words_are_blended_or_refused_by_name(self, filled: SearchableCollection) -> None:
-        try:
-            found = filled.search("capital of Germany", k=2, words=0.5)
-        except (NoWordsError, UnsupportedError):
-            return
-        assert names(found) == ["b", "a"]
-        assert found[0].parts is not None
-        assert found[0].parts.bm25 > 0
-        assert found[0].normalized_score == found[0].parts.normalized_maxsim == pytest.approx(1, abs=0.02)
-        assert names(filled.search("flour", words=1)) == ["c"]
 
     def test_passages_are_the_best_windows_or_are_refused_by_name(
         self, collection: SearchableCollection

@@ -1,6 +1,6 @@
 """What travels between the stages, and the two seams that others may build on: Encoder and SearchableCollection."""
 
-from retrievers.types.evidence import Evidence, Highlight, Match, Parts, Snippet, TokenKind
+from retrievers.types.evidence import Evidence, Highlight, Match, Snippet, TokenKind
 from retrievers.types.hits import Hit, Hits, Passage
 from retrievers.types.seams import (
     AsyncSearchableCollection,
@@ -19,6 +19,7 @@ from retrievers.types.seams import (
 from retrievers.types.values import (
     Document,
     EncodedText,
+    Parts,
     QuantizedMatrix,
     TokenMatrix,
     Window,

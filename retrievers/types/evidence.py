@@ -20,7 +20,7 @@ from retrievers.types.boundaries import (
     whole_words,
     word_edges,
 )
-from retrievers.types.values import Window
+from retrievers.types.values import Parts, Window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,21 +31,6 @@ AROUND = 256  # characters before and after a passage that its first and last wo
 
 TokenKind = Literal["word", "marker", "expansion"]
 """What a query token is: part of the question, a marker or prompt of the model, or added by query expansion."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a score that blends vectors and words was made of.
-
-    Attributes:
-        maxsim: MaxSim of the query and the document's best window.
-        normalized_maxsim: maxsim / number of query vectors, clamped to [0, 1].
-        bm25: of the words of the question and the document's best window for them; 0 where none matches.
-    """
-
-    maxsim: float
-    normalized_maxsim: float
-    bm25: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +109,7 @@ class Evidence:
             included.
         spans: of each passage token its characters in the text; an empty span for a marker or a token of the
             context.
-        parts: what the score of the hit was made of in a search with words; None where it is MaxSim.
+        parts: what the score of the hit was made of in a search with `words` or `pooled`; None where it is MaxSim.
     """
 
     query: str
@@ -215,8 +200,8 @@ class Evidence:
             `score`; `passage` with `text`, `start` and `end`, None where nothing has tokens; `highlights`, each with
             `text`, `start`, `end`, `weight` and `query_tokens`; `apart`, what the matches of apart() add to the score;
             `approximate`; `query_tokens`, all of the question in its order, each with `text`, `kind`, its `weight` in
-            the question and its `similarity`; and `parts` with `maxsim`, `normalized_maxsim` and `bm25`, None unless
-            the search was one with words. Places count characters of the document's text.
+            the question and its `similarity`; and `parts` with `maxsim`, `normalized_maxsim`, `bm25` and `pooled`,
+            None unless the search was one with `words` or `pooled`. Places count characters of the document's text.
         """
         passage = self.passage
         return {

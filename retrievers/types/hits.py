@@ -11,8 +11,8 @@ import numpy as np
 
 from retrievers.errors import RetrieversError
 from retrievers.types.boundaries import shortened
-from retrievers.types.evidence import Evidence, Parts
-from retrievers.types.values import TokenMatrix, Window
+from retrievers.types.evidence import Evidence
+from retrievers.types.values import Parts, TokenMatrix, Window
 
 if TYPE_CHECKING:
     from retrievers.display.html import Passage as Drawn
@@ -41,8 +41,8 @@ class Hit:
 
     Attributes:
         id: the document's id; None for a text without one that was only reranked.
-        score: MaxSim of the query and the document's best window; higher is better. In a search with words it is the
-            blend, in [0, 1].
+        score: MaxSim of the query and the document's best window; higher is better. In a search with `words` or
+            `pooled` it is the blend, in [0, 1].
         normalized_score: MaxSim / number of query vectors, or, where these are weighted, / the sum of their weights;
             clamped to [0, 1].
         text: the document's whole text.
@@ -50,7 +50,7 @@ class Hit:
         passage: the best window; None where the text has no tokens.
         position: place among the documents that were given to rerank; None for a search.
         attachment: what an adapter keeps beside the document, see Document.
-        parts: what the score was made of in a search with words; None where it is MaxSim.
+        parts: what the score was made of in a search with `words` or `pooled`; None where it is MaxSim.
         passages: the best windows, best first, as many as the search was asked for.
     """
 

@@ -153,13 +153,14 @@ class SearchableCollection(Protocol):
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,
     ) -> Hits:
         """The best documents for a question, of those that the filter keeps and ids names.
 
-        A collection that cannot serve `words`, `passages` or `group_by` raises an UnsupportedError for it.
+        A collection that cannot serve `words`, `pooled`, `passages` or `group_by` raises an UnsupportedError for it.
         """
         ...
 
@@ -172,6 +173,7 @@ class SearchableCollection(Protocol):
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,
@@ -274,6 +276,7 @@ class AsyncSearchableCollection(Protocol):
         ids: Iterable[str] | None = None,
         score_threshold: float | None = None,
         words: float | None = None,
+        pooled: float | None = None,
         passages: int | None = None,
         group_by: str | None = None,
         group_size: int = 1,

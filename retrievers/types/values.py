@@ -97,3 +97,22 @@ class Window:
     start: int
     end: int
     number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a score that blends several parts was made of.
+
+    Attributes:
+        maxsim: MaxSim of the query and the document's best window.
+        normalized_maxsim: maxsim / number of query vectors, clamped to [0, 1].
+        bm25: of the words of the question and the document's best window for them; 0 where none matches, None where
+            words had no share.
+        pooled: the cosine of the mean of the question's rows and the mean of the best window's; None where it had no
+            share.
+    """
+
+    maxsim: float
+    normalized_maxsim: float
+    bm25: float | None
+    pooled: float | None = None

@@ -12,9 +12,12 @@ pytest.importorskip("ir_measures", reason='needs pip install "maxsim-retrievers[
 
 from benchmarks.quality import systems
 from benchmarks.quality.encodings import Encoded
-from benchmarks.quality.scoring import scored
-from retrievers import Document
+from benchmarks.quality.scoring import pooled, question_weights, scored
+from retrievers import Collection, Document
 from retrievers.evaluate import Benchmark, Setting
+from retrievers.evaluate.settings import with_mean
+from retrievers.testing import HashingEncoder
+from retrievers.types import EncodedText
 
 TEXTS = {
     "a": "the sun and the moon",
@@ -23,7 +26,8 @@ TEXTS = {
     "d": "rain falls on the sea",
 }
 ASKED = {"1": "sun over the moon", "2": "where is the sea"}
-BOTH = Setting(0.25, ("length", "idf"))
+BOTH_PARTS = (0.25, ("length", "idf"))
+BOTH = Setting(*BOTH_PARTS)
 
 
 def made(texts: list[str], rng: np.random.Generator, vocabulary: dict[str, int]) -> Encoded:
@@ -87,6 +91,38 @@ def test_scores_are_those_of_the_formulas(encoded: tuple, tmp_path: Path) -> Non
     assert (again[("length", "idf")] == found).all()
 
 
+def test_the_pooled_similarity_is_that_of_a_search(encoded: tuple, tmp_path: Path) -> None:
+    questions, windows, owners = encoded
+    found = pooled(questions, windows, owners, 0.25, ("length", "idf"), tmp_path)
+    assert found.shape == (2, 4)
+    weights = question_weights(questions, windows, owners)["length-idf"]
+    with Collection(None, HashingEncoder(dim=16)) as collection:
+        given = [
+            with_mean(windows.rows[start:end].astype(np.float32), 0.25)
+            for start, end in zip(windows.starts, windows.ends, strict=True)
+        ]
+        texts = [
+            EncodedText(
+                [(0, 1)] * int((owners == one).sum()),
+                [given[place] for place in np.flatnonzero(owners == one)],
+            )
+            for one in range(4)
+        ]
+        collection.add(list(TEXTS.values()), ids=list("0123"), matrices=texts, show_progress=False)
+        for place in range(2):
+            row = slice(questions.starts[place], questions.ends[place])
+            rows = with_mean(questions.rows[row].astype(np.float32), 0.25) * weights[row, None]
+            hits = collection.search(rows, k=4, pooled=0.5)
+            for hit in hits:
+                assert found[place, int(hit.id)] == pytest.approx(hit.parts.pooled, abs=1e-5)
+            maxsim = scored(questions, windows, owners, 0.25, tmp_path)[("length", "idf")]
+            whole = systems.Scored(None, [], owners, {}, maxsim, maxsim, "en", found)  # type: ignore[arg-type]
+            total = whole.blend_pooled(maxsim, 0.5)[place]
+            assert [hit.score for hit in hits] == pytest.approx(sorted(total, reverse=True), abs=3e-3)
+    again = pooled(questions, windows, owners, 0.25, ("length", "idf"), tmp_path)  # from what was kept
+    assert (again == found).all()
+
+
 def test_every_system_has_its_row(encoded: tuple, tmp_path: Path) -> None:
     pytest.importorskip("rank_bm25", reason="needs rank_bm25")
     pytest.importorskip("llama_index.retrievers.bm25", reason="needs llama-index-retrievers-bm25")
@@ -105,12 +141,14 @@ def test_every_system_has_its_row(encoded: tuple, tmp_path: Path) -> None:
     texts = [TEXTS["a"], "a river", "to the sea", TEXTS["c"], TEXTS["d"]]
     words = systems._by_words(benchmark, spans, tmp_path, "en")
     assert (words[1] > 0).tolist() == [True, True, False, True]  # "the" and "sea"
-    whole = systems.Scored(benchmark, texts, owners, maxsim, single, words, "en")
+    alike = pooled(questions, windows, owners, *BOTH_PARTS, tmp_path)
+    whole = systems.Scored(benchmark, texts, owners, maxsim, single, words, "en", alike)
     rows = dict(systems.measured(whole, BOTH))
     assert next(iter(rows)) == "plain"
     assert f"{BOTH} (default)" in rows
     assert {
         "default, words=0.1",
+        "default, pooled=0.25",
         "single vector",
         "BM25",
         "default and BM25, reciprocal rank fusion",

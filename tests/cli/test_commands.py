@@ -115,6 +115,19 @@ def test_words_and_tokens_are_counted_when_asked(index):
     assert "sound" in call("verify", index).stdout
 
 
+def test_search_blends_the_pooled_similarity_where_it_is_asked_for(index):
+    found = call(
+        "search", index, "Why is the sky blue?", "--pooled", "0.5", "--words", "0", "--json"
+    ).stdout.splitlines()
+    hits = [json.loads(line) for line in found]
+    assert hits[0]["metadata"]["path"] == "sky.html"
+    assert hits[0]["score"] == 1.0
+    assert hits[0]["parts"].keys() == {"maxsim", "normalized_maxsim", "bm25", "pooled"}
+    assert 0 < hits[0]["parts"]["pooled"] < 1
+    assert hits[0]["parts"]["bm25"] is None
+    assert "pooled is 2" in call("search", index, "sky", "--pooled", "2", code=1).stderr
+
+
 def test_verify_returns_1_for_a_damaged_collection(tmp_path):
     with Collection(tmp_path / "index", HashingEncoder()) as collection:
         collection.add(["some text to damage"], ids=["victim"])

@@ -127,6 +127,25 @@ def test_a_setting_with_words_ranks_as_a_search_with_words(collection, questions
     assert {one.words for one in possible(collection)} == {0.0}
 
 
+@pytest.mark.parametrize("mean", [0.0, 0.25])
+def test_a_setting_with_the_pooled_similarity_ranks_as_such_a_search(collection, questions, mean):
+    asked, relevant = read_questions(questions)
+    assert {one.pooled for one in possible(collection)} == {0.0, 0.25}
+    tried = [Setting(mean, pooled=0.25), Setting(mean, pooled=1.0)]
+    found = measure_settings(collection, asked, relevant, tried)
+    assert str(tried[0]).endswith("pooled=0.25")
+    with Collection(None, encoder(mean_weight=mean)) as made:
+        made.add(list(TEXTS.values()), ids=list(TEXTS), show_progress=False)
+        for setting, measured in found.items():
+            for question, ranked in zip(asked.values(), measured.ranked, strict=True):
+                hits = made.search(question, pooled=setting.pooled)
+                assert [name for name, _ in ranked] == [hit.id for hit in hits]
+                # The rows were rounded to 8 bits before they were mixed.
+                assert [score for _, score in ranked] == pytest.approx(
+                    [hit.normalized_score for hit in hits], abs=0.01
+                )
+
+
 def test_what_the_rows_do_not_allow_is_left_out(collection, tmp_path):
     assert MIXED in possible(collection)
     with Collection(tmp_path / "mixed", encoder(mean_weight=0.25)) as mixed:

@@ -3,7 +3,7 @@
 import pytest
 
 from retrievers import Collection
-from retrievers.errors import NoWordsError, UnknownOptionError
+from retrievers.errors import InvalidInputError, NoWordsError, UnknownOptionError
 from retrievers.langchain import LateInteractionRetriever, LateInteractionVectorStore
 from retrievers.testing import HashingEncoder
 
@@ -69,6 +69,34 @@ def test_the_retriever_has_them_as_fields_and_for_a_call(worded):
     assert len(diverse.invoke(QUESTION)) == 2
     with pytest.raises(ValueError, match="less than or equal to 1"):
         LateInteractionRetriever(collection=worded.collection, words=1.5)
+
+
+async def test_the_pooled_similarity_is_an_option_of_store_retriever_and_call(worded):
+    def told(hits):
+        return [(hit.id, hit.score) for hit in hits]
+
+    options = {"pooled": 0.75, "words": 0}
+    hits = worded.collection.search(QUESTION, k=3, **options)
+    assert told(hits) != told(worded.collection.search(QUESTION, k=3))
+    found = worded.similarity_search_with_score(QUESTION, k=3, **options)
+    assert [(document.id, score) for document, score in found] == told(hits)
+    assert ids(await worded.asimilarity_search(QUESTION, k=3, **options)) == [hit.id for hit in hits]
+    expected = [hit.id for hit in worded.collection.search(QUESTION, k=3, pooled=0.75)]
+    retriever = LateInteractionRetriever(collection=worded.collection, k=3, pooled=0.75, evidence_key="why")
+    documents = retriever.invoke(QUESTION)
+    assert ids(documents) == expected
+    assert documents[0].metadata["why"]["parts"]["pooled"] == pytest.approx(
+        worded.collection.search(QUESTION, k=1, pooled=0.75)[0].parts.pooled
+    )
+    assert ids(await retriever.ainvoke(QUESTION)) == expected
+    told_apart = ids(retriever.invoke(QUESTION, pooled=0.0))
+    assert told_apart == [hit.id for hit in worded.collection.search(QUESTION, k=3)]
+    theirs = worded.as_retriever(search_kwargs={"k": 3, "pooled": 0.75})
+    assert ids(theirs.invoke(QUESTION)) == expected
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        LateInteractionRetriever(collection=worded.collection, pooled=1.5)
+    with pytest.raises(InvalidInputError, match="pooled"):
+        retriever.invoke(QUESTION, words=0.5)
 
 
 def test_their_ensemble_fuses_the_store_with_their_bm25(worded, planets):

@@ -104,6 +104,26 @@ async def test_the_retriever_has_modes_passages_and_groups(store):
     ] == ["dog"]
 
 
+async def test_the_pooled_similarity_is_an_option_of_store_retriever_and_index(store):
+    question = "the dog sleeps by the sea"
+    expected = hits(store, question, pooled=0.75)
+    assert expected != hits(store, question)
+    assert asked(store, question, Mode.DEFAULT, pooled=0.75) == expected
+    assert asked(store, question, Mode.HYBRID, alpha=0.75, pooled=0.5) == hits(
+        store, question, words=0.25, pooled=0.5
+    )
+    retriever = LateInteractionRetriever(vector_store=store, similarity_top_k=4, pooled=0.75)
+    assert [(one.node_id, one.score) for one in retriever.retrieve(question)] == expected
+    assert [(one.node_id, one.score) for one in await retriever.aretrieve(question)] == expected
+    index = LateInteractionIndex.from_vector_store(store)
+    found = index.as_retriever(similarity_top_k=4, pooled=0.75).retrieve(question)
+    assert [(one.node_id, one.score) for one in found] == expected
+    with pytest.raises(InvalidInputError, match="pooled"):
+        LateInteractionRetriever(vector_store=store, pooled=1.5)
+    with pytest.raises(InvalidInputError, match=r"words is 1 and pooled 0\.5"):
+        asked(store, question, Mode.TEXT_SEARCH, pooled=0.5)
+
+
 def test_the_nodes_of_a_directory_are_a_docstore(tmp_path, documents):
     path, encoder = tmp_path / "index", HashingEncoder()
     splitter = SentenceSplitter(chunk_size=20, chunk_overlap=0)

@@ -110,6 +110,38 @@ def test_words_are_blended_by_the_rule_of_a_directory(place, tmp_path):
         remote.drop()
 
 
+@pytest.mark.parametrize("words", [0, 0.25])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_pooled_similarity_is_that_of_a_directory(place, tmp_path, words, bits):
+    encoder = HashingEncoder(document_length=4)
+    with (
+        QdrantCollection(place, f"means-{bits}-{words:g}", encoder, words=True, bits=bits) as remote,
+        Collection(tmp_path / "index", encoder, words="unicode61", bits=bits) as local,
+    ):
+        for one in (remote, local):
+            one.add([*TEXTS.values(), "", "pump leak seal valve bread pump"], ids=[*TEXTS, "empty", "long"])
+        options = {"k": 9, "words": words, "pooled": 0.5}
+        for question in ("pump leak", "valve bread leak", HashingEncoder().encode_queries(["seal pump"])[0]):
+            if words and not isinstance(question, str):
+                continue
+            found, expected = remote.search(question, **options), local.search(question, **options)
+            by_id = {hit.id: hit for hit in expected}
+            assert {hit.id for hit in found} == set(by_id) == {*TEXTS, "long"}
+            assert found[0].score == max(hit.score for hit in found)
+            for hit in found:
+                assert hit.parts.pooled == pytest.approx(by_id[hit.id].parts.pooled, abs=1e-3)
+                assert (hit.parts.bm25 is not None) is (words > 0)
+                assert hit.passage.number == by_id[hit.id].passage.number
+                if not words:  # BM25 differs: a server takes the average length of windows to be constant
+                    assert hit.score == pytest.approx(by_id[hit.id].score, abs=5e-3)
+        kept = remote.search("pump leak", k=9, pooled=0.5, score_threshold=0.4)
+        assert [hit.id for hit in kept] == [
+            hit.id for hit in remote.search("pump leak", k=9, pooled=0.5) if hit.normalized_score >= 0.4
+        ]
+        assert len(remote.search_many(["pump", "…"], k=2, pooled=1)[1]) == 0
+        remote.drop()
+
+
 def test_what_either_part_brings_is_compared_by_both(place, monkeypatch):
     monkeypatch.setattr("retrievers.search.fusion.DEPTH", 2)
     with QdrantCollection(place, "either", HashingEncoder(), words=True) as collection:
@@ -149,7 +181,10 @@ def test_a_blend_takes_every_option_of_a_search(place):
         collection.search("a", words=0.5)
 
 
-def test_a_document_that_is_replaced_between_its_parts_is_compared_anew(place):
+@pytest.mark.parametrize(
+    ("part", "share"), [("words", {"words": 0.5}), ("pooled", {"pooled": 0.5, "exact": True})]
+)
+def test_a_document_that_is_replaced_between_its_parts_is_compared_anew(place, part, share):
     with QdrantCollection(place, "replaced", HashingEncoder(), words=True) as collection:
         collection.add(["pump leak", "pump"], ids=["a", "b"])
         scored = collection._connection.__class__.__call__
@@ -158,17 +193,17 @@ def test_a_document_that_is_replaced_between_its_parts_is_compared_anew(place):
         def answer(connection, step):
             given = scored(connection, step)
             requests = getattr(step, "arguments", {}).get("requests", ())
-            if any(one.using == "words" for one in requests) and not replaced:
+            if any(one.using == part for one in requests) and not replaced:
                 replaced.append(True)
                 collection.add(["bread", "bread", "pump leak seal"], ids=["b", "c", "a"])
             return given
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(collection._connection.__class__, "__call__", answer)
-            found = collection.search("leak seal", k=1, words=0.5)
+            found = collection.search("leak seal", k=1, **share)
         assert replaced
         assert found[0].text == "pump leak seal"
-        assert found[0].parts.bm25 > 0
+        assert (found[0].parts.bm25 if part == "words" else found[0].parts.pooled) > 0
         assert found[0].parts.maxsim == pytest.approx(2, abs=0.01)
         collection.drop()
 
