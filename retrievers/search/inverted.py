@@ -104,7 +104,11 @@ def near(
     above = sums[:, ::-1].cumsum(axis=1)[:, ::-1] - sums  # entries of centroids with a larger byte
     floors = (above <= most).argmax(axis=1).astype(np.uint8)
     rows = np.maximum(table[: len(sizes)], floors) - floors
-    numbers = np.flatnonzero(rows.view(np.uint64).any(axis=1))
+    words = rows.view(np.uint64)  # eight bytes each: any(axis=1) takes five times as long
+    filled = words[:, 0]
+    for column in range(1, words.shape[1]):
+        filled = filled | words[:, column]
+    numbers = np.flatnonzero(filled)
     return numbers, rows[numbers]
 
 
