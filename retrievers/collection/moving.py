@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from typing import Any, Self
 
 from retrievers.collection import computed, parquet, streaming, transfer, validate
 from retrievers.display.progress import Progress
 from retrievers.encoder import LateInteractionEncoder, identity
+from retrievers.errors import RetrieversError
 from retrievers.store import Store
 from retrievers.types import Document, EncodedText, Encoder
 
@@ -108,14 +111,14 @@ class MovableStore(Movable):
         with parquet.Export(validate.file(export)) as source:
             if encoder is None and path is None:
                 encoder = LateInteractionEncoder.from_fingerprint(source.fingerprint)
-            model = (
-                transfer.KnownModel(identity.imported(source.fingerprint))
-                if encoder is None
-                else validate.encoder(encoder)
-            )
-            computed.check_model(model.fingerprint, source.fingerprint, "the rows of the export")
             options = transfer.with_bits(options, source.bits)
-            made: Any = create(path, model, **options)
+            made: Any
+            if encoder is None:
+                made = for_copy(create, path, source.fingerprint, **options)
+            else:
+                model = validate.encoder(encoder)
+                computed.check_model(model.fingerprint, source.fingerprint, "the rows of the export")
+                made = create(path, model, **options)
             try:
                 transfer.copy(source, made, doing="Importing", show_progress=shown)
             except BaseException:
@@ -123,6 +126,7 @@ class MovableStore(Movable):
                 raise
         if encoder is None:
             made.close()  # opened again, it loads the model when it needs one
+            count_copied(partial(create.open, path, **options), source.fingerprint, shown)
             made = create.open(path, **options)
         complete: Self = made
         return complete
@@ -144,3 +148,45 @@ class MovableStore(Movable):
     def digests(self, ids: Iterable[str]) -> dict[str, bytes]:
         """A digest of spans, rows and scales of each document. See Movable.digests."""
         return streaming.digests(self.store, validate.identifiers(ids))
+
+
+def for_copy(
+    create: Any, path: str | PathLike[str] | None, fingerprint: Mapping[str, Any], **options: Any
+) -> Any:
+    """A collection that rows are copied into: without its model, unless it counts the tokens of what is added.
+
+    Args:
+        create: the class of collections.
+        fingerprint: of the model that made the rows, which may be an earlier version's.
+    """
+    made = create(path, transfer.KnownModel(identity.imported(fingerprint)), **options)
+    if not made.store.counts_tokens():
+        return made
+    made.close()
+    return create.open(path, **options)
+
+
+def count_copied(
+    open_copy: Callable[[], Any], fingerprint: Mapping[str, Any], show_progress: bool | None
+) -> None:
+    """Count the tokens of a collection that rows were copied into, if its model weights a question's rows by idf.
+
+    The numbers of tokens do not travel with the rows: the model's tokenizer reads the texts. Where the model is not at
+    hand a warning says so, and how to do it later.
+    """
+    questions = fingerprint.get("questions")
+    weights = questions.get("weights") if isinstance(questions, Mapping) else None
+    if not isinstance(weights, Sequence) or "idf" not in weights:
+        return
+    with open_copy() as copied:
+        if copied.store.counts_tokens():
+            return
+        try:
+            copied.count_tokens(show_progress=show_progress)
+        except RetrieversError as error:
+            warnings.warn(
+                f"the tokens of {copied.path} are not counted, which its model's query_weights need, because the "
+                f"model is not at hand: {error} Where it is, call collection.count_tokens(), or `retrievers "
+                "count-tokens`.",
+                stacklevel=3,
+            )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from os import PathLike
 from typing import Any
 
 from qdrant_client import QdrantClient
 
 from retrievers.collection import Collection, validate
+from retrievers.collection.moving import count_copied, for_copy
 from retrievers.collection.transfer import Copied, KnownModel, copy, with_bits
-from retrievers.encoder import identity
 from retrievers.qdrant import streaming
 from retrievers.qdrant.collection import QdrantCollection
 from retrievers.qdrant.steps import run
@@ -86,8 +87,9 @@ def pull(
     directory = validate.file(path)
     with (
         QdrantCollection(url_or_client, name, **options) as source,
-        Collection(
-            directory, KnownModel(identity.imported(source.fingerprint)), bits=source.bits
-        ) as destination,
+        for_copy(Collection, directory, source.fingerprint, bits=source.bits) as destination,
     ):
-        return copy(source, destination, doing="Pulling", show_progress=shown)
+        copied = copy(source, destination, doing="Pulling", show_progress=shown)
+        fingerprint = source.fingerprint
+    count_copied(partial(Collection.open, directory), fingerprint, shown)
+    return copied

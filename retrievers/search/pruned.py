@@ -197,9 +197,11 @@ def _chosen(
     if not inverted.pays(index.lists.windows, len(index.codes), len(positions), tokens, wide):
         return positions
     totals = inverted.totals(index.lists, parts)
-    if positions is index.everything:
-        return highest(totals, wide)
-    return positions[highest(totals[positions], wide)]
+    if positions is not index.everything:
+        totals = totals[positions]
+    if np.count_nonzero(totals) < wide:
+        return positions  # the centroids of this query have such long lists that none was walked, or next to none
+    return positions[highest(totals, wide)]
 
 
 def _first(

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import bits, gpu, restricted, words
+from benchmarks import bits, gpu, inverted, restricted, words
 from benchmarks.search import report, scale
 from benchmarks.search.client import Client, WorkerError
 from benchmarks.search.contenders import BRUTE, OURS, Contender
 from benchmarks.search.data import DIM, Passages, read_beir, recall, sample, true_scores, unit
 from benchmarks.search.limit import limits
 from benchmarks.search.measure import measure
-from retrievers.kernels.rows import quantize
+from retrievers.kernels.rows import dequantize, quantize
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,37 @@ def test_a_noisy_copy_is_near_its_original_and_numbered(whole: Passages, tmp_pat
     [near], [first] = passages.matrices(copy, copy + 1), passages.matrices(original, original + 1)
     assert copy >= 60 > original
     assert 0.7 < (near * first).sum(axis=1).mean() < 0.97
+
+
+def test_lists_are_measured_beside_the_scan_of_codes(
+    whole: Passages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inverted, "POOL", 1 << 16)
+    page = tmp_path / "inverted.md"
+    given = ["--encoded", str(whole.directory), "--cache", str(tmp_path), "--output", str(page)]
+    inverted.main([*given, "--sizes", "70", "90", "--tokens", "5", "--questions", "3"])
+    lines = page.read_text().splitlines()
+    assert [line.split(" | ")[2] for line in lines if line.startswith(("| 70 |", "| 90 |"))][:3] == list(
+        inverted.WAYS
+    )
+    assert {line.split(" | ")[5] for line in lines if "exact scan |" in line} == {"1.0000"}
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_copy_in_the_stored_form_is_as_near_to_its_original_as_was_asked(
+    whole: Passages, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inverted, "POOL", 1 << 16)
+    copies = inverted.Copies(whole, 200, 5, bits, near=0.8)
+    assert 40 < copies.copied.sum() < 200
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for entry, number, copied in zip(copies.entries(0), copies.order, copies.copied, strict=True):
+        [original], [matrix] = whole.matrices(number, number + 1), entry.matrices
+        rows = dequantize(matrix.rows, matrix.scales, DIM, bits)
+        assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=1e-3)
+        found[bool(copied)] += (rows * original).sum(axis=1).tolist()
+    assert np.mean(found[True]) == pytest.approx(0.8, abs=0.02)
+    assert np.mean(found[False]) > 0.98
 
 
 def test_true_scores_are_maxsim(whole: Passages) -> None:

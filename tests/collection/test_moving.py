@@ -168,3 +168,34 @@ def test_no_directory_that_an_export_names_is_loaded(tmp_path):
         assert len(back.search(matrix)) == 1
         with pytest.raises(ModelNotFoundError, match="may be a stranger's"):
             back.search("one")
+
+
+def test_an_import_weighs_a_question_as_its_origin_does(minilm, tmp_path):
+    texts = ["The moon pulls the sea.", "The baker sells bread.", "The sea is salt.", "Bread needs salt."]
+    with Collection(tmp_path / "origin", minilm) as origin:
+        origin.add(texts)
+        origin.export(tmp_path / "first.parquet")
+        origin.add(["The moon is far."])
+        origin.export(tmp_path / "second.parquet")
+        expected = origin.search_many(["the salt of the sea", "the moon"], k=4)
+    for name in ("first", "second"):  # the second goes on in a directory that counts already
+        with Collection.from_export(tmp_path / f"{name}.parquet", tmp_path / "copy") as copied:
+            assert copied.info().counts_tokens
+            found = copied.search_many(["the salt of the sea", "the moon"], k=4)
+    assert found == expected
+
+
+def test_an_import_whose_model_is_not_at_hand_says_what_is_left(minilm, tmp_path, monkeypatch):
+    with Collection(tmp_path / "origin", minilm) as origin:
+        origin.add(["The moon pulls the sea."])
+        origin.export(tmp_path / "origin.parquet")
+
+    def absent(*_, **__):
+        raise ModelNotFoundError("there is no such model.")
+
+    monkeypatch.setattr(Collection, "count_tokens", absent)
+    with (
+        pytest.warns(UserWarning, match="are not counted.*`retrievers count-tokens`"),
+        Collection.from_export(tmp_path / "origin.parquet", tmp_path / "copy") as copied,
+    ):
+        assert len(copied) == 1

@@ -25,9 +25,12 @@ from pathlib import Path
 from qdrant_client import QdrantClient
 
 from retrievers import Collection, Document, LateInteractionEncoder
+from retrievers.qdrant import QdrantCollection
 from tests.qdrant.server import Server
 
 QUESTIONS = 300
+EXACT = 40  # questions that are asked exactly of the server
+TIE = 0.002  # of two scores, which add up dozens of products of float16
 
 
 def lines(path: Path) -> Iterator[dict[str, str]]:
@@ -89,6 +92,23 @@ def compare(one: Collection, other: Collection, questions: Sequence[str]) -> Non
     )
 
 
+def ranked_alike(place: Path, server: Server, questions: Sequence[str]) -> None:
+    """The exact mode of the server beside the exact scan of the directory; idf has no effect on a server."""
+    encoder = LateInteractionEncoder("offline/minilm", query_weights=["length"])
+    same = swapped = 0
+    with Collection(place, encoder) as here, QdrantCollection(server.url, "moving", encoder) as there:
+        for question in questions:
+            mine, theirs = (one.search(question, k=10, exact=True) for one in (here, there))
+            assert max(abs(a.score - b.score) for a, b in zip(mine, theirs, strict=True)) < TIE, question
+            same += [hit.id for hit in mine] == [hit.id for hit in theirs]
+            swapped += {hit.id for hit in mine} != {hit.id for hit in theirs}
+    print(
+        f"exact mode: {same} of {len(questions)} questions with the same ten in the same order, scores within {TIE}; "
+        f"{swapped} with another tenth",
+        flush=True,
+    )
+
+
 def main(data: Path, kills: int, documents: int | None, seed: int, index: Path | None) -> None:
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as directory, Server() as server:
@@ -117,6 +137,7 @@ def main(data: Path, kills: int, documents: int | None, seed: int, index: Path |
                 print(f"{command[0]}: killed {died} times", flush=True)
                 finished(command, server)
             questions = [one["text"] for one in lines(data / "queries.jsonl.gz")][:QUESTIONS]
+            ranked_alike(place, server, questions[:EXACT])
             with Collection(back, original.encoder) as copied:
                 compare(original, copied, questions)
 

@@ -226,3 +226,15 @@ def test_a_copy_has_the_bits_of_its_source(tmp_path):
         other.add(["one two"], ids=["a"])
     with pytest.raises(InvalidInputError, match="8 bits a number where 4 are asked for"):
         pull(client, "small", tmp_path / "other")
+
+
+def test_a_pull_weighs_a_question_as_its_origin_does(server, minilm, tmp_path):
+    texts = ["The moon pulls the sea.", "The baker sells bread.", "The sea is salt.", "Bread needs salt."]
+    name = f"weighed-{next(NAMES)}"
+    with Collection(tmp_path / "origin", minilm) as origin:
+        origin.add(texts)
+        push(origin, server.url, name)
+        expected = origin.search_many(["the salt of the sea", "the moon"], k=4)
+    pull(server.url, name, tmp_path / "copy")
+    with Collection(tmp_path / "copy", minilm) as copied:
+        assert copied.search_many(["the salt of the sea", "the moon"], k=4) == expected

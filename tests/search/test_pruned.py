@@ -267,6 +267,9 @@ def test_highest_of_many_totals_are_those_of_the_whole_order(count, spread):
     totals[::64] = spread - 1  # now it says too much
     expected = np.sort(np.argsort(-totals.astype(np.int64), kind="stable")[:count])
     assert candidates.highest(totals, count).tolist() == expected.tolist()
+    totals[rng.random(50_000) < 0.97] = 0  # 1 500 are left
+    expected = np.sort(np.argsort(-totals.astype(np.int64), kind="stable")[:count])
+    assert candidates.highest(totals, count).tolist() == expected.tolist()
 
 
 def test_pruning_is_worthwhile_for_many_windows_of_an_optimised_store_only(clustered):
@@ -436,6 +439,15 @@ def test_documents_are_found_although_lists_chose_windows_of_one(by_lists, monke
     [ranking] = pruned.rank(view, [np.eye(1, 16, dtype=np.float32)], None, 5, candidates=10)
     assert by_lists == [1]
     assert len({view.documents[position] for position, _ in ranking}) == 5
+
+
+def test_all_codes_are_scanned_where_the_lists_of_a_question_are_too_long(clustered, by_lists, monkeypatch):
+    view, queries = clustered
+    monkeypatch.setattr(inverted, "SHARE", 0.0)
+    found = pruned.rank(view, queries, None, 10, candidates=50)
+    assert len(by_lists) == len(queries)
+    monkeypatch.setattr(inverted, "pays", lambda *given: False)
+    assert found == pruned.rank(view, queries, None, 10, candidates=50)
 
 
 def test_lists_pay_in_a_large_collection_unless_few_windows_are_selected():
