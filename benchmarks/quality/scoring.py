@@ -91,11 +91,15 @@ def _best_windows(
 ) -> NDArray[np.int64]:
     """The best window of each document for each question by MaxSim, int64, (questions, documents)."""
     firsts, counts = np.unique(owners, return_index=True, return_counts=True)[1:]
-    if len(firsts) == len(owners):
-        return np.broadcast_to(firsts, (len(questions), len(firsts)))
-    found = _scored(questions, windows, owners, mean_weight)[name]
-    spans = [slice(first, first + count) for first, count in zip(firsts, counts, strict=True)]
-    return np.stack([firsts + [int(row[span].argmax()) for span in spans] for row in found])
+    best = np.tile(firsts, (len(questions), 1))
+    several = np.flatnonzero(counts > 1)
+    if len(several):
+        some = np.isin(owners, owners[firsts[several]])
+        found = _scored(questions, windows, owners, mean_weight, some)[name]
+        for place in several:
+            first, last = firsts[place], firsts[place] + counts[place]
+            best[:, place] = first + found[:, first:last].argmax(axis=1)
+    return best
 
 
 def _sums(windows: Encoded, mean_weight: float) -> TokenMatrix:
@@ -141,20 +145,30 @@ def _idf(windows: Encoded, owners: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _scored(
-    questions: Encoded, windows: Encoded, owners: NDArray[np.int64], mean_weight: float
+    questions: Encoded,
+    windows: Encoded,
+    owners: NDArray[np.int64],
+    mean_weight: float,
+    among: NDArray[np.bool_] | None = None,
 ) -> Mapping[str, Scores]:
-    """The same for each window, float32, (questions, windows); -inf where one of the two has no rows."""
+    """The same for each window, float32, (questions, windows); -inf where one of the two has no rows.
+
+    Args:
+        among: bool, (windows,): those that are scored, None for all; the others are -inf too.
+    """
     weights = question_weights(questions, windows, owners)
     asked = np.concatenate([with_mean(part, mean_weight) for part in _texts(questions)])
     sums = {name: np.full((len(questions), len(windows)), -np.inf, np.float32) for name in WEIGHTS}
     parts = list(_chunks(questions, QUESTION_ROWS))
-    for some in _chunks(windows, DOCUMENT_ROWS):
+    for chunk in _chunks(windows, DOCUMENT_ROWS):
+        some = chunk if among is None else chunk[among[chunk]]
+        if not len(some):
+            continue
         stored = [_stored(windows.rows[windows.starts[one] : windows.ends[one]], mean_weight) for one in some]
         rows, scales = (np.concatenate(arrays) for arrays in zip(*stored, strict=True))
-        starts, ends = (
-            windows.starts[some] - windows.starts[some[0]],
-            windows.ends[some] - windows.starts[some[0]],
-        )
+        lengths = windows.ends[some] - windows.starts[some]
+        ends = np.cumsum(lengths)
+        starts = ends - lengths
         for part in parts:
             low, high = questions.starts[part[0]], questions.ends[part[-1]]
             alone = [

@@ -182,21 +182,26 @@ def test_a_blend_takes_every_option_of_a_search(place):
 
 
 @pytest.mark.parametrize(
-    ("part", "share"), [("words", {"words": 0.5}), ("pooled", {"pooled": 0.5, "exact": True})]
+    ("part", "share", "before"),
+    [
+        ("words", {"words": 0.5}, False),
+        ("pooled", {"pooled": 0.5, "exact": True}, False),
+        ("pooled", {"pooled": 0.5, "exact": True}, True),
+    ],
 )
-def test_a_document_that_is_replaced_between_its_parts_is_compared_anew(place, part, share):
+def test_a_document_that_is_replaced_between_its_parts_is_compared_anew(place, part, share, before):
     with QdrantCollection(place, "replaced", HashingEncoder(), words=True) as collection:
         collection.add(["pump leak", "pump"], ids=["a", "b"])
         scored = collection._connection.__class__.__call__
         replaced = []
 
         def answer(connection, step):
-            given = scored(connection, step)
+            given = None if before else scored(connection, step)
             requests = getattr(step, "arguments", {}).get("requests", ())
             if any(one.using == part for one in requests) and not replaced:
                 replaced.append(True)
                 collection.add(["bread", "bread", "pump leak seal"], ids=["b", "c", "a"])
-            return given
+            return scored(connection, step) if before else given
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(collection._connection.__class__, "__call__", answer)
