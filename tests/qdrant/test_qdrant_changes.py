@@ -149,7 +149,7 @@ def _uploads(step):
 def test_windows_that_were_seen_without_their_head_are_scored_again(pair):
     """The server searches before the commit, and the head is read after it."""
     first, second = pair
-    options = searching.checked(1, None, None, None, None, 1)
+    options = searching.checked(1, None, None, None, None, None, 1)
     writing, step = until(
         first, first._calls.add([LONG], ["a"], None, None, None, False), "batch_update_points"
     )
