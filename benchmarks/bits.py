@@ -10,11 +10,10 @@ turns in one process. It writes results/bits.md.
 from __future__ import annotations
 
 import argparse
-import random
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gpu import revision
+from benchmarks.quality.parts import first, sample
 from benchmarks.search.data import CACHE, DIM, MODEL, recall, unit
 from benchmarks.search.report import machine
 from retrievers import LateInteractionEncoder
@@ -162,23 +162,6 @@ def table(options: argparse.Namespace, name: str) -> list[str]:
     ]
     print("\n".join(lines), flush=True)
     return lines
-
-
-def first(benchmark: Benchmark, documents: int) -> Benchmark:
-    """The first documents, and the questions that are answered by nothing else."""
-    some = benchmark.documents[:documents]
-    names = {str(one.id) for one in some}
-    qrels = {query: gains for query, gains in benchmark.qrels.items() if names.issuperset(gains)}
-    return Benchmark(some, {query: benchmark.queries[query] for query in qrels}, qrels)
-
-
-def sample(benchmark: Benchmark, most: int) -> Benchmark:
-    """At most so many questions, drawn with a seed; all documents stay."""
-    if len(benchmark.queries) <= most:
-        return benchmark
-    chosen = random.Random(0).sample(sorted(benchmark.queries), most)
-    queries = {query: benchmark.queries[query] for query in chosen}
-    return replace(benchmark, queries=queries, qrels={query: benchmark.qrels[query] for query in chosen})
 
 
 def encoded(benchmark: Benchmark, label: str, cache: Path) -> Matrices:

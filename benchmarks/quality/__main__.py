@@ -13,9 +13,7 @@ import argparse
 import json
 import os
 import platform
-import random
 import subprocess
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,9 +23,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 
 from benchmarks.quality import systems
+from benchmarks.quality.parts import first, sample
 from retrievers import LateInteractionEncoder
 from retrievers.encoder.offline import minilm, multilingual
-from retrievers.evaluate import Benchmark, Setting, load
+from retrievers.evaluate import Setting, load
 from retrievers.evaluate.bootstrap import paired
 
 HERE = Path(__file__).resolve().parent
@@ -134,14 +133,6 @@ def table_of(options: argparse.Namespace, name: str) -> Path:
     return path
 
 
-def first(benchmark: Benchmark, documents: int) -> Benchmark:
-    """The first documents, and the questions that are answered by nothing else."""
-    some = benchmark.documents[:documents]
-    names = {str(one.id) for one in some}
-    qrels = {query: gains for query, gains in benchmark.qrels.items() if names.issuperset(gains)}
-    return Benchmark(some, {query: benchmark.queries[query] for query in qrels}, qrels)
-
-
 def crossed(options: argparse.Namespace, asked: str, answered: str) -> None:
     """Measure questions of one language on documents of another, unless that is done already."""
     path = options.cache / f"table-xquad-{asked}-{answered}.json"
@@ -170,15 +161,6 @@ def place(options: argparse.Namespace, model: str, name: str, language: str | No
         [model.replace("/", "-"), name, *([language] if language else [])]
     )
     return folder
-
-
-def sample(benchmark: Benchmark, most: int) -> Benchmark:
-    """At most so many queries, drawn with a seed; all documents stay."""
-    if len(benchmark.queries) <= most:
-        return benchmark
-    chosen = random.Random(0).sample(sorted(benchmark.queries), most)
-    queries = {query: benchmark.queries[query] for query in chosen}
-    return replace(benchmark, queries=queries, qrels={query: benchmark.qrels[query] for query in chosen})
 
 
 def page(options: argparse.Namespace, pairs: list[tuple[str, str]]) -> str:
