@@ -113,8 +113,8 @@ class Caretaker(Changer):
         """Copy the last commit into a new directory with other bits a number, without encoding anything again.
 
         The rows are rounded from what is stored. Documents, words, counts and centroids come with them, deleted
-        documents do not. The directory gets its name when the copy
-        is whole: one that is interrupted leaves nothing there, and is made again.
+        documents do not. The directory gets its name when the copy is whole: one that is interrupted leaves nothing
+        there, and is made again.
 
         Args:
             path: a directory that is not there yet; the one that it lies in is.

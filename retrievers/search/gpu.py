@@ -88,11 +88,11 @@ class DeviceRows:
                 part = torch.from_numpy(elements(stored) if view.bits == 8 else stored)
                 rows[place, : part.shape[1]] = part.to(self.device)
                 scales[place] = torch.from_numpy(view.scales[chosen]).to(self.device)
+            self.scan = scan(Resident(rows, scales, bounds))
         except torch.OutOfMemoryError as error:
             raise DeviceMemoryError(
                 f"{self.device} ran out of memory for {tokens} token rows of {width} bytes. {_CURE}"
             ) from error
-        self.scan = scan(Resident(rows, scales, bounds))
 
     @torch.inference_mode()
     def rank(

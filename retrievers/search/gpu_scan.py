@@ -18,7 +18,7 @@ from retrievers.types import TokenMatrix
 
 BLOCK = 1 << 18  # rows that ByProducts multiplies at once
 MULTIPLE = (
-    32  # bytes that a row on the device has a multiple of: what retrievers.kernels.triton_maxsim asks for
+    32  # bytes that a row on the device has a multiple of, as retrievers.kernels.triton_maxsim asks for
 )
 
 
@@ -172,9 +172,8 @@ class ByProducts:
         for first, last in self._blocks(windows):
             rows, lengths = self._rows(windows[first:last])
             numbers = resident.numbers(resident.rows[rows], kind)  # (tokens, numbers of a row)
-            products = (numbers @ matrix) * resident.scales[rows][
-                :, None
-            ]  # float32, (tokens, all query tokens)
+            # float32, (tokens, all query tokens)
+            products = (numbers @ matrix) * resident.scales[rows][:, None]
             best = torch.segment_reduce(products, "max", lengths=lengths, axis=0, initial=-torch.inf)
             parts = [columns.sum(1) for columns in best.split(counts, dim=1)]
             scores[:, first:last] = torch.stack(parts)
@@ -226,5 +225,7 @@ def _triton_runs(device: torch.device) -> bool:
             if not math.isfinite(float(ByTriton(window).every(query, first))):
                 return False
         return True
+    except torch.OutOfMemoryError:  # it says nothing of Triton, and must not be remembered
+        raise
     except Exception:  # what Triton raises where it does not run is not ours to list
         return False

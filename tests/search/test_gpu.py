@@ -128,3 +128,13 @@ def test_rows_of_a_commit_are_copied_once_and_make_room_for_the_next(device, rng
     other = make_view(rng, [4] * 20, 32)
     assert close(gpu.rank(other, [query], None, 3, device=device), exact.rank(other, [query], None, 3))
     assert gpu._resident(view, device, None) is not resident
+
+
+@pytest.mark.parametrize("place", ["scan", "numbers"])
+def test_a_device_that_is_full_is_named_wherever_it_is_met(rng, monkeypatch, place):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(gpu, place, full)
+    with pytest.raises(DeviceMemoryError, match="cpu ran out of memory for 20 token rows"):
+        gpu.DeviceRows(make_view(rng, [10, 10], 32), device="cpu")
