@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.search.data import CACHE, Passages, encoded, recall, sample, unit
 from benchmarks.search.ours import Exact
-from benchmarks.search.report import machine
+from benchmarks.search.report import machine, revision
 from retrievers.search import gpu, rank
 from retrievers.search.ranking import Ranking
 from retrievers.store import View
@@ -195,13 +194,6 @@ def true_scores(
 def in_use(device: str, before: int = 0) -> int:
     """Bytes that torch has given out on the device, less those before; 0 on a processor."""
     return torch.cuda.memory_allocated(device) - before if torch.device(device).type == "cuda" else 0
-
-
-def revision() -> str:
-    run = ["git", "rev-parse", "--short", "HEAD"]
-    return (
-        subprocess.run(run, cwd=HERE, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    )
 
 
 if __name__ == "__main__":

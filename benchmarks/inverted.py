@@ -22,21 +22,21 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.search.__main__ import DATA, RESULTS, ROOT
+from benchmarks.search.__main__ import DATA, RESULTS
 from benchmarks.search.data import CACHE, DIM, Passages, encoded, unit
 from benchmarks.search.load import Others
-from benchmarks.search.report import company, machine
+from benchmarks.search.report import company, machine, revision
 from retrievers.kernels import codes as scan
 from retrievers.kernels import lists, nibbles
 from retrievers.search import exact, inverted, optimize, pruned
@@ -371,10 +371,7 @@ def anonymous() -> float:
 def page(
     whole: Passages, measured: Sequence[Measured], near: float, chosen: argparse.Namespace, others: float
 ) -> str:
-    revision = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return "\n".join(_lines(whole, measured, near, chosen, others, revision)) + "\n"
+    return "\n".join(_lines(whole, measured, near, chosen, others)) + "\n"
 
 
 def _lines(
@@ -383,11 +380,10 @@ def _lines(
     near: float,
     chosen: argparse.Namespace,
     others: float,
-    revision: str,
 ) -> Iterator[str]:
     yield "# Lists of windows by centroid"
     yield ""
-    yield f"Written by `python -m benchmarks.inverted` at revision {revision or 'unknown'}."
+    yield f"Written by `python -m benchmarks.inverted` at revision {revision()}, {datetime.now(UTC):%Y-%m-%d}."
     yield ""
     yield f"Machine: {machine()}"
     yield ""

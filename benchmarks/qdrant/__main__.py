@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -29,6 +28,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from benchmarks.qdrant.data import DOCUMENTS, NOISE, REDUCED, Set, directions, encoded, pool
 from benchmarks.qdrant.ends import compared
 from benchmarks.qdrant.ranks import TOP, best, first_stage, ndcg, scores
+from benchmarks.search.report import revision
 from retrievers.qdrant.calls import MOST_CANDIDATES, default_candidates
 
 HERE = Path(__file__).resolve().parents[1]
@@ -62,15 +62,12 @@ def main() -> None:
 
 def stamp() -> str:
     """When, of which revision and on what something is measured."""
-    revision = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
-    ).stdout.strip()
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     named = {line.split(":")[0].strip(): line.split(":")[-1].strip() for line in lines}
     model = f"{named.get('model name', platform.processor())} (family {named.get('cpu family', '?')}, "
     model += f"model {named.get('model', '?')})"
-    return f"{date.today()} at {revision or 'an unknown revision'} on {os.cpu_count()} cores of an {model}"
+    return f"{date.today()} at {revision()} on {os.cpu_count()} cores of an {model}"
 
 
 def parser() -> argparse.ArgumentParser:

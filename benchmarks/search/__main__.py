@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.search import install, report, scale
@@ -46,6 +46,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--build-only", action="store_true", help="build the indexes of --passages, and stop")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--processor", help="a kind of processor: the page becomes search-KIND.md")
     return parser.parse_args(given)
 
 
@@ -75,8 +76,8 @@ def main(given: Sequence[str] | None = None) -> None:
         sections.append(_section(passages, count, results, share, report.limit_table(near)))
         panels.append((f"{count:,} passages", results))
         chosen.results.mkdir(parents=True, exist_ok=True)
-        report.plot(panels, chosen.results / "search.png")
-        _write(chosen.results, whole, sections)
+        report.plot(panels, chosen.results / f"{_name(chosen)}.png")
+        _write(chosen, whole, sections)
     if chosen.build_only:
         return
     crowds = scale.crowds(passages, index / "ours-optimised")
@@ -87,33 +88,36 @@ def main(given: Sequence[str] | None = None) -> None:
         medium = sample(whole, int(chosen.optimize / (whole.offsets[-1] / len(whole))), cache=chosen.cache)
         found = scale.optimise(medium, chosen.cache)
         sections.append(f"## Building the centroids\n\n{report.optimise_line(found)}")
-    _write(chosen.results, whole, sections)
+    _write(chosen, whole, sections)
     if chosen.large:
         sections.append(_large(whole, chosen))
-    _write(chosen.results, whole, sections)
+    _write(chosen, whole, sections)
     if chosen.windows:
         many = scale.open_many(chosen.windows, chosen.cache)
         sections.append(f"## Many windows\n\n{report.open_line(many)}")
-        _write(chosen.results, whole, sections)
-    print((chosen.results / "search.md").read_text())
+        _write(chosen, whole, sections)
+    print((chosen.results / f"{_name(chosen)}.md").read_text())
 
 
-def _write(results: Path, whole: Passages, sections: Sequence[str]) -> None:
+def _name(chosen: argparse.Namespace) -> str:
+    return f"search-{chosen.processor}" if chosen.processor else "search"
+
+
+def _write(chosen: argparse.Namespace, whole: Passages, sections: Sequence[str]) -> None:
     """After each section: an hour's work is not lost when the last part fails."""
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "search.md").write_text(_page(whole, sections))
+    chosen.results.mkdir(parents=True, exist_ok=True)
+    name = _name(chosen)
+    (chosen.results / f"{name}.md").write_text(_page(name, whole, sections))
 
 
-def _page(whole: Passages, sections: Sequence[str]) -> str:
-    revision = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
+def _page(name: str, whole: Passages, sections: Sequence[str]) -> str:
     tokens = int(whole.offsets[-1])
     questions = whole.questions()
     words = sum(map(len, questions)) / len(questions)
     intro = f"""# Search speed
 
-Written by `make bench` (`python -m benchmarks.search`, see ../README.md) at revision {revision or "unknown"}.
+Written by `make bench` (`python -m benchmarks.search`, see ../README.md) at revision {report.revision()}, \
+{datetime.now(UTC):%Y-%m-%d}.
 
 Machine: {report.machine()}
 
@@ -122,7 +126,7 @@ questions of {words:.1f} tokens, encoded by MiniLM and reduced to {DIM} dimensio
 matrices. Latency is that of single questions, in rounds in which every engine takes its turn; recall is against \
 float32 MaxSim over the same matrices, ties counted.
 
-![Recall against latency](search.png)"""
+![Recall against latency]({name}.png)"""
     return "\n\n".join([intro, *sections]) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,14 @@ from retrievers._version import __version__
 
 RIVALS = ("numpy float32", "torch bfloat16", "maxsim-cpu")
 """Brute force that the exact scan is compared with."""
+
+
+def revision() -> str:
+    """The commit that is measured."""
+    run = ["git", "rev-parse", "--short", "HEAD"]
+    here = Path(__file__).parent
+    found = subprocess.run(run, cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+    return found or "unknown"
 
 
 def machine() -> str:

@@ -27,7 +27,15 @@ class Caretaker(Changer):
     """The methods of a collection that change no document."""
 
     def optimize(self, *, show_progress: bool | None = None) -> None:
-        """Build the centroids that let search skip most windows; add keeps them up to date."""
+        """Build the centroids that let search skip most windows; add keeps them up to date.
+
+        Others may search and write meanwhile. In a large collection this takes minutes; where it is interrupted, the
+        next call goes on from there.
+
+        Args:
+            show_progress: a bar with the time to go; None shows it in a notebook, and where standard error is a
+                terminal.
+        """
         from retrievers.search import optimize
 
         shown = None if show_progress is None else validate.flag(show_progress, "show_progress")

@@ -102,6 +102,17 @@ def elements(rows: NDArray[np.uint8]) -> NDArray[np.int8]:
     return 2 * numbers - np.int8(LARGEST)
 
 
+def in_bytes(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same levels in rows of 8 bits, each as 16 n + 8, which stands for 8 (2 n - 15): eight times as much.
+
+    Args:
+        rows: uint8, (tokens, row_bytes).
+    Returns:
+        uint8, (tokens, 2 * row_bytes), of the turned rows.
+    """
+    return np.concatenate([rows << np.uint8(4), rows & np.uint8(0xF0)], axis=1) | np.uint8(8)
+
+
 def dequantize(rows: NDArray[np.uint8], scales: NDArray[np.float32], dim: int) -> TokenMatrix:
     """The rows as they are searched, turned back: float32, (tokens, dim)."""
     return turned_back(elements(rows).astype(np.float32) * scales[:, None], dim)

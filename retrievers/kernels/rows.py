@@ -75,10 +75,13 @@ def stored_form(
 
 
 def in_8_bits(
-    rows: NDArray[np.uint8], scales: NDArray[np.float32], form: RowForm
+    rows: NDArray[np.uint8], scales: NDArray[np.float32], bits: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Rows and scales as rows of 8 bits, for arithmetic that has no other; those of 8 bits stay as they are."""
-    return (rows, scales) if form.bits == 8 else quantize(dequantize(rows, scales, form.dim, form.bits))
+    """Rows and scales as rows of 8 bits, without loss, for arithmetic that has no other.
+
+    Those of 8 bits stay as they are; those of 4 bits are turned, and so must be what they are multiplied by.
+    """
+    return (rows, scales) if bits == 8 else (nibbles.in_bytes(rows), scales / np.float32(8))
 
 
 def quantize_together(matrix: TokenMatrix) -> tuple[NDArray[np.uint8], float]:

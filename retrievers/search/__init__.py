@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from retrievers.search import exact as exact_search
 from retrievers.search import pruned
-from retrievers.search.centroids import optimize
 from retrievers.search.exact import score
+from retrievers.search.optimization import optimize
 from retrievers.search.ranking import Ranking
 from retrievers.types import TokenMatrix
 

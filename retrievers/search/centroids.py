@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.display.progress import Progress
 from retrievers.errors import CorruptStoreError, InvalidInputError, ShapeError
+from retrievers.kernels import nibbles
 from retrievers.kernels.centroids import Centroids, nearest, prepare
 from retrievers.kernels.rows import RowForm, dequantize, in_8_bits, possible
 from retrievers.kernels.threads import cores
 from retrievers.search.parallel import map_ranges, ranges
-
-if TYPE_CHECKING:
-    from retrievers.store import Store
 
 MOST = 1 << 16  # a code is a uint16
 FEWEST, USUAL = 1 << 8, 1 << 14  # see default_count
@@ -71,19 +66,20 @@ def train(
     form = RowForm(dim, bits)
     _check(rows, scales, form)
     whole = np.zeros(1, np.int64)
-    return _train(rows, scales, form, whole, whole + len(rows), n_centroids, sample, seed, show_progress)
+    count = count_of(len(rows), n_centroids)
+    return trained(rows, scales, form, whole, whole + len(rows), count, sample, seed, show_progress)
 
 
 def assign(
     rows: NDArray[np.uint8], scales: NDArray[np.float32], centroids: NDArray[np.float32], bits: int = 8
 ) -> NDArray[np.uint16]:
-    """The nearest centroid of each row, by the largest dot product of 8-bit vectors.
+    """The nearest centroid of each row, by the largest dot product with centroids that are rounded to 8 bits.
 
     Args:
         rows: uint8, (tokens, row_bytes(dim, bits)).
         scales: float32, (tokens,).
         centroids: float32, (K, dim), K from 1 to 65 536.
-        bits: of a number of the rows; those of 4 bits are turned into rows of 8 bits for it.
+        bits: of a number of the rows.
     Returns:
         uint16, (tokens,); the smaller number where two centroids are equally near.
     Raises:
@@ -95,55 +91,38 @@ def assign(
     _check(rows, scales, form)
     if not 1 <= count <= MOST:
         raise InvalidInputError(f"there are {count} centroids: 1 to {MOST} are needed.")
-    return _nearest(rows, scales, form, prepare(centroids))[0]
+    return near(rows, scales, compared(centroids, bits), bits)[0]
 
 
-def optimize(store: Store, *, n_centroids: int | None = None, show_progress: bool | None = None) -> None:
-    """Train centroids on a store's live rows and give every row its code; nothing to do in an empty store.
-
-    Others may read and write meanwhile; the write lock is held only while rows that they added get their codes.
+def count_of(tokens: int, n_centroids: int | None) -> int:
+    """How many centroids so many tokens get, where n_centroids are asked for.
 
     Raises:
         InvalidInputError: n_centroids is out of range.
-        CorruptStoreError: rows are damaged; nothing was changed.
-        StoreLockedError: another writer did not finish within the store's timeout; nothing was changed.
-        StoreError: the disk is full or cannot be written; the earlier codes stay.
     """
-    with store.read() as view:
-        form, rows, scales, starts, ends = view.form, view.rows, view.scales, view.starts, view.ends
-    # The arrays stay valid after the view is closed; a view that stays open would keep writers waiting.
-    found = _train(rows, scales, form, starts, ends, n_centroids, None, 0, show_progress)
-    if not len(found):
-        return
-    codes = _assign(rows, scales, form, found, show_progress)
-    hold = store.writing()
-    with hold, hold:  # the second entry is there for an interrupt that comes right after the first
-        with store.read() as view:
-            # Rows are only ever appended, unless a compaction moved them, which moves their scales too.
-            same = len(scales) if np.array_equal(scales, view.scales[: len(scales)]) else 0
-            new = _assign(view.rows[same:], view.scales[same:], form, found, show_progress)
-            codes = np.concatenate([codes[:same], new])
-        store.write_codes(found, codes)
+    if n_centroids is not None and not 1 <= n_centroids <= MOST:
+        raise InvalidInputError(
+            f"n_centroids is {n_centroids}: 1 to {MOST} are possible, as a code has 16 bits."
+        )
+    return min(default_count(tokens) if n_centroids is None else n_centroids, tokens)
 
 
-def _train(
+def trained(
     rows: NDArray[np.uint8],
     scales: NDArray[np.float32],
     form: RowForm,
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
-    n_centroids: int | None,
+    count: int,
     sample: int | None,
     seed: int,
     show_progress: bool | None,
 ) -> NDArray[np.float32]:
-    """See train. The rows are those of some windows."""
+    """See train. The rows are those of some windows, and `count` is what count_of gives for their tokens.
+
+    Rows of 4 bits are compared as they are turned, and the centroids are turned back at the end.
+    """
     total, dim = int((ends - starts).sum()), form.dim
-    count = min(default_count(total) if n_centroids is None else n_centroids, total)
-    if n_centroids is not None and not 1 <= n_centroids <= MOST:
-        raise InvalidInputError(
-            f"n_centroids is {n_centroids}: 1 to {MOST} are possible, as a code has 16 bits."
-        )
     if sample is not None and sample < 1:
         raise InvalidInputError(f"sample is {sample}: at least 1 row is needed.")
     if not count:
@@ -157,43 +136,24 @@ def _train(
             "stored rows are none that a vector can have given: `retrievers verify` names the documents; delete them, "
             "and add them again. Nothing was changed."
         )
-    form, (taken, taken_scales) = RowForm(dim, 8), in_8_bits(taken, taken_scales, form)
+    taken, taken_scales = in_8_bits(taken, taken_scales, form.bits)
+    width = taken.shape[1]
     first = random.choice(size, count, replace=False)
-    centroids = _directions(dequantize(taken[first], taken_scales[first], dim, 8))
-    for _ in _progress("Centroids", ROUNDS, show_progress):
-        codes, similarity = _nearest(taken, taken_scales, form, prepare(centroids))
-        sums, members = _sums(taken, taken_scales, codes, count, dim)
-        # A centroid that lost all its rows moves to the rows that are served worst.
-        empty = np.flatnonzero(members == 0)
-        if len(empty):
-            sums[empty] = centroids[empty]
-            moved = _worst_served(codes, similarity * taken_scales, len(empty))
-            sums[empty[: len(moved)]] = dequantize(taken[moved], taken_scales[moved], dim, 8)
-        centroids = _directions(sums)
-    return centroids
-
-
-def _assign(
-    rows: NDArray[np.uint8],
-    scales: NDArray[np.float32],
-    form: RowForm,
-    centroids: NDArray[np.float32],
-    show_progress: bool | None,
-) -> NDArray[np.uint16]:
-    """See assign. Done in a few steps, so that a progress bar can move."""
-    prepared, codes = prepare(centroids), np.empty(len(rows), np.uint16)
-    size = PART * 4 * cores()
-    for step in _progress("Codes", -(-len(rows) // size), show_progress):
-        part = slice(step * size, (step + 1) * size)
-        codes[part] = _nearest(rows[part], scales[part], form, prepared)[0]
-    return codes
-
-
-def _progress(name: str, steps: int, show: bool | None) -> Iterator[int]:
-    with Progress(steps, name, "steps", show) as progress:
-        for step in range(steps):
-            yield step
+    centroids = _directions(dequantize(taken[first], taken_scales[first], width))
+    with Progress(ROUNDS, "Centroids", "rounds", show_progress) as progress:
+        for _ in range(ROUNDS):
+            codes, similarity = near(taken, taken_scales, prepare(centroids))
+            sums, members = _sums(taken, taken_scales, codes, count, width)
+            # A centroid that lost all its rows moves to the rows that are served worst.
+            empty = np.flatnonzero(members == 0)
+            if len(empty):
+                sums[empty] = centroids[empty]
+                moved = _worst_served(codes, similarity * taken_scales, len(empty))
+                sums[empty[: len(moved)]] = dequantize(taken[moved], taken_scales[moved], width)
+            centroids = _directions(sums)
             progress.advance()
+    turned = form.bits == nibbles.BITS
+    return _directions(nibbles.turned_back(centroids, dim)) if turned else centroids[:, :dim].copy()
 
 
 def _rows_of(
@@ -213,8 +173,13 @@ def _check(rows: NDArray[np.uint8], scales: NDArray[np.float32], form: RowForm) 
         )
 
 
-def _nearest(
-    rows: NDArray[np.uint8], scales: NDArray[np.float32], form: RowForm, centroids: Centroids
+def compared(centroids: NDArray[np.float32], bits: int) -> Centroids:
+    """Centroids as rows of so many bits are compared with them."""
+    return prepare(nibbles.turned(centroids) if bits == nibbles.BITS else centroids)
+
+
+def near(
+    rows: NDArray[np.uint8], scales: NDArray[np.float32], centroids: Centroids, bits: int = 8
 ) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
     """Number of the nearest centroid, uint16 (n,), and the product with it in the row's own unit, float32 (n,)."""
     codes, similarity = np.empty(len(rows), np.uint16), np.empty(len(rows), np.float32)
@@ -222,7 +187,7 @@ def _nearest(
     def part(first: int, last: int) -> None:
         for here in range(first, last, PART):
             block = slice(here, min(here + PART, last))
-            taken, _ = in_8_bits(rows[block], scales[block], form)
+            taken, _ = in_8_bits(rows[block], scales[block], bits)
             codes[block], similarity[block] = nearest(taken, centroids)
 
     map_ranges(part, ranges(len(rows), 4 * cores(), PART))

@@ -13,6 +13,7 @@ from retrievers.store import backup, inventories, opening, token_counts, verific
 from retrievers.store.connection import translated
 from retrievers.store.lock import Hold
 from retrievers.store.tokens import Files
+from retrievers.store.unfinished import Unfinished
 from retrievers.store.verification import Damage, Info
 from retrievers.store.view import View
 
@@ -57,6 +58,10 @@ class Care:
             StoreLockedError: another writer did not finish within the timeout.
         """
         return self._catalog.lock.hold(self.timeout)
+
+    def unfinished(self) -> Unfinished:
+        """What an optimisation keeps while it is under way."""
+        return Unfinished(self._files, self.dim, self._catalog.place)
 
     def compact(self, advance: Callable[[int], Any] = lambda count: None) -> None:
         """Give back the space of dead rows, in files of a new generation; readers go on with the old ones.

@@ -155,9 +155,9 @@ class MemoryFiles:
         self._buffers.pop(name, None)
 
 
-def checksum(*arrays: NDArray[Any]) -> int:
-    """CRC-32 of the bytes of arrays, one behind the other."""
-    value = 0
+def checksum(*arrays: NDArray[Any], before: int = 0) -> int:
+    """CRC-32 of the bytes of arrays, one behind the other, and behind those whose checksum is `before`."""
+    value = before
     for array in arrays:
         value = zlib.crc32(_bytes(array), value)
     return value

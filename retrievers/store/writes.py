@@ -24,6 +24,7 @@ from retrievers.store.connection import Connection, translated
 from retrievers.store.opening import Catalog
 from retrievers.store.schema import FORMAT_VERSION, State, read_state, write_state
 from retrievers.store.tokens import Files, checksum, code_names, token_names
+from retrievers.store.unfinished import Unfinished
 from retrievers.store.writer import Writer, index_paths
 from retrievers.types import Document
 
@@ -250,6 +251,7 @@ def compact(change: Change, advance: Callable[[int], Any] = lambda count: None) 
     if written is None:
         return False
     change.commit(compaction.switch, written)
+    Unfinished(change.files, change.form.dim, change.catalog.place).remove()  # of rows that have moved
     return True
 
 

@@ -4,13 +4,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from retrievers.errors import InvalidInputError, ShapeError
-from retrievers.kernels import centroid_scan, compile, targets
+from retrievers.kernels import centroid_scan, compile, nibbles, targets
 from retrievers.kernels import centroids as kernel
 from retrievers.kernels import codes as code_kernel
-from retrievers.kernels.rows import RowForm, dequantize, in_8_bits, quantize
+from retrievers.kernels.rows import dequantize, in_8_bits, quantize
 from retrievers.search import centroids
-from retrievers.store import Entry, Store
-from retrievers.types import Document
 
 
 def unit(matrix):
@@ -125,12 +123,18 @@ def test_training_serves_rows_better_than_rows_picked_at_random(bits):
     assert trained_similarity > picked_similarity + 0.05
 
 
-def test_rows_of_4_bits_are_trained_on_as_their_8_bits():
+def test_rows_of_4_bits_are_trained_on_as_their_8_bits_are_turned():
     rows, scales = quantize(unit(np.random.default_rng(0).standard_normal((2000, 24))), 4)
-    in_8 = in_8_bits(rows, scales, RowForm(24, 4))
+    in_8 = in_8_bits(rows, scales, 4)
+    np.testing.assert_allclose(
+        dequantize(*in_8, 24), nibbles.turned(dequantize(rows, scales, 24, 4)), atol=1e-6
+    )
     found = centroids.train(rows, scales, 24, n_centroids=64, bits=4)
-    assert np.array_equal(found, centroids.train(*in_8, 24, n_centroids=64))
-    assert np.array_equal(centroids.assign(rows, scales, found, 4), centroids.assign(*in_8, found))
+    turned = centroids.train(*in_8, 24, n_centroids=64)
+    np.testing.assert_allclose(nibbles.turned(found), turned, atol=1e-6)
+    assert np.array_equal(
+        centroids.assign(rows, scales, found, 4), centroids.assign(*in_8, nibbles.turned(found))
+    )
 
 
 def test_every_centroid_gets_rows():
@@ -187,78 +191,7 @@ def test_the_number_of_centroids_follows_the_number_of_tokens(tokens, count):
     assert centroids.default_count(tokens) == count
 
 
-def entries(rng, names, dim=16):
-    return [
-        Entry(
-            Document(name, id=name), name.encode().ljust(16), [(0, 1)], [unit(rng.standard_normal((9, dim)))]
-        )
-        for name in names
-    ]
-
-
-@pytest.fixture(params=[8, 4], ids=["8 bits", "4 bits"])
-def store(request):
-    with_dim = {"model": "random", "dim": 16}
-    opened = Store(None, fingerprint=with_dim, bits=request.param, assign=centroids.assign)
-    yield opened
-    opened.close()
-
-
-def test_optimize_gives_every_row_its_code_and_new_rows_theirs(store):
-    rng = np.random.default_rng(0)
-    store.append(entries(rng, ["a", "b", "c", "d"]))
-    centroids.optimize(store, n_centroids=8)
-    store.append(entries(rng, ["e"]))
-    with store.read() as view:
-        assert view.centroids.shape == (8, 16)
-        expected = centroids.assign(view.rows, view.scales, view.centroids, view.bits)
-        assert view.codes.tolist() == expected.tolist()
-
-
-def test_optimize_trains_on_live_rows_only(store):
-    rng = np.random.default_rng(0)
-    store.append(entries(rng, ["a", "b", "c", "d"]))
-    store.delete(["a", "c"])
-    centroids.optimize(store, n_centroids=1000)
-    with store.read() as view:
-        assert len(view.centroids) == 18  # two documents of 9 tokens
-        live = np.concatenate(
-            [view.codes[start:end] for start, end in zip(view.starts, view.ends, strict=True)]
-        )
-        assert len(set(live.tolist())) == 18
-        assert len(view.codes) == 36  # dead rows have a code too: the file has one for each row
-
-
-def test_optimizing_an_empty_store_changes_nothing(store):
-    centroids.optimize(store)
-    with store.read() as view:
-        assert view.codes is None
-
-
 def test_rows_of_windows_come_in_the_order_of_the_file():
     starts, ends = np.array([5, 9, 0, 3]), np.array([7, 9, 2, 4])
     assert centroids._rows_of(starts, ends, np.arange(5)).tolist() == [0, 1, 3, 5, 6]
     assert centroids._rows_of(starts, ends, np.array([1, 2])).tolist() == [0, 6]
-
-
-@pytest.mark.parametrize("change", ["append", "compact", "nothing"])
-def test_a_change_during_optimize_leaves_every_row_its_nearest_centroid(store, change, monkeypatch):
-    rng = np.random.default_rng(0)
-    store.append(entries(rng, ["a", "b", "c", "d"]))
-    store.delete(["b"])
-    original = centroids._train
-
-    def change_then_train(*given):
-        if change == "append":
-            store.append(entries(rng, ["e", "f"]))
-        if change == "compact":
-            store.compact()
-            store.append(entries(rng, ["e", "f"]))
-        return original(*given)
-
-    monkeypatch.setattr(centroids, "_train", change_then_train)
-    centroids.optimize(store, n_centroids=8)
-    with store.read() as view:
-        assert len(view.codes) == len(view.rows) == {"append": 54, "compact": 45, "nothing": 36}[change]
-        expected = centroids.assign(view.rows, view.scales, view.centroids, view.bits)
-        assert view.codes.tolist() == expected.tolist()
