@@ -54,8 +54,17 @@ docs: $(VENV)/docs.stamp  ## the documentation site, into docs/_build: a warning
 package: $(VENV)/package.stamp  ## build wheel and sdist into dist/, install each bare, try import and search
 	$(BIN)/python .ci/package.py
 
-bench: $(VENV)/bench.stamp  ## search speed against other engines; takes long
-	$(BIN)/python -m benchmarks.search
+bench: $(VENV)/bench.stamp  ## speed, with the engines that install; hours. KIND=zen4 names the processor in the pages
+	$(BIN)/python -m benchmarks.search $(if $(KIND),--processor $(KIND))
+	$(BIN)/python -m benchmarks.account $(if $(KIND),--processor $(KIND))
+	$(BIN)/python -m benchmarks.planes $(if $(KIND),--processor $(KIND))
+	$(BIN)/python -m benchmarks.published
+	$(BIN)/python -m benchmarks.bits
+	$(BIN)/python -m benchmarks.inverted --sizes 10000 40000 200000 1000000 --questions 60
+	$(BIN)/python -m benchmarks.start
+	$(BIN)/python -m benchmarks.busy
+	$(BIN)/python -m benchmarks.encoding speed --data ../shared/data
+	$(BIN)/python -m benchmarks.int8 --data ../shared/data
 
 oldest: $(VENV)-oldest/stamp  ## the encoder's tests against the oldest transformers that we support; `make test` has the newest
 	$(VENV)-oldest/bin/python -m pytest tests/encoder --ignore tests/encoder/offline

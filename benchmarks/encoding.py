@@ -5,6 +5,7 @@
     python -m benchmarks.encoding speed --data ../shared/data --backend openvino     # beside torch
     python -m benchmarks.encoding quality --data ../shared/data
     python -m benchmarks.encoding memory --data ../shared/data
+    python -m benchmarks.encoding short --data ../shared/data            # memory while short texts are added
 
 Each row is the median of interleaved repeats in one run. The share of the peak is multiplications that the
 model needs / seconds, over the best rate of a matrix product of the same number format in the same run.
@@ -28,6 +29,7 @@ import torch
 from sentence_transformers import MultiVectorEncoder
 
 from benchmarks.checkpoints import lfm2_sized
+from retrievers import Collection, Document
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.encoder.offline.registry import OFFLINE
 from retrievers.encoder.onednn import pack
@@ -35,7 +37,7 @@ from retrievers.encoder.onednn import pack
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["speed", "quality", "memory"])
+    parser.add_argument("what", choices=["speed", "quality", "memory", "short"])
     parser.add_argument("--data", type=Path, required=True, help="directory with xquad, squad-sent and qmsum")
     parser.add_argument("--lfm2", action="store_true", help="354M random parameters in place of MiniLM")
     parser.add_argument("--device", default=None)
@@ -52,7 +54,8 @@ def main() -> None:
             saved = Path(directory) / "minilm"
             LateInteractionEncoder(model, precision="float32").model.save_pretrained(str(saved))
             model = str(saved)
-        {"speed": speed, "quality": quality, "memory": memory}[arguments.what](arguments, model)
+        works = {"speed": speed, "quality": quality, "memory": memory, "short": short}
+        works[arguments.what](arguments, model)
 
 
 def speed(arguments: argparse.Namespace, model: str) -> None:
@@ -147,6 +150,22 @@ def memory(arguments: argparse.Namespace, model: str) -> None:
         held = default.encode_document(texts[:count], convert_to_numpy=True)
         print(f"sentence-transformers, {len(held)} texts: peak {peak_megabytes():.0f} MB", flush=True)
         del held
+
+
+def short(arguments: argparse.Namespace, model: str) -> None:
+    """Memory of the process while 100,000 texts of eight words are added to a collection on disk."""
+    sentences = read(arguments.data / "squad-sent" / "corpus.jsonl.gz")
+    words = " ".join(sentences).split()
+    with tempfile.TemporaryDirectory() as place:
+        collection = Collection(Path(place) / "short", LateInteractionEncoder(model))
+        print("| texts | in no file, MB | the most so far, MB |\n|--:|--:|--:|")
+        for first in range(0, 100_000, 10_000):
+            numbers = range(first, first + 10_000)
+            texts = (" ".join(words[8 * n % len(words) :][:8]) for n in numbers)
+            collection.add(
+                (Document(text, str(n)) for n, text in zip(numbers, texts, strict=True)), show_progress=False
+            )
+            print(f"| {first + 10_000:,} | {anonymous():.0f} | {peak_megabytes():.0f} |", flush=True)
 
 
 def library(model: str, device: torch.device) -> MultiVectorEncoder:
@@ -264,6 +283,12 @@ def ndcg(scores: np.ndarray, ids: list[str], relevant: list[set[str]], k: int = 
         gains = [ids[i] in wanted for i in np.argsort(-row, kind="stable")[:k]]
         total += float(discounts[: len(gains)] @ gains) / float(discounts[: min(len(wanted), k)].sum())
     return total / len(relevant)
+
+
+def anonymous() -> float:
+    """MB of this process that belong to no file."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith("RssAnon"))
 
 
 def peak_megabytes() -> float:

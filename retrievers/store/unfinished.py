@@ -87,7 +87,8 @@ class Unfinished:
     def remove(self) -> None:
         """Take the file away, if it is there; one that cannot be removed is harmless."""
         with suppress(StoreError), translated(self._place):
-            self._files.remove(NAME)
+            if self._files.size(NAME):
+                self._files.remove(NAME)
 
     def _note(self) -> None:
         sums = (self._centroids, self._codes, self._scales)

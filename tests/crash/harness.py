@@ -29,9 +29,12 @@ import numpy as np
 
 from retrievers.errors import StoreError
 from retrievers.kernels.rows import quantize
+from retrievers.search import optimization, optimize
+from retrievers.search.centroids import assign
 from retrievers.store import Entry, Store, Unchanged, _io
 from retrievers.store.schema import FORMAT_VERSION
 from retrievers.store.tokens import code_names, token_names
+from retrievers.store.unfinished import NAME as UNFINISHED
 from retrievers.types import Document
 
 DIM = 8
@@ -123,9 +126,8 @@ def apply(store: Store, change: Change) -> None:
             store.convert(place, 12 - store.bits)
             check_copy(store, place, 12 - store.bits)
         case "optimize":
-            with store.writing(), store.read() as view:
-                centroids = np.eye(5, DIM, dtype=np.float32)
-                store.write_codes(centroids, np.zeros(len(view.rows), np.uint16))
+            optimization.KEPT = 16  # rows: what is done is kept, as it is of millions
+            optimize(store, n_centroids=5, show_progress=False)
 
 
 def check_copy(store: Store, place: Path, bits: int) -> None:
@@ -216,12 +218,14 @@ def compare(path: Path, models: Sequence[Model], bits: int, swept: bool = False)
                 assert view.token_counts(counts) == counts
             view.fetch(view.documents.tolist())
             if view.codes is not None:
-                assert len(view.codes) == len(view.rows)
+                expected = assign(view.rows, view.scales, view.centroids, bits)
+                assert np.array_equal(view.codes, expected), "a row has the code of another centroid"
             if store.info().words is not None:
                 _compare_words(view, positions, model)
         assert store.verify() == []
         if swept:
-            assert set(os.listdir(path)) == expected_names(store)
+            # An optimisation that was broken off leaves its file, until the next one ends or the rows are moved.
+            assert set(os.listdir(path)) - {UNFINISHED} == expected_names(store)
             assert not [name for name in os.listdir(path.parent) if name.startswith(f".{path.name}-")]
     finally:
         store.close()
@@ -305,7 +309,9 @@ def child(
         try:
             os.close(reading)
             prepare()
-            store = Store(path, fingerprint=FINGERPRINT, words=WORDS, counts_tokens=True, bits=bits)
+            store = Store(
+                path, fingerprint=FINGERPRINT, words=WORDS, counts_tokens=True, bits=bits, assign=assign
+            )
             os.write(writing, b"o")
             for change in made:
                 apply(store, change)
@@ -376,7 +382,7 @@ def every_step(directory: Path, counts: Counter[str], rng: random.Random, sample
         for at in places[rng.randrange(sample) :: sample]:
             path = directory / f"{how}-{at}"
             acknowledged, ending = child(path, script, Fault(at, how).install, None, bits)
-            assert how == "fail" or ending == "killed"
+            assert how == "fail" or ending == "killed", f"{how} {at} {calls[at]} {len(calls)}: {ending}"
             model = check(path, {}, script, acknowledged, ending, bits)
             counts[f"{ending}, {how} call"] += 1
             for change in script[acknowledged:]:
@@ -443,7 +449,7 @@ def calls_of_script(path: Path, script: Sequence[Change], bits: int) -> list[str
     saved = {name: getattr(_io, name) for name in CALLS}
     try:
         fault.install()
-        store = Store(path, fingerprint=FINGERPRINT, words=WORDS, bits=bits)
+        store = Store(path, fingerprint=FINGERPRINT, words=WORDS, bits=bits, assign=assign)
         for change in script:
             apply(store, change)
         store.close()
