@@ -14,7 +14,8 @@ Each row of the account is the scan with one thing more, and costs what it takes
 - call: `maxsim`, which packs the question and allocates the scores.
 - ranking: `rank`, which finds the best ten and scores them again in float32.
 
-The rows take turns. It writes results/account-PROCESSOR.md where --processor names one.
+The rows take turns. Below stands how many tokens a second `optimize()` gives their nearest centroid, of as many as a
+large collection has. It writes results/account-PROCESSOR.md where --processor names one.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ from benchmarks.search.engine import THREADS
 from benchmarks.search.load import Others
 from benchmarks.search.report import company, machine, revision
 from retrievers.kernels.maxsim import _Scan, maxsim
-from retrievers.kernels.rows import quantize
+from retrievers.kernels.rows import dequantize, quantize
 from retrievers.kernels.targets import Target, available_targets, force_target
 from retrievers.search import rank
+from retrievers.search.centroids import compared, near
 from retrievers.store import Entry, Store
 from retrievers.types import Document, QuantizedMatrix
 
 K = 10
+CENTROIDS, ASSIGNED = 1 << 14, 1 << 16  # and tokens that get one of them
 LONG = 480  # tokens of a window, a multiple of every block of rows
 STEPS = ("instruction", "loop", "windows", "tails", "memory", "call", "ranking")
 
@@ -81,7 +84,8 @@ def main(given: Sequence[str] | None = None) -> None:
     whole, others = encoded(chosen.directories, chosen.cache), Others()
     offsets, vectors = np.asarray(whole.offsets), whole.array("tokens")
     asked = np.concatenate(whole.questions())
-    found = []
+    found: list[Account] = []
+    assigned: dict[str, float] = {}
     for bits in chosen.bits:
         store = Store(None, fingerprint={"model": "any", "dim": DIM}, bits=bits)
         store.append(list(_entries(vectors, offsets, bits)))
@@ -91,7 +95,10 @@ def main(given: Sequence[str] | None = None) -> None:
                     for width in chosen.tokens:
                         questions = [asked[n * width : (n + 1) * width] for n in range(8)]
                         found.append(_measure(view, target, questions, chosen.rounds))
-    text = "\n".join(_page(found, whole.name, len(whole), int(offsets[-1]), others.share())) + "\n"
+            if bits == chosen.bits[0]:
+                assigned = _assigned(view, chosen.targets)
+    lines = [*_page(found, whole.name, len(whole), int(offsets[-1]), others.share()), "", *_rates(assigned)]
+    text = "\n".join(lines) + "\n"
     print(text)
     if chosen.processor:
         (RESULTS / f"account-{chosen.processor}.md").write_text(text, encoding="utf-8")
@@ -154,6 +161,28 @@ def _measure(view, target: Target, questions: list[NDArray[np.float32]], rounds:
         seconds["reading"],
         seconds["eight"] / len(questions),
     )
+
+
+def _assigned(view, targets: Sequence[str], repeats: int = 5) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    """Tokens a second that get their nearest centroid, by target; medians, in turns."""
+    first = dequantize(view.rows[:CENTROIDS], view.scales[:CENTROIDS], DIM, view.bits)
+    prepared, times = compared(first, view.bits), dict[str, list[float]]()
+    for turn in range(repeats + 1):
+        for name in targets:
+            with force_target(name):
+                begin = time.perf_counter()
+                near(view.rows[:ASSIGNED], view.scales[:ASSIGNED], prepared, view.bits)
+                if turn:
+                    times.setdefault(name, []).append(time.perf_counter() - begin)
+    return {name: ASSIGNED / float(np.median(some)) for name, some in times.items()}
+
+
+def _rates(assigned: dict[str, float]) -> Iterator[str]:
+    most = max(assigned.values())
+    yield f"| target | tokens a second that get one of {CENTROIDS:,} centroids | times the fastest |"
+    yield "|---|--:|--:|"
+    for name, rate in assigned.items():
+        yield f"| {name} | {rate:,.0f} | {most / rate:.1f} |"
 
 
 def _page(found: Sequence[Account], name: str, passages: int, tokens: int, others: float) -> Iterator[str]:
