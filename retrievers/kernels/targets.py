@@ -189,5 +189,25 @@ def _processor() -> tuple[str, frozenset[str]]:
     if architecture == "arm64":  # as Apple calls it
         architecture = "aarch64"
     if architecture == "aarch64" and sys.platform == "darwin":
-        features.add("dotprod")  # every Apple processor has it; LLVM does not ask macOS
+        features |= {"dotprod"} | _apple_features()  # every Apple processor multiplies by sdot
+    if architecture == "aarch64" and sys.platform.startswith("linux"):
+        features |= _linux_features()
     return architecture, frozenset(features)
+
+
+def _apple_features() -> set[str]:
+    """What macOS says of an Arm processor: LLVM does not ask it."""
+    ask = ctypes.CDLL(None).sysctlbyname
+    found, size = ctypes.c_int(0), ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))
+    name = b"hw.optional.arm.FEAT_I8MM"
+    failed = ask(name, ctypes.byref(found), ctypes.byref(size), None, ctypes.c_size_t(0))
+    return {"i8mm"} if not failed and found.value else set()
+
+
+def _linux_features() -> set[str]:
+    """What Linux says of an Arm processor: LLVM looks for neither in /proc/cpuinfo."""
+    ask = ctypes.CDLL(None).getauxval
+    ask.argtypes, ask.restype = [ctypes.c_ulong], ctypes.c_ulong
+    # The first and the second word of features, AT_HWCAP and AT_HWCAP2: HWCAP_ASIMDDP and HWCAP2_I8MM.
+    bits = {"dotprod": ask(16) >> 20, "i8mm": ask(26) >> 13}
+    return {name for name, bit in bits.items() if bit & 1}

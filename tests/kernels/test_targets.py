@@ -1,6 +1,8 @@
 """The choice of a target, and the instructions that each one is made of."""
 
+import sys
 from functools import partial
+from types import SimpleNamespace
 
 import llvmlite.binding as llvm
 import pytest
@@ -129,6 +131,28 @@ def test_matrix_instructions_wait_for_the_systems_permission(monkeypatch):
     assert targets._processor() == ("x86_64", {"amx-int8"})
     monkeypatch.setattr(targets, "tiles_permitted", lambda: True)
     assert targets._processor() == ("x86_64", {"amx-tile", "amx-int8"})
+
+
+@pytest.fixture
+def llvm_on_arm(monkeypatch):
+    """Pretend that LLVM runs on an Arm processor, of which it does not know whether it has dot products."""
+
+    def runs(system):
+        monkeypatch.setattr(llvm, "get_process_triple", lambda: "aarch64-unknown-linux-gnu")
+        monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: {"neon": True})
+        monkeypatch.setattr(targets.ctypes, "CDLL", lambda name: system)
+
+    return runs
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux is asked")
+@pytest.mark.parametrize(
+    ("first", "second", "features"),
+    [(1 << 20, 1 << 13, {"dotprod", "i8mm"}), (1 << 20, 0, {"dotprod"}), (~(1 << 20), ~(1 << 13), set())],
+)
+def test_linux_says_which_dot_products_an_arm_processor_has(llvm_on_arm, first, second, features):
+    llvm_on_arm(SimpleNamespace(getauxval=lambda word: {16: first, 26: second}[word]))
+    assert targets._processor() == ("aarch64", {"neon"} | features)
 
 
 def test_this_architecture_is_known():
