@@ -13,6 +13,7 @@ from functools import cache
 
 from retrievers.errors import InvalidInputError
 from retrievers.kernels.arithmetic import Arithmetic, Avx2, Float, Sdot, Vnni
+from retrievers.kernels.arm import Smmla
 
 VARIABLE = "RETRIEVERS_KERNEL"
 
@@ -59,6 +60,11 @@ class Target:
     matrix_tiles: tuple[Tile, ...] = ()
 
     @property
+    def arm(self) -> bool:
+        """Whether it is one of Arm's processors, and not any."""
+        return self.architecture == "aarch64"
+
+    @property
     def description(self) -> str:
         """All that settles the code for this target, in the same words in every process: part of the code's key."""
         kind = self.arithmetic
@@ -73,6 +79,8 @@ class Target:
 _WIDE = (Tile(2, (12, 8, 4, 2, 1)), Tile(1, (12, 8, 4, 2, 1)))
 _NARROW = (Tile(2, (5, 3, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _ARM = (Tile(4, (5, 3, 2, 1)), Tile(2, (8, 4, 2, 1)), Tile(1, (8, 4, 2, 1)))
+# 16 registers of 2 x 2 sums: two rows at a time, which are put together from more registers.
+_PAIRS = (Tile(4, (4, 2, 1)), Tile(2, (4, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _SMALL = (Tile(4, (2, 1)), Tile(2, (4, 2, 1)), Tile(1, (8, 4, 2, 1)))
 # Four of the eight matrix registers hold sums: four multiplications are begun before the first one has ended.
 _MATRIX = (Tile(2, (32, 16, 8, 4, 2, 1)), Tile(1, (64, 32, 16, 8, 4, 2, 1)))
@@ -110,6 +118,7 @@ TARGETS = {
             "avxvnni", "x86_64", _AVX2 | {"avxvnni"}, "haswell", "+avxvnni", _VNNI256, 8, _NARROW, "avx2float"
         ),
         Target("avx2", "x86_64", _AVX2, "haswell", "", Avx2(), 8, _NARROW, "avx2float"),
+        Target("smmla", "aarch64", frozenset({"i8mm"}), "", "+i8mm", Smmla(), 4, _PAIRS, "portable"),
         Target("sdot", "aarch64", frozenset({"dotprod"}), "", "+dotprod", Sdot(), 4, _ARM, "portable"),
         Target("avx512float", "x86_64", _AVX512, "skylake-avx512", "", Float(), 16, _WIDE, "avx512float"),
         Target("avx2float", "x86_64", _AVX2, "haswell", "", Float(), 8, _NARROW, "avx2float"),

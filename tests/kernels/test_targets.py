@@ -1,5 +1,6 @@
 """The choice of a target, and the instructions that each one is made of."""
 
+import re
 import sys
 from functools import partial
 from types import SimpleNamespace
@@ -36,6 +37,7 @@ def processor(monkeypatch):
         ("x86_64", {"avx2", "fma"}, "avx2"),
         ("x86_64", {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}, "avx2"),
         ("x86_64", {"sse4.2"}, "portable"),
+        ("aarch64", {"neon", "dotprod", "i8mm"}, "smmla"),
         ("aarch64", {"neon", "dotprod"}, "sdot"),
         ("aarch64", {"neon"}, "portable"),
         ("ppc64le", set(), "portable"),
@@ -153,6 +155,21 @@ def llvm_on_arm(monkeypatch):
 def test_linux_says_which_dot_products_an_arm_processor_has(llvm_on_arm, first, second, features):
     llvm_on_arm(SimpleNamespace(getauxval=lambda word: {16: first, 26: second}[word]))
     assert targets._processor() == ("aarch64", {"neon"} | features)
+
+
+@pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"])
+def test_arm_multiplies_pairs_with_smmla(triple):
+    assert assembly("smmla", triple).count("usmmla") > 500
+
+
+@pytest.mark.parametrize("name", ["smmla", "sdot"])
+def test_an_arm_loop_over_products_leaves_its_sums_in_registers(name):
+    text = assembly(name, "aarch64-unknown-linux-gnu")
+    parts = re.findall(r"^(\.L\w+):(.*?)(?=^\.L)", text, re.DOTALL | re.MULTILINE)
+    loops = [body.split(label)[0] for label, body in parts if label in body]
+    loops = [loop for loop in loops if loop.count("mla\t" if name == "smmla" else "sdot\t") > 10]
+    assert loops
+    assert not any("[sp" in loop for loop in loops)
 
 
 def test_this_architecture_is_known():
