@@ -94,7 +94,7 @@ def by_qemu(program, trace=None):
         file = Path(directory) / "program"
         file.write_bytes(executable(program))
         file.chmod(0o755)
-        options = ["-singlestep", "-d", "nochain,exec", "-D", str(trace)] if trace else []
+        options = [_one_at_a_time(command), "-d", "nochain,exec", "-D", str(trace)] if trace else []
         done = subprocess.run([command, "-cpu", "max", *options, str(file)], capture_output=True, check=False)
     if done.returncode:
         raise Missing(
@@ -109,6 +109,12 @@ def qemu():
     if command is None:
         raise Missing("qemu-aarch64 is not installed (apt-get install qemu-user-static)")
     return command
+
+
+def _one_at_a_time(command):
+    """The option that makes qemu-aarch64 run, and trace, one instruction at a time: its name is another from 8.1 on."""
+    options = subprocess.run([command, "-help"], capture_output=True, text=True, check=False).stdout
+    return next(name for name in ("-one-insn-per-tb", "-singlestep") if name in options)
 
 
 def steps(trace):
