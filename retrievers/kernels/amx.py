@@ -11,6 +11,7 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from retrievers.kernels.arithmetic import Arithmetic
+from retrievers.kernels.arm import vector_products
 from retrievers.kernels.ir import I8, I32, VOID, at, i64, intrinsic, load
 from retrievers.kernels.products import Product, Products, accumulate
 from retrievers.kernels.targets import Target
@@ -38,8 +39,8 @@ def products(
     Matrix registers are set up at once: see Registers. Otherwise this gives no instruction. The arithmetic is the
     target's unless another one is given.
     """
-    kind = MatrixProducts if serves(target, row_bytes) else Products
-    return kind(b, arithmetic or target.arithmetic, target.lanes, row_bytes)
+    make = MatrixProducts if serves(target, row_bytes) else vector_products
+    return make(b, arithmetic or target.arithmetic, target.lanes, row_bytes)
 
 
 class MatrixProducts(Products):

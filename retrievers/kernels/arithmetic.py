@@ -74,7 +74,7 @@ class Arithmetic(Protocol):
         ...
 
 
-class _Integers:
+class Integers:
     """Rows are multiplied as they are stored, 4 bytes a step, into int32 lanes.
 
     A row's 4 bytes are loaded into every lane by one instruction (avx2)::
@@ -110,7 +110,7 @@ class _Integers:
         return lambda n: splat(b, load(b, rows, I8, b.add(first, i64(WORD * n)), I32), lanes)
 
 
-class Vnni(_Integers):
+class Vnni(Integers):
     """vpdpbusd: 4 unsigned by 4 signed bytes into each int32 lane, exactly.
 
     One row's step with 16 query tokens is two instructions and 64 products (avx512vnni)::
@@ -126,7 +126,7 @@ class Vnni(_Integers):
         return intrinsic(b, self._name, total.type, total, document, query)
 
 
-class Avx2(_Integers):
+class Avx2(Integers):
     """vpmaddubsw, then vpmaddwd by ones.
 
     vpmaddubsw adds two products into 16 bits and saturates there, so queries keep to 64: twice 255 * 64 is
@@ -153,7 +153,7 @@ class Avx2(_Integers):
         return b.add(total, sums)
 
 
-class Sdot(_Integers):
+class Sdot(Integers):
     """Arm's sdot: 4 signed by 4 signed bytes into each int32 lane, the row's 4 taken from a register's lane.
 
     The row's bytes become signed by turning over their highest bits. One load serves four steps (sdot)::

@@ -12,6 +12,7 @@ from functools import partial
 from llvmlite import ir
 
 from retrievers.kernels import amx
+from retrievers.kernels.arm import vector_products
 from retrievers.kernels.compile import Functions, functions
 from retrievers.kernels.ir import (
     F32,
@@ -76,7 +77,7 @@ def module(target: Target, width: int, triple: str) -> ir.Module:
     _Nearest(b, amx.products(b, target, width), amx.serves(target, width)).emit()
     for size in WIDTHS:
         b = TABLE.function(unit, f"table{size}")
-        _Table(b, Products(b, target.arithmetic, target.lanes, width)).emit(size)
+        _Table(b, vector_products(b, target.arithmetic, target.lanes, width)).emit(size)
     return unit
 
 
@@ -133,7 +134,7 @@ class _Nearest(_Emitter):
         best = [Variable(b, self.totals) for _ in vectors]
         whose = [Variable(b, vector(I32, self.lanes)) for _ in vectors]
         with repeat(b, i64(0), task["vectors"], self.groups) as group:
-            query = at(b, task["rows"], self.totals, b.mul(group, i64(self.products.steps)))
+            query = at(b, task["rows"], self.totals, b.mul(group, i64(self.products.vectors)))
             for n in vectors:
                 least = float("-inf") if self.totals == self.floats else _LEAST
                 best[n].set(constant(self.totals.element, least, self.lanes))
@@ -191,7 +192,7 @@ class _Table(_Emitter):
             rows = self.rows(task["centroids"], first)
             for group in range(0, groups, at_once):
                 product = self.products.multiply(
-                    at(b, task["query"], self.totals, group * self.products.steps),
+                    at(b, task["query"], self.totals, group * self.products.vectors),
                     at_once,
                     rows,
                     count,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.kernels.centroid_scan import GROUPS, NEAREST, TABLE, WIDTHS, compiled
-from retrievers.kernels.pack import pack
+from retrievers.kernels.pack import pack, vectors
 from retrievers.kernels.rows import elements, quantize_together
 from retrievers.kernels.targets import Target, chosen_target
 from retrievers.types import TokenMatrix
@@ -76,8 +76,11 @@ def nearest(rows: NDArray[np.uint8], centroids: Centroids) -> tuple[NDArray[np.i
     halved = 0 < arithmetic.limit < 127
     if halved:  # Avx2 adds pairs of products in 16 bits, which hold no more than half the resolution
         np.rint(signed / 2, out=signed, casting="unsafe")
-    units = signed.astype(np.float32) if arithmetic.limit == 0 else signed.view(np.int32)
-    packed = np.ascontiguousarray(units.reshape(whole // lanes, lanes, -1).transpose(0, 2, 1))
+    if arithmetic.limit:
+        packed = vectors(signed, lanes, arithmetic.step)
+    else:
+        floats = signed.astype(np.float32).reshape(whole // lanes, lanes, width)
+        packed = np.ascontiguousarray(floats.transpose(0, 2, 1))
     numbers, products = np.empty(whole, np.int32), np.empty(whole, np.float32)
     task = NEAREST.values(
         rows=packed,

@@ -89,6 +89,16 @@ def spread(b: ir.IRBuilder, values: ir.Value, lane: int) -> ir.Value:
     return b.shuffle_vector(values, undefined, ir.Constant(vector(I32, lanes), [lane] * lanes))
 
 
+def shuffled(b: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: tuple[int, ...]) -> ir.Value:
+    """A vector of some lanes of two; those of `other` are counted on from those of `one`.
+
+    The first lanes of both, side by side (smmla)::
+
+        zip1    v29.2d, v6.2d, v2.2d
+    """
+    return b.shuffle_vector(one, other, ir.Constant(vector(I32, len(lanes)), list(lanes)))
+
+
 def constant(kind: ir.Type, value: float, lanes: int) -> ir.Constant:
     """A vector constant with `value` in every lane.
 

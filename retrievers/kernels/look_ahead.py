@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llvmlite import ir
 
 from retrievers.kernels.ir import I8, at, i64, prefetch
@@ -16,10 +18,11 @@ class LookAhead:
         b: writes the function.
         rows: address of all rows.
         row_bytes: bytes of a row.
+        in_blocks: whether one decision is taken for all cache lines of a block, and not one for each.
     """
 
-    def __init__(self, b: ir.IRBuilder, rows: ir.Value, row_bytes: int) -> None:
-        self._b, self._rows, self._row_bytes = b, rows, row_bytes
+    def __init__(self, b: ir.IRBuilder, rows: ir.Value, row_bytes: int, in_blocks: bool) -> None:
+        self._b, self._rows, self._row_bytes, self._in_blocks = b, rows, row_bytes, in_blocks
 
     def begin(self, start: ir.Value, end: ir.Value, following: ir.Value) -> None:
         """Settle what `prefetch` asks for while a window is scored: the rows after it, or those of the next one.
@@ -42,8 +45,22 @@ class LookAhead:
         elsewhere = b.icmp_signed("!=", self._jump, i64(0))
         self._reach = b.select(b.and_(near, elsewhere), length, i64(PREFETCH))
 
-    def prefetch(self, place: ir.Value) -> None:
-        """Ask for the cache line that is wanted some time after the byte at a place in all rows.
+    def of_block(self, place: ir.Value) -> Callable[[ir.Value], None]:
+        """Asks for the cache lines that are wanted some time after those of a block, by their distance from it.
+
+        A block that is the last of its window but for a few lines asks for lines after the window in their place. No
+        instruction besides those of `wanted`, and for each line (sdot)::
+
+            prfm    pldl1keep, [x26]
+        """
+        b = self._b
+        if not self._in_blocks:
+            return lambda distance: prefetch(b, self.wanted(b.add(place, distance)))
+        first = self.wanted(place)
+        return lambda distance: prefetch(b, at(b, first, I8, distance))
+
+    def wanted(self, place: ir.Value) -> ir.Value:
+        """The address that is wanted some time after the byte at a place in all rows.
 
         Without a branch: a place after the window's end moves on to where the next window lies (avx2)::
 
@@ -57,4 +74,4 @@ class LookAhead:
         ahead = b.add(place, self._reach)
         beyond = b.icmp_signed(">=", ahead, self._end)
         ahead = b.add(ahead, b.select(beyond, self._jump, i64(0)))
-        prefetch(b, at(b, self._rows, I8, ahead))
+        return at(b, self._rows, I8, ahead)

@@ -20,7 +20,7 @@ class Packed:
     """Queries for one pass.
 
     Attributes:
-        data: (groups, steps, lanes): int32 of 4 int8 each, or float32.
+        data: float32, (groups, steps, lanes); or int8 as `vectors` lays them out.
         excess: int32, (groups * lanes,): minus what the offset of stored rows adds to a product.
         scales: float32, (groups * lanes,); 0 in a lane without a token.
         offsets: int64, (queries + 1,): first lane of each query; a query's lanes lie side by side.
@@ -62,16 +62,32 @@ def pack(
         np.rint(tokens / scales[:count, None], out=elements[:count, :dim], casting="unsafe")
         if offset:
             np.multiply(elements.sum(axis=1, dtype=np.int32), -offset, out=excess)
-        words = elements.view(np.int32).reshape(groups, lanes, row_bytes // step)
-        data = aligned((groups, row_bytes // step, lanes), np.int32)
-        data[:] = words.transpose(0, 2, 1)
-        return Packed(data, excess, scales, offsets, groups)
+        return Packed(vectors(elements, lanes, step), excess, scales, offsets, groups)
     scales[:count] = 1
     floats = np.zeros((width, row_bytes), np.float32)
     floats[:count, :dim] = tokens
     data = aligned((groups, row_bytes, lanes), np.float32)
     data[:] = floats.reshape(groups, lanes, row_bytes).transpose(0, 2, 1)
     return Packed(data, excess, scales, offsets, groups)
+
+
+def vectors(elements: NDArray[np.int8], lanes: int, step: int) -> NDArray[Any]:
+    """Lay rounded tokens out in vectors of `step` bytes of a token each.
+
+    Args:
+        elements: int8, (tokens, row_bytes), tokens a multiple of lanes.
+        lanes: int32 of a vector.
+        step: bytes of a token that one instruction takes, 4 or 8; 0 fill up the last of them.
+    Returns:
+        int32 or int64, (vectors, steps, tokens of a vector): the bytes of a step in one number.
+    """
+    tokens, row_bytes = elements.shape
+    if row_bytes % step:
+        elements = np.pad(elements, ((0, 0), (0, -row_bytes % step)))
+    words = elements.view(f"i{step}")  # (tokens, steps)
+    data = aligned((tokens // lanes, words.shape[1], lanes), words.dtype)
+    data[:] = words.reshape(-1, lanes, words.shape[1]).transpose(0, 2, 1)
+    return data
 
 
 def aligned(shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:

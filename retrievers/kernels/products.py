@@ -70,10 +70,18 @@ class Products:
         row_bytes: bytes of a stored row.
     """
 
+    holds_rows = False
+    """Whether a step keeps the rows in registers while the query's vectors go by, and not the reverse."""
+
     def __init__(self, b: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, row_bytes: int) -> None:
         self.b, self.arithmetic, self.lanes, self.row_bytes = b, arithmetic, lanes, row_bytes
-        self.steps = row_bytes // arithmetic.step
+        self.steps = -(-row_bytes // arithmetic.step)
         self.totals = arithmetic.accumulator(lanes)
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of the packed query that a group has."""
+        return self.steps
 
     def multiply(
         self,
@@ -115,6 +123,7 @@ class Products:
         sums = [[self._sums(n, excess, splits) for n in range(groups)] for _ in range(count)]
         run = Run(b, arithmetic) if isinstance(arithmetic, Narrow) else None
         unroll = max(UNROLL, arithmetic.run)
+        places = self._places(query, groups)
 
         def take(first: ir.Value, steps: int) -> None:
             documents = [
@@ -129,18 +138,25 @@ class Products:
                 total = sums[m][n][step % splits]
                 total.set(arithmetic.multiply(b, total.get(), document, vector))
 
-            accumulate(
-                count,
-                groups,
-                steps,
-                row=lambda m, step: documents[m](step),
-                query=lambda n, step: load(b, query, self.totals, b.add(first, i64(n * self.steps + step))),
-                add=add,
-            )
+            def row(m: int, step: int) -> ir.Value:
+                return documents[m](step)
+
+            def vector(n: int, step: int) -> ir.Value:
+                return self._query(*places[n], first, step)
+
+            if self.holds_rows:
+                accumulate(
+                    *(groups, count, steps),
+                    row=vector,
+                    query=row,
+                    add=lambda n, m, step, vector, document: add(m, n, step, document, vector),
+                )
+            else:
+                accumulate(count, groups, steps, row=row, query=vector, add=add)
             if run is not None:
                 run.end(sums)
 
-        whole = self.steps // unroll * unroll
+        whole = self.row_bytes // arithmetic.step // unroll * unroll
         with repeat(b, i64(0), i64(whole), unroll) as step:
             # As many bytes as are multiplied meanwhile, in all rows together.
             size = count * unroll * arithmetic.step * (stored_bytes or self.row_bytes) // self.row_bytes
@@ -156,6 +172,19 @@ class Products:
     def end(self) -> None:
         """Write what the function does last, before it returns."""
 
+    def _places(self, query: ir.Value, groups: int) -> list[tuple[ir.Value, int]]:
+        """For each group an address, and how many groups after it its vectors begin. It gives no instruction."""
+        return [(query, n) for n in range(groups)]
+
+    def _query(self, address: ir.Value, group: int, first: ir.Value, step: int) -> ir.Value:
+        """The vector of a group, counted from an address, some steps after the first one.
+
+        A load, or a part of the multiplication (avx2)::
+
+            vpmaddubsw      128(%r14,%r13), %ymm2, %ymm2
+        """
+        return load(self.b, address, self.totals, self.b.add(first, i64(group * self.steps + step)))
+
     def _sums(self, group: int, excess: Callable[[int], ir.Value] | None, splits: int) -> list[Variable]:
         """The variables that a product is added up in, with the values that they begin with.
 
@@ -166,10 +195,19 @@ class Products:
         sums = [Variable(self.b, self.totals) for _ in range(splits)]
         for part, total in enumerate(sums):
             if part == 0 and excess is not None and self.arithmetic.offset:
-                total.set(load(self.b, excess(group), self.totals))
+                total.set(self._begin(excess, group))
             else:
                 total.set(constant(self.totals.element, 0, self.lanes))
         return sums
+
+    def _begin(self, excess: Callable[[int], ir.Value], group: int) -> ir.Value:
+        """What the sum of a group begins with.
+
+        A load (avx2)::
+
+            vmovdqu (%rdx,%r8), %ymm0
+        """
+        return load(self.b, excess(group), self.totals)
 
     def _together(self, parts: list[Variable]) -> ir.Value:
         """The sum of the parts of a product. Only integers are split, so the order does not matter.

@@ -13,6 +13,7 @@ from functools import cache
 
 from retrievers.errors import InvalidInputError
 from retrievers.kernels.arithmetic import Arithmetic, Avx2, Float, Sdot, Vnni
+from retrievers.kernels.arm import Smmla
 
 VARIABLE = "RETRIEVERS_KERNEL"
 
@@ -59,6 +60,11 @@ class Target:
     matrix_tiles: tuple[Tile, ...] = ()
 
     @property
+    def arm(self) -> bool:
+        """Whether it is one of Arm's processors, and not any."""
+        return self.architecture == "aarch64"
+
+    @property
     def description(self) -> str:
         """All that settles the code for this target, in the same words in every process: part of the code's key."""
         kind = self.arithmetic
@@ -73,6 +79,8 @@ class Target:
 _WIDE = (Tile(2, (12, 8, 4, 2, 1)), Tile(1, (12, 8, 4, 2, 1)))
 _NARROW = (Tile(2, (5, 3, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _ARM = (Tile(4, (5, 3, 2, 1)), Tile(2, (8, 4, 2, 1)), Tile(1, (8, 4, 2, 1)))
+# 16 registers of 2 x 2 sums: two rows at a time, which are put together from more registers.
+_PAIRS = (Tile(4, (4, 2, 1)), Tile(2, (4, 2, 1)), Tile(1, (8, 4, 2, 1)))
 _SMALL = (Tile(4, (2, 1)), Tile(2, (4, 2, 1)), Tile(1, (8, 4, 2, 1)))
 # Four of the eight matrix registers hold sums: four multiplications are begun before the first one has ended.
 _MATRIX = (Tile(2, (32, 16, 8, 4, 2, 1)), Tile(1, (64, 32, 16, 8, 4, 2, 1)))
@@ -110,6 +118,7 @@ TARGETS = {
             "avxvnni", "x86_64", _AVX2 | {"avxvnni"}, "haswell", "+avxvnni", _VNNI256, 8, _NARROW, "avx2float"
         ),
         Target("avx2", "x86_64", _AVX2, "haswell", "", Avx2(), 8, _NARROW, "avx2float"),
+        Target("smmla", "aarch64", frozenset({"i8mm"}), "", "+i8mm", Smmla(), 4, _PAIRS, "portable"),
         Target("sdot", "aarch64", frozenset({"dotprod"}), "", "+dotprod", Sdot(), 4, _ARM, "portable"),
         Target("avx512float", "x86_64", _AVX512, "skylake-avx512", "", Float(), 16, _WIDE, "avx512float"),
         Target("avx2float", "x86_64", _AVX2, "haswell", "", Float(), 8, _NARROW, "avx2float"),
@@ -189,5 +198,25 @@ def _processor() -> tuple[str, frozenset[str]]:
     if architecture == "arm64":  # as Apple calls it
         architecture = "aarch64"
     if architecture == "aarch64" and sys.platform == "darwin":
-        features.add("dotprod")  # every Apple processor has it; LLVM does not ask macOS
+        features |= {"dotprod"} | _apple_features()  # every Apple processor multiplies by sdot
+    if architecture == "aarch64" and sys.platform.startswith("linux"):
+        features |= _linux_features()
     return architecture, frozenset(features)
+
+
+def _apple_features() -> set[str]:
+    """What macOS says of an Arm processor: LLVM does not ask it."""
+    ask = ctypes.CDLL(None).sysctlbyname
+    found, size = ctypes.c_int(0), ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))
+    name = b"hw.optional.arm.FEAT_I8MM"
+    failed = ask(name, ctypes.byref(found), ctypes.byref(size), None, ctypes.c_size_t(0))
+    return {"i8mm"} if not failed and found.value else set()
+
+
+def _linux_features() -> set[str]:
+    """What Linux says of an Arm processor: LLVM looks for neither in /proc/cpuinfo."""
+    ask = ctypes.CDLL(None).getauxval
+    ask.argtypes, ask.restype = [ctypes.c_ulong], ctypes.c_ulong
+    # The first and the second word of features, AT_HWCAP and AT_HWCAP2: HWCAP_ASIMDDP and HWCAP2_I8MM.
+    bits = {"dotprod": ask(16) >> 20, "i8mm": ask(26) >> 13}
+    return {name for name, bit in bits.items() if bit & 1}

@@ -1,28 +1,56 @@
-"""An Arm processor in software: links a kernel that was compiled for aarch64 and runs it in Unicorn."""
+"""Kernels compiled for aarch64, linked, and run by an Arm processor in software."""
 
 from __future__ import annotations
 
 import struct
 
 import numpy as np
-import unicorn
-from unicorn import arm64_const as register
 
-from retrievers.kernels import compile, nibbles, scan
+from retrievers.kernels import centroid_scan, compile, nibbles, scan
 from retrievers.kernels.pack import pack
+from tests.kernels.emulator import CODE, DATA, PAGE, Program
 
 TRIPLE = "aarch64-unknown-linux-gnu"
-CODE, DATA, STACK, BACK = 0x10000000, 0x20000000, 0x30000000, 0x40000000
-MEGABYTE = 1 << 20
 
 
-def maxsim(rows, scales, starts, ends, queries, target, bits=8):
-    """retrievers.kernels.maxsim.maxsim, on the emulated processor."""
+class Memory:
+    """Arrays, and where they lie when a program begins. Nothing may be read after the last one."""
+
+    def __init__(self):
+        self._arrays, self._end = [], DATA
+
+    def put(self, array):
+        """The address of an array."""
+        array = np.ascontiguousarray(array)
+        place, self._end = self._end, self._end + (array.nbytes // 64 + 2) * 64
+        self._arrays.append((place - DATA, array))
+        return place
+
+    def put_last(self, array):
+        """The address of an array that ends where the memory of the program does."""
+        self._end = DATA + -(-(self._end - DATA + array.nbytes) // PAGE) * PAGE
+        place = self._end - array.nbytes
+        self._arrays.append((place - DATA, np.ascontiguousarray(array)))
+        return place
+
+    def content(self):
+        data = bytearray(self._end - DATA)
+        for place, array in self._arrays:
+            data[place : place + array.nbytes] = array.tobytes()
+        return bytes(data)
+
+
+def maxsim(rows, scales, starts, ends, queries, target, bits=8, *, run):
+    """retrievers.kernels.maxsim.maxsim, on the processor that `run` emulates."""
+    program, place = scan_program(rows, scales, starts, ends, queries, target, bits)
+    shape = len(queries), len(starts)
+    return np.frombuffer(run(program), np.float32, shape[0] * shape[1], place).reshape(shape)
+
+
+def scan_program(rows, scales, starts, ends, queries, target, bits=8):
+    """The scan of a target as a program, and where in its data the scores will be."""
     arithmetic, row_bytes = target.arithmetic, rows.shape[1]
     queries = [nibbles.turned(query) for query in queries] if bits == nibbles.BITS else queries
-    machine = compile.target_machine(target, TRIPLE)
-    unit = scan.module(target, row_bytes, TRIPLE, bits)
-    code, entry = link(machine.emit_object(compile.optimised(unit, machine)))
     packed = pack(
         queries,
         row_bytes=row_bytes * 8 // bits,
@@ -31,20 +59,6 @@ def maxsim(rows, scales, starts, ends, queries, target, bits=8):
         limit=arithmetic.limit,
         offset=arithmetic.offset,
     )
-    emulator = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
-    emulator.ctl_set_cpu_model(register.UC_CPU_ARM64_MAX)
-    for place, size in ((CODE, 1), (DATA, 64), (STACK, 1), (BACK, 1)):
-        emulator.mem_map(place, size * MEGABYTE)
-    emulator.mem_write(CODE, code)
-    free = DATA
-
-    def put(array):
-        nonlocal free
-        place, free = free, free + (array.nbytes // 64 + 2) * 64
-        emulator.mem_write(place, np.ascontiguousarray(array).tobytes())
-        return place
-
-    scores = np.zeros((len(queries), len(starts)), np.float32)
     given = {
         "rows": rows,
         "scales": scales,
@@ -58,25 +72,50 @@ def maxsim(rows, scales, starts, ends, queries, target, bits=8):
         "groups": packed.groups,
         "offsets": packed.offsets,
         "queries": len(queries),
-        "out": scores,
+        "out": np.zeros((len(queries), len(starts)), np.float32),
     }
     assert given.keys() == scan.TASK.fields.keys()
-    places = {name: put(value) for name, value in given.items() if isinstance(value, np.ndarray)}
-    task = np.array([places.get(name, given[name]) for name in scan.TASK.fields], np.int64)
-    longest = int((ends - starts).max())
-    floats = scan.scratch_floats(target, row_bytes, packed.groups, bits, longest)
-    arguments = [put(task), put(np.zeros(1, np.int64)), put(np.zeros(floats, np.float32))]
-    emulator.reg_write(register.UC_ARM64_REG_CPACR_EL1, 3 << 20)  # vector registers may be used
-    emulator.reg_write(register.UC_ARM64_REG_SP, STACK + MEGABYTE - 4096)
-    emulator.reg_write(register.UC_ARM64_REG_LR, BACK)
-    for number, value in enumerate(arguments):
-        emulator.reg_write(register.UC_ARM64_REG_X0 + number, value)
-    emulator.emu_start(entry, BACK)
-    return np.frombuffer(emulator.mem_read(places["out"], scores.nbytes), np.float32).reshape(scores.shape)
+    memory = Memory()
+    arrays = [name for name, value in given.items() if isinstance(value, np.ndarray) and name != "rows"]
+    places = {name: memory.put(given[name]) for name in arrays}
+    floats = scan.scratch_floats(target, row_bytes, packed.groups, bits, int((ends - starts).max()))
+    counter, scratch = memory.put(np.zeros(1, np.int64)), memory.put(np.zeros(floats, np.float32))
+    task = np.zeros(len(given), np.int64)
+    arguments = [memory.put(task), counter, scratch]
+    places["rows"] = memory.put_last(rows[: ends.max()])
+    task[:] = [places.get(name, given[name]) for name in scan.TASK.fields]
+    code, entry = compiled(scan.module(target, row_bytes, TRIPLE, bits), target, scan.NAME)
+    return Program(code, entry, arguments, memory.content()), places["out"] - DATA
 
 
-def link(file):
-    """Sections of an ELF object, laid out from CODE on with their references filled in, and where scan is."""
+def centroid_functions(target, width, run):
+    """retrievers.kernels.centroid_scan.compiled, whose functions take arrays in place of addresses."""
+    unit = centroid_scan.module(target, width, TRIPLE)
+
+    def function(name):
+        def call(*arguments):
+            memory = Memory()
+            places = [memory.put(value) if isinstance(value, np.ndarray) else value for value in arguments]
+            data = run(Program(*compiled(unit, target, name), places, memory.content()))
+            for value, place in zip(arguments, places, strict=True):
+                if isinstance(value, np.ndarray):
+                    value[...] = np.frombuffer(data, value.dtype, value.size, place - DATA).reshape(
+                        value.shape
+                    )
+
+        return call
+
+    return {name: function(name) for name in ("nearest", "table16", "table32")}
+
+
+def compiled(unit, target, function):
+    """Machine code of a module, and where a function of it is."""
+    machine = compile.target_machine(target, TRIPLE)
+    return link(machine.emit_object(compile.optimised(unit, machine)), function)
+
+
+def link(file, function):
+    """Sections of an ELF object, laid out from CODE on with their references filled in, and where a function is."""
     (table,) = struct.unpack_from("<Q", file, 0x28)
     (count,) = struct.unpack_from("<H", file, 0x3C)
     sections = [struct.unpack_from("<IIQQQQIIQQ", file, table + 64 * n) for n in range(count)]
@@ -96,9 +135,9 @@ def link(file):
                 _fill(memory, places[target] + at, info & 0xFFFFFFFF, places[section] + value + addend)
     names = sections[symbols[6]][4]
     for name, _, _, section, value, _ in entries:
-        if file[names + name :].startswith(b"scan\0"):
+        if file[names + name :].startswith(function.encode() + b"\0"):
             return bytes(memory), places[section] + value
-    raise AssertionError("the object has no scan")
+    raise AssertionError(f"the object has no {function}")
 
 
 def _fill(memory, place, kind, value):

@@ -16,7 +16,7 @@ SHOWN = re.compile(r"\((\w+)(?:,\s(\w+))?\)::\n\n((?:(?: {4}.*)?(?:\n|$))+)")
 ARCHITECTURES = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
 GENERATORS = (
     *("ir", "task", "arithmetic", "narrow", "products", "amx", "look_ahead", "unpack", "lanes", "scan"),
-    *("centroid_scan", "codes", "lists"),
+    *("arm", "centroid_scan", "codes", "lists"),
 )
 
 

@@ -1,6 +1,9 @@
 """The choice of a target, and the instructions that each one is made of."""
 
+import re
+import sys
 from functools import partial
+from types import SimpleNamespace
 
 import llvmlite.binding as llvm
 import pytest
@@ -34,6 +37,7 @@ def processor(monkeypatch):
         ("x86_64", {"avx2", "fma"}, "avx2"),
         ("x86_64", {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}, "avx2"),
         ("x86_64", {"sse4.2"}, "portable"),
+        ("aarch64", {"neon", "dotprod", "i8mm"}, "smmla"),
         ("aarch64", {"neon", "dotprod"}, "sdot"),
         ("aarch64", {"neon"}, "portable"),
         ("ppc64le", set(), "portable"),
@@ -129,6 +133,43 @@ def test_matrix_instructions_wait_for_the_systems_permission(monkeypatch):
     assert targets._processor() == ("x86_64", {"amx-int8"})
     monkeypatch.setattr(targets, "tiles_permitted", lambda: True)
     assert targets._processor() == ("x86_64", {"amx-tile", "amx-int8"})
+
+
+@pytest.fixture
+def llvm_on_arm(monkeypatch):
+    """Pretend that LLVM runs on an Arm processor, of which it does not know whether it has dot products."""
+
+    def runs(system):
+        monkeypatch.setattr(llvm, "get_process_triple", lambda: "aarch64-unknown-linux-gnu")
+        monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: {"neon": True})
+        monkeypatch.setattr(targets.ctypes, "CDLL", lambda name: system)
+
+    return runs
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux is asked")
+@pytest.mark.parametrize(
+    ("first", "second", "features"),
+    [(1 << 20, 1 << 13, {"dotprod", "i8mm"}), (1 << 20, 0, {"dotprod"}), (~(1 << 20), ~(1 << 13), set())],
+)
+def test_linux_says_which_dot_products_an_arm_processor_has(llvm_on_arm, first, second, features):
+    llvm_on_arm(SimpleNamespace(getauxval=lambda word: {16: first, 26: second}[word]))
+    assert targets._processor() == ("aarch64", {"neon"} | features)
+
+
+@pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"])
+def test_arm_multiplies_pairs_with_smmla(triple):
+    assert assembly("smmla", triple).count("usmmla") > 500
+
+
+@pytest.mark.parametrize("name", ["smmla", "sdot"])
+def test_an_arm_loop_over_products_leaves_its_sums_in_registers(name):
+    text = assembly(name, "aarch64-unknown-linux-gnu")
+    parts = re.findall(r"^(\.L\w+):(.*?)(?=^\.L)", text, re.DOTALL | re.MULTILINE)
+    loops = [body.split(label)[0] for label, body in parts if label in body]
+    loops = [loop for loop in loops if loop.count("mla\t" if name == "smmla" else "sdot\t") > 10]
+    assert loops
+    assert not any("[sp" in loop for loop in loops)
 
 
 def test_this_architecture_is_known():
