@@ -26,17 +26,21 @@ from retrievers.kernels.ir import (
     intrinsic,
     load,
     portions,
+    prefetch,
     repeat,
     splat,
     store,
     vector,
 )
+from retrievers.kernels.pack import LINE
 from retrievers.kernels.targets import chosen_target
 from retrievers.kernels.task import Array, Count, Layout
 from retrievers.kernels.threads import cores, share
 
 UNROLL = 8  # codes that one trip of the loop takes
 PORTION = 512  # windows that a thread takes at once
+AHEAD = 8  # windows: so far ahead memory is asked for the codes of one, and twice as far for where they begin
+ASKED = 4  # cache lines of a window's codes, of 32 each, that memory is asked for
 MOST_CENTROIDS = 1 << 16
 
 DISTINCT = Layout(
@@ -191,6 +195,8 @@ def _maxima(b: ir.IRBuilder, width: int) -> None:
 
         vpsadbw %xmm0, %xmm1, %xmm1
         vmovd   %xmm1, %ebx
+
+    Before that, memory is asked for windows that come later: those that lists chose lie far from each other.
     """
     task = MAXIMA.arguments(b)
     row, wide = vector(I8, width), vector(I16, width)  # 32 * 255 fits in 16 bits
@@ -206,8 +212,21 @@ def _maxima(b: ir.IRBuilder, width: int) -> None:
             rows = [larger(b, x, y) for x, y in zip(rows[::2], rows[1::2], strict=True)]
         best.set(larger(b, best.get(), rows[0]))
 
+    def ask(number: ir.Value) -> None:
+        following = []
+        for distance in (AHEAD, 2 * AHEAD):
+            ahead = b.add(number, i64(distance))
+            beyond = b.icmp_signed(">=", ahead, task["windows"])
+            place = b.select(beyond, number, ahead)
+            following.append(at(b, task["offsets"], I64, load(b, task["positions"], I64, place)))
+        prefetch(b, following[1])
+        codes = at(b, task["codes"], I16, b.load(following[0], align=8, typ=I64))
+        for line in range(ASKED):
+            prefetch(b, at(b, codes, I8, line * LINE))
+
     parts = portions(b, task["counter"], i64(PORTION), task["windows"])
     with parts as (first, last), repeat(b, first, last) as number:
+        ask(number)
         window = load(b, task["positions"], I64, number)
         best.set(constant(I8, 0, width))
         start, end = (load(b, task["offsets"], I64, b.add(window, i64(n))) for n in (0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,13 +10,16 @@ from numpy.typing import NDArray
 
 from retrievers.kernels.maxsim import maxsim
 from retrievers.kernels.targets import chosen_target
-from retrievers.search.ranking import best_documents
+from retrievers.search.ranking import best_documents, shortlist
 from retrievers.types import TokenMatrix
 
 if TYPE_CHECKING:
     from retrievers.store import View
 
-SPREADS = 3.5  # standard deviations by which a window may score better than the approximation says
+# Standard deviations by which a window may score better than the approximation says: the more windows there are, the
+# luckier the luckiest of them is, by so much more with every doubling beyond the size that the first number is for.
+SPREADS, DOUBLING, SIZE = 3.5, 0.4, 1 << 14
+PART, STEP, FEW = 4, 8, 512  # see Scored.sample
 EVERY = 64  # of so many totals one is looked at to see how large the best are
 
 
@@ -35,32 +39,47 @@ class Scored:
 
     def take(self, count: int) -> None:
         """Score the `count` windows that look best, as far as they are not scored yet."""
-        if count <= len(self.places):
+        self._score(highest(self.totals, count))
+
+    def sample(self, count: int) -> None:
+        """Score a part of the `count` windows that look best: the first PART-th of them, and every STEP-th other one.
+
+        That is enough to see how scores follow from totals, and what the best score at least. Where the totals tell
+        much, fewer than `count` windows are promising then. Of a few windows all are scored.
+        """
+        if count < FEW:
+            self.take(count)
             return
         places = highest(self.totals, count)
-        new = np.ones(len(places), np.bool_)
-        new[np.searchsorted(places, self.places)] = (
-            False  # windows that were scored before are among the best now, too
-        )
-        view, windows = self.view, self.positions[places[new]]
+        best = highest(self.totals[places], -(-len(places) // PART))
+        taken = np.zeros(len(places), np.bool_)
+        taken[::STEP] = taken[best] = True
+        self._score(places[taken])
+
+    def _score(self, places: NDArray[np.int64]) -> None:
+        """Score windows besides those that are scored already; `places` are ascending."""
+        places = np.setdiff1d(places, self.places, assume_unique=True)
+        if not len(places):
+            return
+        view, windows = self.view, self.positions[places]
         starts, ends = view.starts[windows], view.ends[windows]
-        scores = np.empty(len(places), np.float32)
-        scores[~new] = self.scores
-        target = chosen_target()
-        [scores[new]] = maxsim(view.rows, view.scales, starts, ends, [self.query], target, view.bits)
-        self.places, self.scores = places, scores
+        [scores] = maxsim(view.rows, view.scales, starts, ends, [self.query], chosen_target(), view.bits)
+        together = np.concatenate([self.places, places])
+        order = np.argsort(together, kind="stable")  # two runs that ascend
+        self.places, self.scores = together[order], np.concatenate([self.scores, scores])[order]
 
     def worst(self, k: int) -> float | None:
         """The lowest score among the k best documents; None while there are fewer."""
         documents = self.view.documents[self.positions[self.places]]
-        best = best_documents(self.scores, self.places, documents, k)
+        near = shortlist(self.scores, documents, k)
+        best = best_documents(self.scores[near], near, documents[near], k)
         return best[-1][1] if len(best) == k else None
 
     def promising(self, worst: float) -> int:
         """How many windows may score more than `worst`, by how their scores follow from the approximate ones.
 
         That is a line through the windows scored so far, by least squares. A window may be better than the line
-        says by SPREADS standard deviations of those.
+        says by some standard deviations of those, see SPREADS.
         """
         filled = self.scores > -np.inf
         seen = self.totals[self.places[filled]].astype(np.float64)
@@ -73,7 +92,8 @@ class Scored:
             return len(self.totals)  # the approximate scores say nothing about this query
         scores -= slope * seen
         spread = (float(scores @ scores) / len(scores)) ** 0.5
-        edge = middle + (worst - level - SPREADS * spread) / slope
+        most = SPREADS + DOUBLING * max(0.0, math.log2(len(self.view.starts) / SIZE))
+        edge = middle + (worst - level - most * spread) / slope
         return int(np.count_nonzero(self.totals > edge))
 
 
@@ -86,24 +106,34 @@ def highest(totals: NDArray[np.uint32], count: int) -> NDArray[np.int64]:
         zeros = np.flatnonzero(totals == 0)[: count - len(places)]
         return np.sort(np.concatenate([places, zeros]))
     some = totals[places]
-    edge = np.partition(some, len(some) - count)[len(some) - count]
-    above = places[some > edge]
-    level = places[some == edge][: count - len(above)]
-    return np.sort(np.concatenate([above, level]))
+    edge = _edge(some, count)
+    taken = some > edge
+    level = np.flatnonzero(some == edge)
+    taken[level[: count - np.count_nonzero(taken)]] = True
+    return places[taken]
 
 
 def _high(totals: NDArray[np.uint32], count: int) -> NDArray[np.int64]:
     """Places of the largest totals and of some more, ascending: at least `count` and all that equal the last of them,
     or all that are not 0.
 
-    A part of the totals says where to draw the line, so that not all of them are ordered. Zeros are left out also
-    because numpy's partition takes ten times as long where most numbers are equal.
+    A part of the totals says where to draw the line, so that not all of them are looked at twice.
     """
-    part = totals[::EVERY]
     mean = count / EVERY
     rank = round(mean + 5 * mean**0.5 + 5)  # too few would be above the line once in millions of searches
+    part = totals[::EVERY]
     if rank < len(part) // 4:
-        places = np.flatnonzero(totals >= max(np.partition(part, len(part) - rank)[len(part) - rank], 1))
+        places = np.flatnonzero(totals >= max(_edge(part, rank), 1))
         if len(places) >= count:
             return places
     return np.flatnonzero(totals)
+
+
+def _edge(totals: NDArray[np.uint32], count: int) -> int:
+    """The last of the `count` largest totals, by counting how often each number stands there.
+
+    They are sums of bytes, so that there are few numbers. Ordering them, as numpy's partition does, takes ten times as
+    long where many are equal.
+    """
+    above = np.bincount(totals)[::-1].cumsum()
+    return len(above) - 1 - int(np.searchsorted(above, count))

@@ -179,11 +179,10 @@ def _rank(
 ) -> Ranking:
     count = max(k, candidates or default_candidates(k, len(view.rows), index.centroids.count))
     parts = tables(index, query)
-    scored, worst = _first(
-        view, index, query, parts, _chosen(index, parts, positions, len(query), count), k, count
-    )
+    chosen = _chosen(index, parts, positions, len(query), count)
+    scored, worst = _first(view, index, query, parts, chosen, k, count, candidates is None)
     if worst is None and len(scored.positions) < len(positions):
-        scored, worst = _first(view, index, query, parts, positions, k, count)
+        scored, worst = _first(view, index, query, parts, positions, k, count, candidates is None)
     if candidates is None and worst is not None:
         scored.take(min(scored.promising(worst), MOST * count))
     return exact.settle(view, query, scored.positions[scored.places], scored.scores, k)
@@ -212,10 +211,18 @@ def _first(
     positions: NDArray[np.int64],
     k: int,
     count: int,
+    sample: bool,
 ) -> tuple[Scored, float | None]:
-    """Score `count` windows, and more until they hold k documents; also the lowest score of the k best, if they do."""
+    """Score `count` windows, and more until they hold k documents; also the lowest score of the k best, if they do.
+
+    Args:
+        sample: whether a part of the `count` windows is enough.
+    """
     scored = Scored(view, query, positions, approximate(index, parts, positions))
-    scored.take(count)
+    if sample:
+        scored.sample(count)
+    else:
+        scored.take(count)
     while (worst := scored.worst(k)) is None and count < len(positions):
         count *= 4
         scored.take(count)
