@@ -9,6 +9,7 @@ from llvmlite import ir
 from retrievers.kernels.ir import I8, at, i64, prefetch
 
 PREFETCH = 8192  # bytes ahead: what the fastest processors scan while memory answers
+UNPACKED = 16384  # where rows are unpacked first: a window's are all wanted at once when it begins
 
 
 class LookAhead:
@@ -19,10 +20,14 @@ class LookAhead:
         rows: address of all rows.
         row_bytes: bytes of a row.
         in_blocks: whether one decision is taken for all cache lines of a block, and not one for each.
+        most: bytes that are asked for ahead of time, at most.
     """
 
-    def __init__(self, b: ir.IRBuilder, rows: ir.Value, row_bytes: int, in_blocks: bool) -> None:
+    def __init__(
+        self, b: ir.IRBuilder, rows: ir.Value, row_bytes: int, in_blocks: bool, most: int = PREFETCH
+    ) -> None:
         self._b, self._rows, self._row_bytes, self._in_blocks = b, rows, row_bytes, in_blocks
+        self._most = i64(most)
 
     def begin(self, start: ir.Value, end: ir.Value, following: ir.Value) -> None:
         """Settle what `prefetch` asks for while a window is scored: the rows after it, or those of the next one.
@@ -41,9 +46,9 @@ class LookAhead:
         self._jump = b.mul(b.sub(following, end), i64(self._row_bytes))
         # Where the next window lies elsewhere, not further than this one is long: the next may be no longer, and
         # the rows that follow it in the file may belong to no window of this search.
-        near = b.icmp_signed("<", length, i64(PREFETCH))
+        near = b.icmp_signed("<", length, self._most)
         elsewhere = b.icmp_signed("!=", self._jump, i64(0))
-        self._reach = b.select(b.and_(near, elsewhere), length, i64(PREFETCH))
+        self._reach = b.select(b.and_(near, elsewhere), length, self._most)
 
     def of_block(self, place: ir.Value) -> Callable[[ir.Value], None]:
         """Asks for the cache lines that are wanted some time after those of a block, by their distance from it.

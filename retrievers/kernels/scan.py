@@ -5,8 +5,7 @@ of a window) by a few groups, with every sum of products in a register, scales t
 to them. The numbers of rows and groups are the block's shape, a tile. Rows are read once for each tile, while they
 are in the first-level cache, and never copied.
 
-The function takes windows in chunks from a shared counter until none is left, so any number of threads may run it
-on one task, and none waits for another.
+Threads take windows in chunks from a shared counter until none is left, and none waits for another.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from retrievers.kernels.ir import (
     vector,
 )
 from retrievers.kernels.lanes import sum_of_lanes
-from retrievers.kernels.look_ahead import LookAhead
+from retrievers.kernels.look_ahead import PREFETCH, UNPACKED, LookAhead
 from retrievers.kernels.narrow import of_nibbles
 from retrievers.kernels.products import Product
 from retrievers.kernels.targets import Target, Tile
@@ -121,7 +120,8 @@ class Scan:
         lanes = b.mul(b.add(self.task["groups"], i64(1)), i64(self.lanes))
         self.rows = at(b, self.sums, F32, lanes) if self.packed else self.task["rows"]
         self.products = amx.products(b, target, width, self.arithmetic)
-        self.look_ahead = LookAhead(b, self.task["rows"], row_bytes, in_blocks=target.arm)
+        ahead = UNPACKED if self.packed else PREFETCH
+        self.look_ahead = LookAhead(b, self.task["rows"], row_bytes, target.arm, ahead)
         # No product is NaN: knowing that, LLVM takes a maximum by one instruction on Arm, as it does on x86 anyway.
         self.flags = ("nnan", "nsz") if target.arm else ()
         self.floats, self.totals = vector(F32, self.lanes), self.products.totals

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Standard deviations by which a window may score better than the approximation says: the more windows there are, the
 # luckier the luckiest of them is, by so much more with every doubling beyond the size that the first number is for.
-SPREADS, DOUBLING, SIZE = 3.5, 0.4, 1 << 14
+SPREADS, DOUBLING, SIZE = 3.5, 0.37, 1 << 14
 PART, STEP, FEW = 4, 8, 512  # see Scored.sample
 EVERY = 64  # of so many totals one is looked at to see how large the best are
 

@@ -232,7 +232,7 @@ def test_the_less_the_totals_say_the_more_windows_are_promising():
 
 
 def test_the_more_windows_there_are_the_more_of_them_are_promising():
-    # 64 times as many windows as the spread is for: 5.9 standard deviations, 2.8, and the window of 50 may score 7.7.
+    # 64 times as many windows as the spread is for: 5.7 standard deviations, 2.7, and the window of 50 may score 7.7.
     found = scored([100, 90, 80, 70, 60, 50, 40], [10.33, 8.33, 8.33], windows=1 << 20)
     assert found.promising(7.5) == 6
 
