@@ -2,6 +2,7 @@
 
     python -m benchmarks.int8 --data ../shared/data                # MiniLM
     python -m benchmarks.int8 --data ../shared/data --lfm2         # random weights, LFM2-ColBERT-350M's size
+    python -m benchmarks.int8 --data ../shared/data --quality      # nDCG@10 of four whole sets, MiniLM
 
 torch's dynamic quantisation (torch.ao.quantization) of all linear layers, by each of its engines that this processor
 has, with one scale a layer and with one a row of each weight. The encoders take turns. A cosine is that of a token's
@@ -26,9 +27,11 @@ from benchmarks.encoding import cut, read
 from benchmarks.search.report import machine
 from retrievers.encoder import LateInteractionEncoder
 from retrievers.encoder.onednn import PackedLinear
+from retrievers.evaluate import compare, load
 
 SCALES = {"one scale a layer": "default_dynamic_qconfig", "one a row": "per_channel_dynamic_qconfig"}
 ENGINES = ("x86", "onednn")
+SETS = ("xquad", "cosqa", "squad-sent", "scifact")
 
 
 def main() -> None:
@@ -37,10 +40,14 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="directory with xquad")
     parser.add_argument("--lfm2", action="store_true", help="354M random parameters in place of MiniLM")
+    parser.add_argument("--quality", action="store_true", help="what sets find, in place of the speed")
     parser.add_argument("--texts", type=int, default=0, help="0 chooses by model")
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args()
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    if chosen.quality:
+        quality(chosen.data)
+        return
     with tempfile.TemporaryDirectory() as directory:
         model = str(lfm2_sized(Path(directory) / "lfm2-size")) if chosen.lfm2 else "offline/minilm"
         encoders = {name: LateInteractionEncoder(model, precision=name) for name in ("float32", "bfloat16")}
@@ -62,6 +69,21 @@ def main() -> None:
             f"| {name} | {seconds:.2f} | {statistics.median(times['float32']) / seconds:.2f} | {cosines.mean():.4f} | "
             f"{np.quantile(cosines, 0.01):.4f} |"
         )
+
+
+def quality(data: Path) -> None:
+    """nDCG@10 of each set with the number format that the hardware takes, and with 8 bits and one scale a row."""
+    encoders = {
+        "default": LateInteractionEncoder("offline/minilm"),
+        "int8": quantised("offline/minilm", ENGINES[0], SCALES["one a row"]),
+    }
+    torch.backends.quantized.engine = ENGINES[0]
+    print(f"{machine()}\n\n| set | default | int8 | int8 less default, thousandths |\n|---|--:|--:|--:|")
+    for name in SETS:
+        benchmark = load(data / name, language="en") if name == "xquad" else load(data / name)
+        table = compare(benchmark.documents, benchmark.queries, benchmark.qrels, encoders, baselines=())
+        default, narrow = (row.values["nDCG@10"] for row in table.rows)
+        print(f"| {name} | {default:.4f} | {narrow:.4f} | {(narrow - default) * 1e3:+.0f} |", flush=True)
 
 
 def quantised(model: str, engine: str, scales: str) -> LateInteractionEncoder:

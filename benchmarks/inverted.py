@@ -420,9 +420,11 @@ def _lines(
         )
     yield ""
     yield (
-        "The seconds of codes and lists are those that the first question after `optimize()` waits for. A code is one "
-        "that the scan reads, padding included; a walk is what lists cost besides, whatever the size. Searches take "
-        "the way that costs less by the constants of `retrievers/search/inverted.py`, which are such figures in codes."
+        "Collections are kept: where an earlier run made one, the seconds of making and optimising are of that run, "
+        "and of whatever ran beside it. Those of codes and lists are what the first question after `optimize()` waits "
+        "for. A code is one that the scan reads, padding included; a walk is what lists cost besides, whatever the "
+        "size. Searches take the way that costs less by the constants of `retrievers/search/inverted.py`, which are "
+        "such figures in codes."
     )
 
 
