@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from retrievers.kernels.arithmetic import Arithmetic, Integers, Sdot
-from retrievers.kernels.ir import I8, I32, I64, at, i64, intrinsic, load, shuffled, splat, vector
+from retrievers.kernels.arithmetic import Arithmetic, Sdot, Smmla
+from retrievers.kernels.ir import I32, at, i64, load, shuffled, vector
 from retrievers.kernels.products import Product, Products
 
 
@@ -21,71 +21,6 @@ def vector_products(b: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, row_byt
         return PairProducts(b, arithmetic, lanes, row_bytes)
     kind = ArmProducts if isinstance(arithmetic, Sdot) else Products
     return kind(b, arithmetic, lanes, row_bytes)
-
-
-class Smmla(Integers):
-    """Arm's usmmla: 2 rows by 2 query tokens by 8 bytes, added to 2 x 2 sums. It is smmla with one side unsigned.
-
-    A step takes 8 bytes of each of two rows, of which one load has those of two steps (smmla)::
-
-        ldp     q6, q0, [x26]                       // 32 bytes of a row
-        zip1    v29.2d, v6.2d, v2.2d                // 8 bytes of it, and 8 of the next row
-        usmmla  v25.4s, v29.16b, v4.16b             // v25 += products with 8 bytes of two query tokens
-
-    Args:
-        alone: whether a row takes both places, which is as fast as sdot.
-    """
-
-    step = 8
-
-    def __init__(self, alone: bool = False) -> None:
-        self._alone = alone
-
-    def documents(
-        self,
-        b: ir.IRBuilder,
-        rows: ir.Value,
-        row: int,
-        row_bytes: int,
-        step: ir.Value,
-        count: int,
-        lanes: int,
-    ) -> Callable[[int], ir.Value]:
-        """See Arithmetic; `row` is the number of a pair. The last step of a row may have 4 bytes."""
-        first = b.mul(step, i64(self.step))
-        # Only what stands after the loop comes to the end of a row, and its step is known while the code is written.
-        whole = row_bytes // self.step - step.constant if isinstance(step, ir.Constant) else count
-        loaded: dict[int, ir.Value] = {}  # for the step after the last one
-
-        def two(n: int, kind: ir.Type) -> list[ir.Value]:
-            numbers = [0] if self._alone else [0, 1]
-            places = [(len(numbers) * row + m) * row_bytes + n * self.step for m in numbers]
-            values = [load(b, rows, I8, b.add(first, i64(place)), kind) for place in places]
-            return [values[0], values[-1]]
-
-        def operand(n: int) -> ir.Value:
-            if n in loaded:
-                return loaded.pop(n)
-            if n + 1 < whole:
-                one, other = two(n, vector(I64, 2))
-                loaded[n + 1] = shuffled(b, one, other, (1, 3))
-            else:
-                values = two(n, I64 if n < whole else I32)
-                one, other = (splat(b, b.zext(value, I64), 2) for value in values)
-            return shuffled(b, one, other, (0, 2))
-
-        return operand
-
-    def multiply(self, b: ir.IRBuilder, total: ir.Value, document: ir.Value, query: ir.Value) -> ir.Value:
-        octets = vector(I8, 4 * total.type.count)
-        return intrinsic(
-            b,
-            "llvm.aarch64.neon.usmmla.v4i32.v16i8",
-            total.type,
-            total,
-            b.bitcast(document, octets),
-            b.bitcast(query, octets),
-        )
 
 
 class ArmProducts(Products):

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from retrievers.errors import InvalidInputError
-from retrievers.kernels.arithmetic import Arithmetic, Avx2, Float, Sdot, Vnni
-from retrievers.kernels.arm import Smmla
+from retrievers.kernels.arithmetic import Arithmetic, Avx2, Float, Sdot, Smmla, Vnni
 
 VARIABLE = "RETRIEVERS_KERNEL"
 
