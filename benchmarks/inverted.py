@@ -381,7 +381,7 @@ def _lines(
     chosen: argparse.Namespace,
     others: float,
 ) -> Iterator[str]:
-    yield "# Lists of windows by centroid"
+    yield "# Lists of windows by centroid" + (", rows of 8 bits" if chosen.bits == 8 else "")
     yield ""
     yield f"Written by `python -m benchmarks.inverted` at revision {revision()}, {datetime.now(UTC):%Y-%m-%d}."
     yield ""
