@@ -46,16 +46,24 @@ def optimize(store: Store, *, n_centroids: int | None = None, show_progress: boo
         if kept is not None:
             kept.begin(centroids)
     centroids, first = found
-    codes = _assign(rows, scales, form, centroids, first, kept, show_progress)
-    hold = store.writing()
-    with hold, hold:  # the second entry is there for an interrupt that comes right after the first
-        with store.read() as view:
-            # Rows are only ever appended, unless a compaction moved them, which moves their scales too.
-            same = len(scales) if np.array_equal(scales, view.scales[: len(scales)]) else 0
-            if same < len(view.scales):
-                new = near(view.rows[same:], view.scales[same:], compared(centroids, form.bits), form.bits)[0]
-                codes = np.concatenate([codes[:same], new])
-        store.write_codes(centroids, codes)
+    # Rows are only ever appended, unless a compaction moved them, which moves their scales too. Then all codes are made
+    # again, and writers wait for them only if it happens a second time.
+    for again in (False, True):
+        codes = _assign(rows, scales, form, centroids, first, kept, show_progress)
+        hold = store.writing()
+        with hold, hold:  # the second entry is there for an interrupt that comes right after the first
+            with store.read() as view:
+                same = len(scales) if np.array_equal(scales, view.scales[: len(scales)]) else 0
+                rows, scales = view.rows, view.scales
+            if same or again:
+                if same < len(scales):
+                    new = near(rows[same:], scales[same:], compared(centroids, form.bits), form.bits)[0]
+                    codes = np.concatenate([codes[:same], new])
+                store.write_codes(centroids, codes)
+                break
+        first = first[:0]
+        if kept is not None:
+            kept.begin(centroids)
     if kept is not None:
         kept.remove()
 

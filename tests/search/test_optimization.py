@@ -182,6 +182,27 @@ def test_rows_that_moved_begin_anew(on_disk, monkeypatch):
     assert right(on_disk)
 
 
+def test_others_may_write_while_codes_are_made_again_for_rows_that_moved(on_disk, monkeypatch):
+    other = Store(on_disk.path, fingerprint=FINGERPRINT, timeout=0.1, assign=centroids.assign)
+    on_disk.delete(["d0"])
+    near, rows = optimization.near, []
+
+    def meanwhile(some, *others):
+        rows.append(len(some))
+        if len(rows) == 2:
+            other.compact()
+        if sum(rows) == 900 + 200:  # the first 200 once more
+            other.append(entries(np.random.default_rng(1), ["new"]))
+        return near(some, *others)
+
+    monkeypatch.setattr(optimization, "near", meanwhile)
+    optimize(on_disk, n_centroids=8)
+    other.close()
+    assert sum(rows) == 900 + 891 + 9
+    assert right(on_disk)
+    assert not (on_disk.path / NAME).exists()
+
+
 @pytest.mark.parametrize("place", [0, 8, 24, 32, 60, 64 + 3, 64 + 8 * 16 * 4 + 5, -3])
 def test_what_is_damaged_is_not_gone_on_with(on_disk, monkeypatch, place):
     broken_off(on_disk, monkeypatch)
