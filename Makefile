@@ -60,7 +60,7 @@ bench: $(VENV)/bench.stamp  ## speed, with the engines that install; hours. KIND
 	$(BIN)/python -m benchmarks.planes $(if $(KIND),--processor $(KIND))
 	$(BIN)/python -m benchmarks.published
 	$(BIN)/python -m benchmarks.bits
-	$(BIN)/python -m benchmarks.inverted --sizes 10000 40000 200000 1000000 --questions 60
+	$(BIN)/python -m benchmarks.inverted --sizes 10000 20000 40000 200000 1000000 --questions 120
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.busy
 	$(BIN)/python -m benchmarks.encoding speed --data ../shared/data

@@ -47,7 +47,6 @@ def main(given: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("directories", nargs="*", type=Path, default=[DATA / "squad-sent", DATA / "scifact"])
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--output", type=Path, default=RESULTS / "published.md")
     chosen = parser.parse_args(given)
@@ -55,7 +54,7 @@ def main(given: Sequence[str] | None = None) -> None:
     numbers = _like_them(np.diff(whole.offsets))
     asked = [n for n, question in enumerate(whole.questions()) if 10 <= len(question) <= 16]
     with tempfile.TemporaryDirectory() as place:
-        times = _measured(whole, numbers, asked, chosen.rounds, Path(place))
+        times = _measured(whole, numbers, asked, Path(place))
     tokens = int(np.diff(whole.offsets)[numbers].sum())
     text = "\n".join(_page(times, whole.name, tokens, len(asked), others.share())) + "\n"
     chosen.output.write_text(text, encoding="utf-8")
@@ -73,7 +72,7 @@ def _like_them(lengths: np.ndarray) -> np.ndarray:
 
 
 def _measured(
-    whole: Passages, numbers: np.ndarray, asked: Sequence[int], rounds: int, place: Path
+    whole: Passages, numbers: np.ndarray, asked: Sequence[int], place: Path
 ) -> dict[str, list[float]]:
     """Seconds of each search, by way."""
     texts, _ = whole.texts()
@@ -96,13 +95,12 @@ def _measured(
 
     ways["sentence-transformers' `maxsim`, float32"] = similarity
     times: dict[str, list[float]] = {way: [] for way in ways}
-    for turn in range(rounds + 1):
-        for n in asked[turn::rounds] if turn < rounds else asked[:rounds]:
-            for way, search in ways.items():
-                begin = time.perf_counter()
-                search(n)
-                if turn:  # the first round warms up
-                    times[way].append(time.perf_counter() - begin)
+    for turn, n in enumerate([asked[0], *asked]):  # the first one is asked twice, to warm up
+        for way, search in ways.items():
+            begin = time.perf_counter()
+            search(n)
+            if turn:
+                times[way].append(time.perf_counter() - begin)
     return times
 
 
