@@ -23,9 +23,7 @@ class LookAhead:
         most: bytes that are asked for ahead of time, at most.
     """
 
-    def __init__(
-        self, b: ir.IRBuilder, rows: ir.Value, row_bytes: int, in_blocks: bool, most: int = PREFETCH
-    ) -> None:
+    def __init__(self, b: ir.IRBuilder, rows: ir.Value, row_bytes: int, in_blocks: bool, most: int) -> None:
         self._b, self._rows, self._row_bytes, self._in_blocks = b, rows, row_bytes, in_blocks
         self._most = i64(most)
 

@@ -20,7 +20,7 @@ from retrievers.kernels.threads import cores
 from retrievers.search.parallel import map_ranges, ranges
 
 SHARE = 0.1  # of all windows that the lists of one query token may hold together
-WIDE = 8  # times as many windows are chosen as are scored exactly at first
+WIDE = 8  # times as many windows are chosen as pruned.default_candidates says
 # What an entry of a list, a window, and a walk as such cost, in codes that the scan takes in the meantime.
 ENTRY, WINDOW, WALK = 1.5, 1.5, 1_000_000  # see benchmarks/inverted.py
 

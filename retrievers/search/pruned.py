@@ -43,7 +43,8 @@ MOST = 12  # a query scores at most so many times its first candidates exactly
 def default_candidates(k: int, tokens: int, centroids: int) -> int:
     """Windows to score exactly at first for the best k documents: 5 * sqrt(k * tokens / centroids).
 
-    The more tokens share a centroid, the less their order says, and the further down a true hit may be.
+    Of many, a sample is scored, see Scored.sample. The more tokens share a centroid, the less their order says, and
+    the further down a true hit may be.
     """
     windows: int = max(2 * k, round(5 * (k * tokens / max(centroids, 1)) ** 0.5))
     return windows
